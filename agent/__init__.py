@@ -1,0 +1,1 @@
+"""The agent: a service process, one desktop process per OS session, screen and exec workers."""

@@ -1,0 +1,237 @@
+"""Local messages between the agent's own processes, over the Unix socket of the service.
+
+There is no verb here that names a path, a program, a URL or a policy. Each message travels behind a
+4-byte big-endian length. The first message on a connection says what the connection is for:
+`DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
+the `screen` channel's own messages), `StatusAsked` or `LeaveOrdered` (the command line).
+"""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from protocol.codec import Codec, Message
+from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, REASON_LIMIT_CHARS, TICKET_NUMBER_LIMIT_CHARS
+from protocol.messages.diagnostics import Display
+from protocol.messages.input import Event
+from protocol.messages.presence import ShortText
+
+WORKER_TICKET_BYTES = 32
+WorkerTicket = Annotated[bytes, Meta(min_length=WORKER_TICKET_BYTES, max_length=WORKER_TICKET_BYTES)]
+Grantables = Annotated[list[ShortText], Meta(max_length=32)]
+
+
+class DesktopHello(Message, frozen=True, tag="ipc.desktop_hello"):
+    """Desktop process to service, first. `os_session` names the seat, for example "x11:99" for :99."""
+
+    version: int
+    os_session: ShortText
+    user: ShortText
+    pid: int
+
+
+class WorkerHello(Message, frozen=True, tag="ipc.worker_hello"):
+    """Screen worker to service, first; the ticket is the one of `StartScreen` and works once."""
+
+    session_id: ShortText
+    ticket: WorkerTicket
+
+
+class StatusAsked(Message, frozen=True, tag="ipc.status_asked"):
+    """Command line to service."""
+
+
+class LeaveOrdered(Message, frozen=True, tag="ipc.leave_ordered"):
+    """Command line to service: end every session and forget the organisation."""
+
+
+class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
+    """One live session, as `status` shows it."""
+
+    session_id: ShortText
+    technician: ShortText
+    grantables: Grantables
+    remaining_s: float
+
+
+class Status(Message, frozen=True, tag="ipc.status"):
+    """Service to command line. `link` is "connected", "connecting" or "refused"; `link_code` says why."""
+
+    device_id: ShortText
+    organisation_id: str
+    organisation_name: ShortText
+    group: ShortText
+    relay_url: str
+    link: ShortText
+    link_code: ShortText
+    policy_version: int
+    has_desktop: bool
+    sessions: list[SessionStatus]
+
+
+class Left(Message, frozen=True, tag="ipc.left"):
+    """Service to command line: the organisation is forgotten; the service ends."""
+
+
+class ShowPrompt(Message, frozen=True, tag="ipc.show_prompt"):
+    """Service to desktop: ask the person. Every text went through `protocol.names` already."""
+
+    prompt_no: int
+    session_id: ShortText
+    organisation_name: ShortText
+    technician_name: ShortText
+    technician_id: ShortText
+    grantables: Grantables
+    reason: Annotated[str, Meta(max_length=REASON_LIMIT_CHARS)]
+    ticket_number: Annotated[str, Meta(max_length=TICKET_NUMBER_LIMIT_CHARS)]
+    length_s: int
+    timeout_s: float
+
+
+class CancelPrompt(Message, frozen=True, tag="ipc.cancel_prompt"):
+    """Service to desktop: the question is moot (the technician left); close without an answer."""
+
+    prompt_no: int
+
+
+class PromptAnswered(Message, frozen=True, tag="ipc.prompt_answered"):
+    """Desktop to service. `allowed` empty is a refusal; `code` is "" or E_CONSENT_DENIED / _TIMEOUT.
+
+    `text_sha256` is over the text that the person saw; `took_s` from shown to answered.
+    """
+
+    prompt_no: int
+    allowed: Grantables
+    code: ShortText
+    text_sha256: ShortText
+    took_s: float
+
+
+class ShowIndicator(Message, frozen=True, tag="ipc.show_indicator"):
+    """Service to desktop: a session lives; sent again whenever its grants change."""
+
+    session_id: ShortText
+    technician_name: ShortText
+    organisation_name: ShortText
+    grantables: Grantables
+    remaining_s: float
+    is_unattended: bool
+
+
+class IndicatorShown(Message, frozen=True, tag="ipc.indicator_shown"):
+    """Desktop to service: it is mapped and on top. No grant acts before this came."""
+
+    session_id: ShortText
+
+
+class HideIndicator(Message, frozen=True, tag="ipc.hide_indicator"):
+    """Service to desktop: this session is over."""
+
+    session_id: ShortText
+
+
+class StopPressed(Message, frozen=True, tag="ipc.stop_pressed"):
+    """Desktop to service: the person pressed Stop; capture and input have ended already."""
+
+    session_id: ShortText
+
+
+class StartScreen(Message, frozen=True, tag="ipc.start_screen"):
+    """Service to desktop: start a screen worker for this session; `source` is "auto" or a source's name."""
+
+    session_id: ShortText
+    ticket: WorkerTicket
+    source: ShortText
+
+
+class StopScreen(Message, frozen=True, tag="ipc.stop_screen"):
+    """Service to desktop: kill this session's screen worker."""
+
+    session_id: ShortText
+
+
+class ScreenEnded(Message, frozen=True, tag="ipc.screen_ended"):
+    """Desktop to service: the worker is gone, or could not be started; `detail` is for the log."""
+
+    session_id: ShortText
+    code: ShortText
+    detail: Annotated[str, Meta(max_length=512)]
+
+
+class AllowInput(Message, frozen=True, tag="ipc.allow_input"):
+    """Service to desktop: events of this session act from now on."""
+
+    session_id: ShortText
+
+
+class InputAllowed(Message, frozen=True, tag="ipc.input_allowed"):
+    """Desktop to service: answer to `AllowInput`; `code` is "" or E_INPUT_NONE."""
+
+    session_id: ShortText
+    code: ShortText
+
+
+class Inject(Message, frozen=True, tag="ipc.inject"):
+    """Service to desktop: events in order; dropped while a prompt is open or without `AllowInput`."""
+
+    session_id: ShortText
+    display_index: int
+    events: list[Event]
+
+
+class EndInput(Message, frozen=True, tag="ipc.end_input"):
+    """Service to desktop: no further events of this session; everything that is down goes up."""
+
+    session_id: ShortText
+
+
+class ReleaseInput(Message, frozen=True, tag="ipc.release_input"):
+    """Service to desktop: everything that is down goes up; further events may come."""
+
+    session_id: ShortText
+
+
+class ReadDisplays(Message, frozen=True, tag="ipc.read_displays"):
+    """Service to desktop, for diagnostics."""
+
+    request_no: int
+
+
+class DisplaysRead(Message, frozen=True, tag="ipc.displays_read"):
+    """Desktop to service; `failure` is "" or plain text."""
+
+    request_no: int
+    displays: list[Display]
+    failure: str
+
+
+class IpcRefused(Message, frozen=True, tag="ipc.refused"):
+    """Service: this connection is refused, for example because another desktop process is connected."""
+
+    code: ShortText
+
+
+Hello: TypeAlias = DesktopHello | WorkerHello | StatusAsked | LeaveOrdered
+FromDesktop: TypeAlias = (
+    PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputAllowed | DisplaysRead
+)
+ToDesktop: TypeAlias = (
+    ShowPrompt
+    | CancelPrompt
+    | ShowIndicator
+    | HideIndicator
+    | StartScreen
+    | StopScreen
+    | AllowInput
+    | Inject
+    | EndInput
+    | ReleaseInput
+    | ReadDisplays
+    | IpcRefused
+)
+ToCommandLine: TypeAlias = Status | Left | IpcRefused
+
+HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
+FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)
+TO_DESKTOP_CODEC: Codec[ToDesktop] = Codec(ToDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)
+TO_COMMAND_LINE_CODEC: Codec[ToCommandLine] = Codec(ToCommandLine, CHANNEL_MESSAGE_LIMIT_BYTES)

@@ -1,0 +1,391 @@
+"""The registry of permanent error codes: name, sentence, remedy, exit status."""
+
+from enum import StrEnum, auto
+
+
+class ErrorCode(StrEnum):
+    """Permanent; the value equals the name. The families follow PROTOCOL.md, "Error codes"."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:
+        return name
+
+    E_INTERNAL = auto()
+    E_USAGE = auto()
+    E_CONFIG = auto()
+    # what a peer sends
+    E_PROTOCOL = auto()
+    E_VERSION = auto()
+    E_STATE = auto()
+    E_HANDSHAKE = auto()
+    E_MESSAGE_FORMAT = auto()
+    E_MESSAGE_SIZE = auto()
+    E_MESSAGE_UNKNOWN = auto()
+    E_CHANNEL_UNKNOWN = auto()
+    E_CHANNEL_CREDIT = auto()
+    E_PEER_SILENT = auto()
+    # certificates and identity
+    E_CERT_FORMAT = auto()
+    E_CERT_CHAIN = auto()
+    E_CERT_EXPIRED = auto()
+    E_CERT_NOT_YET = auto()
+    E_CERT_LIFETIME = auto()
+    E_CERT_ROLE = auto()
+    E_CERT_ORG = auto()
+    E_CERT_SUBJECT = auto()
+    E_CERT_SCOPE = auto()
+    E_IDENTITY_MISSING = auto()
+    E_IDENTITY_OWNER = auto()
+    E_PASSPHRASE = auto()
+    # relay
+    E_LOGIN_SIGNATURE = auto()
+    E_RELAY_ID = auto()
+    E_RELAY_TLS = auto()
+    E_RELAY_UNREACHABLE = auto()
+    E_LINK_LOST = auto()
+    E_ORG_UNKNOWN = auto()
+    E_ORG_CLAIMED = auto()
+    E_CLAIM_SECRET = auto()
+    E_DEVICE_UNKNOWN = auto()
+    E_DEVICE_AWAY = auto()
+    E_DEVICE_PENDING = auto()
+    E_DEVICE_REMOVED = auto()
+    E_TICKET = auto()
+    E_RATE = auto()
+    E_BUSY = auto()
+    # joining
+    E_TOKEN_FORMAT = auto()
+    E_TOKEN_EXPIRED = auto()
+    E_TOKEN_USED = auto()
+    E_TOKEN_REVOKED = auto()
+    E_ALREADY_JOINED = auto()
+    # policy and catalogue
+    E_POLICY_SIGNATURE = auto()
+    E_POLICY_FORMAT = auto()
+    E_POLICY_VERSION = auto()
+    E_POLICY_EXPIRED = auto()
+    E_POLICY_CAPABILITY = auto()
+    # consent and grants
+    E_CONSENT_DENIED = auto()
+    E_CONSENT_TIMEOUT = auto()
+    E_CONSENT_NOBODY = auto()
+    E_GRANT_NONE = auto()
+    E_GRANT_ENDED = auto()
+    E_SESSION_STOPPED = auto()
+    # capabilities
+    E_SCREEN_NONE = auto()
+    E_SCREEN_FAILED = auto()
+    E_INPUT_NONE = auto()
+    E_COMMAND_UNKNOWN = auto()
+    E_COMMAND_PARAMETER = auto()
+    E_COMMAND_PLATFORM = auto()
+    E_COMMAND_MISSING = auto()
+    E_COMMAND_TIMEOUT = auto()
+    E_COMMAND_FAILED = auto()
+    # this machine
+    E_DATA_DISK = auto()
+    E_PORT_IN_USE = auto()
+    E_LISTEN_PLAIN = auto()
+    E_BROWSER_NONE = auto()
+    E_NOT_RUNNING = auto()
+    E_ALREADY_RUNNING = auto()
+    # console
+    E_CONSOLE_TOKEN = auto()
+    E_CONSOLE_ORIGIN = auto()
+    # audit
+    E_AUDIT_CHAIN = auto()
+    E_AUDIT_WRITE = auto()
+
+
+_C = ErrorCode
+
+# code: (what happened, what to do next, exit status as in protocol.errors.ExitStatus)
+ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
+    _C.E_INTERNAL: (
+        "Something broke inside Alongside.",
+        "Send the log to whoever looks after Alongside; then try again.",
+        1,
+    ),
+    _C.E_USAGE: ("The command could not be understood.", "Run it again with --help.", 2),
+    _C.E_CONFIG: ("A setting is wrong.", "Correct the setting that is named, then start again.", 2),
+    _C.E_PROTOCOL: (
+        "The other side broke the protocol, so the connection was closed.",
+        "Update both sides; if it goes on, report it.",
+        4,
+    ),
+    _C.E_VERSION: ("The two sides speak different protocol versions.", "Update the older one.", 4),
+    _C.E_STATE: ("That is not possible at this point.", "Wait for the step before it, then try again.", 3),
+    _C.E_HANDSHAKE: (
+        "The encrypted connection could not be set up.",
+        "Try again; if it goes on, someone may be interfering with the connection.",
+        5,
+    ),
+    _C.E_MESSAGE_FORMAT: (
+        "A message was malformed, so the connection was closed.",
+        "Update both sides; if it goes on, report it.",
+        4,
+    ),
+    _C.E_MESSAGE_SIZE: (
+        "A message was larger than allowed, so the connection was closed.",
+        "Update both sides; if it goes on, report it.",
+        4,
+    ),
+    _C.E_MESSAGE_UNKNOWN: (
+        "A message of an unknown kind came, so the connection was closed.",
+        "Update the older side.",
+        4,
+    ),
+    _C.E_CHANNEL_UNKNOWN: ("A message came for a channel that is not open.", "Open the session again.", 4),
+    _C.E_CHANNEL_CREDIT: (
+        "The other side sent more than it was allowed to, so the connection was closed.",
+        "Open the session again.",
+        4,
+    ),
+    _C.E_PEER_SILENT: (
+        "The other side stopped answering.",
+        "Check its network connection, then try again.",
+        4,
+    ),
+    _C.E_CERT_FORMAT: (
+        "A certificate is malformed.",
+        "Ask the organisation's administrator for a new one.",
+        5,
+    ),
+    _C.E_CERT_CHAIN: (
+        "A certificate was not issued by this organisation.",
+        "Ask the organisation's administrator for a new one.",
+        5,
+    ),
+    _C.E_CERT_EXPIRED: (
+        "A certificate has expired.",
+        "Ask the organisation's administrator to renew it, and check this computer's clock.",
+        5,
+    ),
+    _C.E_CERT_NOT_YET: ("A certificate is not valid yet.", "Check the date and time of both computers.", 5),
+    _C.E_CERT_LIFETIME: (
+        "A technician certificate is valid for longer than the policy allows.",
+        "Ask the administrator for one with a shorter life.",
+        5,
+    ),
+    _C.E_CERT_ROLE: (
+        "A certificate has the wrong role for this.",
+        "Use the identity that was made for this task.",
+        5,
+    ),
+    _C.E_CERT_ORG: (
+        "A certificate belongs to another organisation.",
+        "Check which organisation and which relay you are using.",
+        5,
+    ),
+    _C.E_CERT_SUBJECT: (
+        "The certificate names somebody else than was asked for.",
+        "Do not go on; the relay may be misrouting. Tell the administrator.",
+        5,
+    ),
+    _C.E_CERT_SCOPE: (
+        "The certificate does not cover this device or action.",
+        "Ask the administrator for a wider scope.",
+        5,
+    ),
+    _C.E_IDENTITY_MISSING: ("No identity was found on this computer.", "Join or enrol first; see --help.", 6),
+    _C.E_IDENTITY_OWNER: (
+        "The identity file can be read or changed by others, so it is not used.",
+        "Make it readable by its owner alone (mode 0600), or join again if it may have been copied.",
+        5,
+    ),
+    _C.E_PASSPHRASE: ("The passphrase is wrong.", "Try again with the right passphrase.", 5),
+    _C.E_LOGIN_SIGNATURE: (
+        "The relay did not accept the signature.",
+        "Check the clock and the identity that is used.",
+        5,
+    ),
+    _C.E_RELAY_ID: (
+        "This is not the relay that was expected.",
+        "Check the relay's address; do not go on if it has not been moved on purpose.",
+        5,
+    ),
+    _C.E_RELAY_TLS: (
+        "The relay's own certificate could not be verified.",
+        "Check the relay's address and certificate.",
+        5,
+    ),
+    _C.E_RELAY_UNREACHABLE: (
+        "The relay cannot be reached.",
+        "Check the address and the network; it is tried again by itself where a program keeps running.",
+        4,
+    ),
+    _C.E_LINK_LOST: ("The connection was lost.", "Open the session again.", 4),
+    _C.E_ORG_UNKNOWN: (
+        "The relay does not serve this organisation.",
+        "Claim the relay for it, or check the relay's address.",
+        5,
+    ),
+    _C.E_ORG_CLAIMED: (
+        "The relay was already claimed.",
+        "Use the organisation that claimed it, or a new relay.",
+        3,
+    ),
+    _C.E_CLAIM_SECRET: (
+        "The claim secret is wrong.",
+        "Read it from the file that the relay wrote at its first start.",
+        3,
+    ),
+    _C.E_DEVICE_UNKNOWN: ("There is no such device.", "List the devices with: alongside fleet list.", 3),
+    _C.E_DEVICE_AWAY: (
+        "The device is not connected at the moment.",
+        "Ask the person to switch it on, or try again later.",
+        4,
+    ),
+    _C.E_DEVICE_PENDING: (
+        "The device still waits for approval.",
+        "Approve it with: alongside fleet approve.",
+        3,
+    ),
+    _C.E_DEVICE_REMOVED: ("The device was removed from the fleet.", "Join it again with a new token.", 3),
+    _C.E_TICKET: (
+        "The ticket for this session is not valid, or was used already.",
+        "Open the session again.",
+        3,
+    ),
+    _C.E_RATE: ("Too many tries in a short time.", "Wait a minute, then try again.", 3),
+    _C.E_BUSY: (
+        "The device or the relay is busy with as many sessions as it takes.",
+        "Try again in a moment.",
+        3,
+    ),
+    _C.E_TOKEN_FORMAT: ("The join token is damaged or incomplete.", "Copy the whole token again.", 2),
+    _C.E_TOKEN_EXPIRED: ("The join token has expired.", "Ask the administrator for a new one.", 3),
+    _C.E_TOKEN_USED: (
+        "The join token was used as often as it may be.",
+        "Ask the administrator for a new one.",
+        3,
+    ),
+    _C.E_TOKEN_REVOKED: ("The join token was revoked.", "Ask the administrator for a new one.", 3),
+    _C.E_ALREADY_JOINED: (
+        "This device already belongs to an organisation.",
+        "Leave it first with: alongside-agent leave.",
+        3,
+    ),
+    _C.E_POLICY_SIGNATURE: (
+        "A signed document is not signed by this organisation.",
+        "Sign it with the organisation's policy key.",
+        5,
+    ),
+    _C.E_POLICY_FORMAT: (
+        "The policy or its catalogue is not well formed.",
+        "Correct the entry that is named, then sign again.",
+        2,
+    ),
+    _C.E_POLICY_VERSION: (
+        "The policy is older than the one already in force.",
+        "Sign it again with a higher version.",
+        5,
+    ),
+    _C.E_POLICY_EXPIRED: ("The policy has expired.", "Sign and publish a new one.", 5),
+    _C.E_POLICY_CAPABILITY: (
+        "The policy does not allow this role to do that.",
+        "Ask the administrator to change the policy.",
+        3,
+    ),
+    _C.E_CONSENT_DENIED: ("The person at the device said no.", "Talk to the person before you ask again.", 3),
+    _C.E_CONSENT_TIMEOUT: ("Nobody at the device answered in time.", "Call the person, then ask again.", 3),
+    _C.E_CONSENT_NOBODY: (
+        "Nobody is logged in at the device who could be asked.",
+        "Ask the person to log in, then try again.",
+        3,
+    ),
+    _C.E_GRANT_NONE: ("This was not allowed by the person at the device.", "Ask for it in the session.", 3),
+    _C.E_GRANT_ENDED: ("The permission for this has ended.", "Ask for it again in the session.", 3),
+    _C.E_SESSION_STOPPED: (
+        "The person at the device stopped the session.",
+        "Talk to the person before you ask again.",
+        3,
+    ),
+    _C.E_SCREEN_NONE: (
+        "The device has no screen that can be shown.",
+        "Run alongside-agent doctor on the device; it says what is missing.",
+        6,
+    ),
+    _C.E_SCREEN_FAILED: (
+        "Showing the screen failed on the device.",
+        "Ask for a refresh; if it goes on, run alongside-agent doctor on the device.",
+        7,
+    ),
+    _C.E_INPUT_NONE: (
+        "The device cannot be controlled.",
+        "Run alongside-agent doctor on the device; it says what is missing.",
+        6,
+    ),
+    _C.E_COMMAND_UNKNOWN: (
+        "There is no such command in the organisation's catalogue.",
+        "List the commands with: alongside run DEVICE --list.",
+        3,
+    ),
+    _C.E_COMMAND_PARAMETER: (
+        "A value for the command is missing or not allowed.",
+        "Correct the value that is named.",
+        2,
+    ),
+    _C.E_COMMAND_PLATFORM: (
+        "The command is not meant for that operating system.",
+        "Choose another command.",
+        3,
+    ),
+    _C.E_COMMAND_MISSING: (
+        "The program that the command starts is not installed on the device.",
+        "Install it there, or choose another command.",
+        7,
+    ),
+    _C.E_COMMAND_TIMEOUT: (
+        "The command took too long and was ended.",
+        "Try again, or ask for a longer limit in the catalogue.",
+        7,
+    ),
+    _C.E_COMMAND_FAILED: ("The command could not be run.", "See its output; then try again.", 7),
+    _C.E_DATA_DISK: (
+        "The data folder cannot be written.",
+        "Free some space, or check the folder's owner; then try again.",
+        6,
+    ),
+    _C.E_PORT_IN_USE: (
+        "The address is already in use by another program.",
+        "Choose another port with --listen, or stop the other program.",
+        6,
+    ),
+    _C.E_LISTEN_PLAIN: (
+        "Without TLS the relay listens on loopback only.",
+        "Give --tls-cert and --tls-key, or --behind-proxy if TLS ends in front of it.",
+        2,
+    ),
+    _C.E_BROWSER_NONE: (
+        "No browser could be opened.",
+        "Open the address that was printed in a browser on this computer.",
+        6,
+    ),
+    _C.E_NOT_RUNNING: ("The program is not running.", "Start it first.", 4),
+    _C.E_ALREADY_RUNNING: (
+        "The program is already running with this data folder.",
+        "Use the running one, or stop it first.",
+        6,
+    ),
+    _C.E_CONSOLE_TOKEN: (
+        "This address was already used, or is too old.",
+        "Run alongside console again for a new address.",
+        3,
+    ),
+    _C.E_CONSOLE_ORIGIN: (
+        "The request did not come from the console's own page.",
+        "Open the console by its own address.",
+        3,
+    ),
+    _C.E_AUDIT_CHAIN: (
+        "The audit log was changed, cut or is damaged.",
+        "Keep the file as evidence and tell the administrator.",
+        5,
+    ),
+    _C.E_AUDIT_WRITE: (
+        "The audit log cannot be written, so nothing is allowed.",
+        "Free some space, or check the folder's owner.",
+        6,
+    ),
+}

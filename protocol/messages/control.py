@@ -1,0 +1,253 @@
+"""The link between the relay and an agent, a technician or an admin (WebSocket `/v1/control`).
+
+relay → client   control.challenge
+client → relay   control.log_in              (or control.claim, once in a relay's life)
+relay → client   control.welcome             (or control.refused, then the socket closes)
+"""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from protocol.codec import Codec, Message
+from protocol.limits import (
+    CERTIFICATE_LIMIT_BYTES,
+    CHAIN_LIMIT_CERTIFICATES,
+    CONTROL_MESSAGE_LIMIT_BYTES,
+    NONCE_BYTES,
+    POLICY_LIMIT_BYTES,
+    PRE_LOGIN_MESSAGE_LIMIT_BYTES,
+    TICKET_LIMIT_BYTES,
+)
+from protocol.messages.presence import DeviceList, PresenceChanged, ShortText
+
+Certificate = Annotated[bytes, Meta(max_length=CERTIFICATE_LIMIT_BYTES)]
+Chain = Annotated[list[Certificate], Meta(min_length=1, max_length=CHAIN_LIMIT_CERTIFICATES)]
+Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+Signature = Annotated[bytes, Meta(max_length=256)]
+SessionTicket = Annotated[bytes, Meta(max_length=TICKET_LIMIT_BYTES)]
+DocumentBytes = Annotated[bytes, Meta(max_length=POLICY_LIMIT_BYTES * 2)]
+LongText = Annotated[str, Meta(max_length=512)]
+
+
+class Challenge(Message, frozen=True, tag="control.challenge"):
+    """First message of the relay. `relay_id` is the one that tokens and identities pin."""
+
+    version: int
+    nonce: Nonce
+    relay_id: ShortText
+
+
+class LogIn(Message, frozen=True, tag="control.log_in"):
+    """Who is there. `chain` is DER, leaf first, without the root.
+
+    `signature` is ECDSA P-256 with SHA-256 over `login_transcript(nonce, relay_id)`.
+    """
+
+    version: int
+    chain: Chain
+    signature: Signature
+
+
+class Claim(Message, frozen=True, tag="control.claim"):
+    """Binds the relay to one more organisation. `secret` is what the relay wrote to its claim file.
+
+    `signature` is by the admin's key over `claim_transcript(nonce, relay_id, secret)`; `root` is the
+    organisation's root certificate (DER).
+    """
+
+    version: int
+    secret: ShortText
+    root: Certificate
+    chain: Chain
+    signature: Signature
+
+
+class Welcome(Message, frozen=True, tag="control.welcome"):
+    """Logged in (or claimed). `status` is the device's standing: "approved" or "pending"; "" for people."""
+
+    organisation_id: ShortText
+    subject_id: ShortText
+    role: ShortText
+    heartbeat_s: float
+    status: ShortText
+
+
+class Refused(Message, frozen=True, tag="control.refused"):
+    """A refusal with its code; `request_no` 0 refuses the link itself, which then closes."""
+
+    request_no: int
+    code: ShortText
+
+
+class Done(Message, frozen=True, tag="control.done"):
+    """A request without another answer was carried out."""
+
+    request_no: int
+
+
+class DeviceFacts(Message, frozen=True, tag="control.device_facts"):
+    """Agent to relay after `welcome`: how the device calls itself. Shown, never trusted."""
+
+    name: ShortText
+    platform: ShortText
+    agent_version: ShortText
+
+
+class ListDevices(Message, frozen=True, tag="control.list_devices"):
+    """Technician or admin to relay."""
+
+    request_no: int
+
+
+class SetDeviceStatus(Message, frozen=True, tag="control.set_device_status"):
+    """Admin to relay: `status` "approved" or "removed"."""
+
+    request_no: int
+    device_id: ShortText
+    status: ShortText
+
+
+class RevokeToken(Message, frozen=True, tag="control.revoke_token"):
+    """Admin to relay: no further device joins under the enroller with this serial (hex)."""
+
+    request_no: int
+    enroller_serial: ShortText
+
+
+class TokenRow(Message, frozen=True, tag="control.token"):
+    """An enroller the relay has seen: how often it was used, and whether it was revoked."""
+
+    enroller_serial: ShortText
+    uses: int
+    is_revoked: bool
+
+
+class ListTokens(Message, frozen=True, tag="control.list_tokens"):
+    """Admin to relay."""
+
+    request_no: int
+
+
+class TokenList(Message, frozen=True, tag="control.token_list"):
+    """Answer to `control.list_tokens`."""
+
+    request_no: int
+    tokens: Annotated[list[TokenRow], Meta(max_length=2000)]
+
+
+class PublishPolicy(Message, frozen=True, tag="control.publish_policy"):
+    """Admin to relay: the signed policy bundle, which the relay hands to agents and technicians unread."""
+
+    request_no: int
+    version: int
+    envelope: DocumentBytes
+
+
+class PolicyPublished(Message, frozen=True, tag="control.policy"):
+    """Relay to agents and technicians after `welcome` and after each publication."""
+
+    version: int
+    envelope: DocumentBytes
+
+
+class OpenSession(Message, frozen=True, tag="control.open_session"):
+    """Technician to relay: I want to talk to this device."""
+
+    request_no: int
+    device_id: ShortText
+
+
+class SessionRoute(Message, frozen=True, tag="control.session_route"):
+    """Where to open the session socket: same host as the control link; port 0 means the same port."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)]
+    path: ShortText
+
+
+class SessionOpened(Message, frozen=True, tag="control.session_opened"):
+    """Relay to technician: connect to `route` and send `ticket` as the first message."""
+
+    request_no: int
+    session_id: ShortText
+    route: SessionRoute
+    ticket: SessionTicket
+
+
+class SessionOffered(Message, frozen=True, tag="control.session_offered"):
+    """Relay to agent: somebody wants to talk to you. Who it is, only the tunnel can prove."""
+
+    session_id: ShortText
+    route: SessionRoute
+    ticket: SessionTicket
+
+
+class SessionDeclined(Message, frozen=True, tag="control.session_declined"):
+    """Agent to relay, relay to technician: no socket will be opened for this session."""
+
+    session_id: ShortText
+    code: ShortText
+
+
+class Ping(Message, frozen=True, tag="control.ping"):
+    """Either side; answered at once by `control.pong` with the same number."""
+
+    ping_no: int
+
+
+class Pong(Message, frozen=True, tag="control.pong"):
+    """Answer to `control.ping`."""
+
+    ping_no: int
+
+
+class Paired(Message, frozen=True, tag="control.paired"):
+    """First message of the relay on a session socket: the other end is there; from now on all is opaque."""
+
+    session_id: ShortText
+
+
+PreLogin: TypeAlias = LogIn | Claim
+FromClient: TypeAlias = (
+    DeviceFacts
+    | ListDevices
+    | SetDeviceStatus
+    | RevokeToken
+    | ListTokens
+    | PublishPolicy
+    | OpenSession
+    | SessionDeclined
+    | Ping
+    | Pong
+)
+FromRelay: TypeAlias = (
+    Challenge
+    | Welcome
+    | Refused
+    | Done
+    | DeviceList
+    | PresenceChanged
+    | TokenList
+    | PolicyPublished
+    | SessionOpened
+    | SessionOffered
+    | SessionDeclined
+    | Ping
+    | Pong
+)
+FromWorker: TypeAlias = Paired | Refused
+
+PRE_LOGIN_CODEC: Codec[PreLogin] = Codec(PreLogin, PRE_LOGIN_MESSAGE_LIMIT_BYTES)
+FROM_CLIENT_CODEC: Codec[FromClient] = Codec(FromClient, CONTROL_MESSAGE_LIMIT_BYTES)
+FROM_RELAY_CODEC: Codec[FromRelay] = Codec(FromRelay, CONTROL_MESSAGE_LIMIT_BYTES)
+FROM_WORKER_CODEC: Codec[FromWorker] = Codec(FromWorker, TICKET_LIMIT_BYTES)
+
+
+def login_transcript(nonce: bytes, relay_id: str) -> bytes:
+    """What a log-in signs: a fixed label, the relay's nonce, the relay the client means to talk to."""
+    return b"alongside relay log-in v1\0" + nonce + relay_id.encode()
+
+
+def claim_transcript(nonce: bytes, relay_id: str, secret: str) -> bytes:
+    """What a claim signs; the label keeps it apart from a log-in."""
+    return b"alongside relay claim v1\0" + nonce + relay_id.encode() + b"\0" + secret.encode()

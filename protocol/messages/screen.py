@@ -1,0 +1,118 @@
+"""Channel `screen`: displays, exact pictures, cursor; acknowledgements come back.
+
+A picture is a set of changed tiles. Its parts carry consecutive output of one zstd stream per viewer
+(level 1, window 2^24); each part ends at a block flush, and holds the raw BGR bytes of its rectangles,
+row by row, rectangle after rectangle. The next issue's scroll-copy operations and video regions will be
+message types of their own beside `screen.part`.
+"""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from protocol.codec import Codec, Message
+from protocol.limits import (
+    CURSOR_SIDE_LIMIT_PIXELS,
+    DISPLAY_LIMIT,
+    DISPLAY_SIDE_LIMIT_PIXELS,
+    PICTURE_PART_TILES_LIMIT,
+    SCREEN_MESSAGE_LIMIT_BYTES,
+)
+from protocol.messages.presence import ShortText
+
+Pixels = Annotated[int, Meta(ge=0, le=DISPLAY_SIDE_LIMIT_PIXELS)]
+Side = Annotated[int, Meta(ge=1, le=DISPLAY_SIDE_LIMIT_PIXELS)]
+Offset = Annotated[int, Meta(ge=-DISPLAY_SIDE_LIMIT_PIXELS * 4, le=DISPLAY_SIDE_LIMIT_PIXELS * 4)]
+PictureNo = Annotated[int, Meta(ge=1, le=1 << 62)]
+CursorSide = Annotated[int, Meta(ge=0, le=CURSOR_SIDE_LIMIT_PIXELS)]
+
+
+class DisplayFacts(Message, frozen=True, tag="screen.display"):
+    """One monitor, in physical pixels of the device's whole desktop."""
+
+    index: int
+    x: Offset
+    y: Offset
+    width: Side
+    height: Side
+    scale: float
+
+
+class Displays(Message, frozen=True, tag="screen.displays"):
+    """Agent: what there is, which one is shown. Sent first, and again on every change."""
+
+    displays: Annotated[list[DisplayFacts], Meta(max_length=DISPLAY_LIMIT)]
+    shown_index: int
+    source: ShortText
+
+
+class Rectangle(Message, frozen=True, array_like=True, tag=False):
+    """Position and size in pixels of the shown display."""
+
+    x: Pixels
+    y: Pixels
+    width: Side
+    height: Side
+
+
+class PicturePart(Message, frozen=True, tag="screen.part"):
+    """Some changed rectangles of a picture; the picture is complete with the part that `is_last`.
+
+    `is_reset`: a new zstd stream starts here, and the picture covers the whole display.
+    `captured_at_ms` is the agent's monotonic clock, the one its heartbeats carry.
+    """
+
+    picture_no: PictureNo
+    captured_at_ms: int
+    width: Side
+    height: Side
+    is_reset: bool
+    is_last: bool
+    rectangles: Annotated[list[Rectangle], Meta(max_length=PICTURE_PART_TILES_LIMIT)]
+    compressed: bytes
+
+
+class CursorShape(Message, frozen=True, tag="screen.cursor_shape"):
+    """RGBA, 8 bits each, not premultiplied, row by row; width 0 means that the cursor is hidden."""
+
+    width: CursorSide
+    height: CursorSide
+    hot_x: CursorSide
+    hot_y: CursorSide
+    rgba: Annotated[bytes, Meta(max_length=CURSOR_SIDE_LIMIT_PIXELS**2 * 4)]
+
+
+class CursorMoved(Message, frozen=True, tag="screen.cursor_moved"):
+    """Where the hot spot is, in pixels of the shown display; may lie outside of it."""
+
+    x: Offset
+    y: Offset
+
+
+class ScreenFailed(Message, frozen=True, tag="screen.failed"):
+    """Capture cannot go on; the channel closes after it."""
+
+    code: ShortText
+
+
+class PictureSeen(Message, frozen=True, tag="screen.seen"):
+    """Technician: this picture is painted."""
+
+    picture_no: PictureNo
+
+
+class Refresh(Message, frozen=True, tag="screen.refresh"):
+    """Technician: send everything anew, with a new stream."""
+
+
+class ShowDisplay(Message, frozen=True, tag="screen.show_display"):
+    """Technician: show this display instead."""
+
+    index: Annotated[int, Meta(ge=0, le=DISPLAY_LIMIT)]
+
+
+FromAgent: TypeAlias = Displays | PicturePart | CursorShape | CursorMoved | ScreenFailed
+FromTechnician: TypeAlias = PictureSeen | Refresh | ShowDisplay
+
+FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, SCREEN_MESSAGE_LIMIT_BYTES)
+FROM_TECHNICIAN_CODEC: Codec[FromTechnician] = Codec(FromTechnician, 1024)
