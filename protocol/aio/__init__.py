@@ -1,0 +1,1 @@
+"""The shells that two programs share; the only asyncio in `protocol`."""

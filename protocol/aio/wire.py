@@ -1,0 +1,126 @@
+"""A wire carries whole binary messages between two ends; here, a WebSocket client to the relay."""
+
+import ipaddress
+import ssl
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from protocol.errors import ErrorCode, PeerViolation, Unreachable, UsageError
+
+CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+TOO_LARGE_CLOSE_CODE = 1009  # RFC 6455, 7.4.1
+
+
+class Wire(Protocol):
+    """Messages in order, whole, with back-pressure. One task sends and one receives at a time."""
+
+    async def send(self, message: bytes) -> None:
+        """Hand one message over; waits while the wire is full.
+
+        Raises:
+            Unreachable: E_LINK_LOST.
+        """
+        ...
+
+    async def receive(self) -> bytes:
+        """The next message.
+
+        Raises:
+            Unreachable: E_LINK_LOST.
+            PeerViolation: text instead of bytes, or a message over the wire's limit.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close both directions. May be called twice."""
+        ...
+
+
+class WebSocketWire:
+    """A client's WebSocket (RFC 6455) without compression."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, message: bytes) -> None:
+        """See `Wire.send`."""
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as exc:
+            raise Unreachable(str(exc), code=ErrorCode.E_LINK_LOST) from None
+
+    async def receive(self) -> bytes:
+        """See `Wire.receive`."""
+        try:
+            message = await self._connection.recv(decode=False)
+        except ConnectionClosed as exc:
+            if exc.sent is not None and exc.sent.code == TOO_LARGE_CLOSE_CODE:
+                raise PeerViolation("message over the limit", code=ErrorCode.E_MESSAGE_SIZE) from None
+            raise Unreachable(str(exc), code=ErrorCode.E_LINK_LOST) from None
+        return bytes(message)
+
+    async def close(self) -> None:
+        """See `Wire.close`."""
+        await self._connection.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host name or address can only mean this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def socket_url(relay_url: str, path: str, *, port: int = 0) -> str:
+    """The WebSocket address of a path at this relay; `port` 0 keeps the relay's own.
+
+    Raises:
+        UsageError: not http(s) or ws(s), no host, or unencrypted to another machine.
+    """
+    parts = urlsplit(relay_url)
+    schemes = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
+    if parts.scheme not in schemes or not parts.hostname:
+        raise UsageError(f"{relay_url!r} is no address of a relay", code=ErrorCode.E_CONFIG)
+    scheme = schemes[parts.scheme]
+    if scheme == "ws" and not is_loopback(parts.hostname):
+        raise UsageError(f"{relay_url!r} is not encrypted; use https://", code=ErrorCode.E_CONFIG)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    chosen = port or parts.port
+    return f"{scheme}://{host}{f':{chosen}' if chosen else ''}{path}"
+
+
+async def connect_wire(
+    url: str, *, limit_bytes: int, tls_ca: Path | None = None, timeout_s: float = CONNECT_TIMEOUT_S
+) -> Wire:
+    """Open a WebSocket to a relay. `tls_ca`: the only accepted roots, instead of the system's.
+
+    Raises:
+        Unreachable: E_RELAY_UNREACHABLE, or E_RELAY_TLS when its certificate is not acceptable.
+    """
+    is_encrypted = url.startswith("wss://")
+    host = urlsplit(url).hostname or ""
+    context = ssl.create_default_context(cafile=str(tls_ca) if tls_ca else None) if is_encrypted else None
+    try:
+        connection = await connect(
+            url,
+            ssl=context,
+            compression=None,
+            max_size=limit_bytes,
+            open_timeout=timeout_s,
+            close_timeout=CLOSE_TIMEOUT_S,
+            ping_interval=None,
+            proxy=None if is_loopback(host) else True,
+        )
+    except ssl.SSLError as exc:
+        raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_TLS) from None
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as exc:
+        raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_UNREACHABLE) from None
+    return WebSocketWire(connection)

@@ -1,0 +1,166 @@
+"""One session from the socket to its end (sans-I/O, the same class at both ends).
+
+    PAIRING --paired--> HANDSHAKING --handshake_done--> VERIFYING --accepted--> READY
+       `---------------------`------------------------------`----ended-----------`--> ENDED
+
+"accepted" is, at the agent, that the technician's certificate passed every check and Ready was sent; at
+the technician's end, that the device's certificate is the one asked for and Ready came.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from protocol.errors import ErrorCode, WrongState
+from protocol.limits import (
+    HANDSHAKE_LIMIT_S,
+    SESSION_HEARTBEAT_S,
+    SESSION_PAIR_TIMEOUT_S,
+    SESSION_SILENCE_LIMIT_S,
+)
+
+CLOCK_SAMPLES = 8
+
+
+class State(Enum):
+    """Where the session stands."""
+
+    PAIRING = auto()
+    HANDSHAKING = auto()
+    VERIFYING = auto()
+    READY = auto()
+    ENDED = auto()
+
+
+class Input(Enum):
+    """What happened."""
+
+    PAIRED = auto()
+    HANDSHAKE_DONE = auto()
+    ACCEPTED = auto()
+    ENDED = auto()
+
+
+TRANSITIONS: dict[tuple[State, Input], State] = {
+    (State.PAIRING, Input.PAIRED): State.HANDSHAKING,
+    (State.HANDSHAKING, Input.HANDSHAKE_DONE): State.VERIFYING,
+    (State.VERIFYING, Input.ACCEPTED): State.READY,
+    (State.PAIRING, Input.ENDED): State.ENDED,
+    (State.HANDSHAKING, Input.ENDED): State.ENDED,
+    (State.VERIFYING, Input.ENDED): State.ENDED,
+    (State.READY, Input.ENDED): State.ENDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    """Send a heartbeat with this number and the clock of now."""
+
+    beat_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session is over for this cause; tell the peer if it can still hear."""
+
+    cause: str
+
+
+Effect = SendHeartbeat | Ended
+
+
+class SessionMachine:
+    """Feed it facts and the time; carry out the effects. All times are the caller's monotonic seconds."""
+
+    def __init__(self, *, now_s: float) -> None:
+        self.state = State.PAIRING
+        self.cause = ""
+        self._limit_s = now_s + SESSION_PAIR_TIMEOUT_S
+        self._next_beat_s: float | None = None
+        self._beat_no = 0
+
+    @property
+    def deadline_s(self) -> float | None:
+        """When `tick` has something to do; None once the session has ended."""
+        if self.state is State.ENDED:
+            return None
+        return self._limit_s if self._next_beat_s is None else min(self._limit_s, self._next_beat_s)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether channels may carry anything."""
+        return self.state is State.READY
+
+    def paired(self, now_s: float) -> None:
+        """The relay connected both ends."""
+        self._step(Input.PAIRED)
+        self._limit_s = now_s + HANDSHAKE_LIMIT_S
+
+    def handshake_done(self) -> None:
+        """TLS is complete; the deadline of the whole handshake still runs."""
+        self._step(Input.HANDSHAKE_DONE)
+
+    def accepted(self, now_s: float) -> None:
+        """The peer is who it has to be, and Ready was sent or received."""
+        self._step(Input.ACCEPTED)
+        self._limit_s = now_s + SESSION_SILENCE_LIMIT_S
+        self._next_beat_s = now_s
+
+    def heard(self, now_s: float) -> None:
+        """Anything came from the peer inside the tunnel."""
+        if self.state is State.READY:
+            self._limit_s = now_s + SESSION_SILENCE_LIMIT_S
+
+    def end(self, cause: str) -> list[Effect]:
+        """Over, for this cause (an error code or "finished", "technician_left"); [] if it was already."""
+        if self.state is State.ENDED:
+            return []
+        self._step(Input.ENDED)
+        self.cause = cause
+        return [Ended(cause)]
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """Heartbeats that are due; the end when a deadline or the silence limit has passed."""
+        if self.state is State.ENDED:
+            return []
+        if now_s >= self._limit_s:
+            is_silence = self.state in (State.READY, State.PAIRING)
+            return self.end(ErrorCode.E_PEER_SILENT if is_silence else ErrorCode.E_HANDSHAKE)
+        if self._next_beat_s is None or now_s < self._next_beat_s:
+            return []
+        self._next_beat_s = now_s + SESSION_HEARTBEAT_S
+        self._beat_no += 1
+        return [SendHeartbeat(self._beat_no)]
+
+    def _step(self, given: Input) -> None:
+        try:
+            self.state = TRANSITIONS[self.state, given]
+        except KeyError:
+            raise WrongState(f"{given.name} while {self.state.name}") from None
+
+
+class PeerClock:
+    """The offset of the peer's monotonic clock and the round trip, from answered heartbeats.
+
+    Keeps the sample with the least delay of the last few.
+    Source: RFC 5905 section 8 (clock offset and round-trip delay) and section 10 (minimum filter).
+    """
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float]] = deque(maxlen=CLOCK_SAMPLES)
+
+    def note_answer(self, *, sent_at_ms: float, answered_at_ms: float, now_ms: float) -> None:
+        """One answered heartbeat; an answer from before its question is ignored."""
+        round_trip_ms = now_ms - sent_at_ms
+        if round_trip_ms >= 0:
+            self._samples.append((round_trip_ms, answered_at_ms - (sent_at_ms + now_ms) / 2))
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """The newest round trip, milliseconds; None before the first answer."""
+        return self._samples[-1][0] if self._samples else None
+
+    @property
+    def offset_ms(self) -> float | None:
+        """Peer's clock minus ours, milliseconds; None before the first answer."""
+        return min(self._samples)[1] if self._samples else None

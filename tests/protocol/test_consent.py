@@ -1,0 +1,115 @@
+"""The consent machine: nothing without a yes, and nothing before the indicator is shown."""
+
+from itertools import product
+
+import pytest
+
+from protocol.consent import (
+    INDICATOR_TIMEOUT_S,
+    TRANSITIONS,
+    ClosePrompt,
+    ConsentMachine,
+    GiveGrants,
+    Input,
+    RefuseAll,
+    ShowIndicator,
+    ShowPrompt,
+    State,
+)
+from protocol.errors import ErrorCode, WrongState
+from protocol.grantables import Grantable
+from protocol.policy import Consent
+
+VIEW, CONTROL, RUN = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN
+BOTH = frozenset({VIEW, CONTROL})
+ILLEGAL = [pair for pair in product(State, Input) if pair not in TRANSITIONS]
+
+
+def asked(offered: frozenset[Grantable] = BOTH) -> ConsentMachine:
+    return ConsentMachine(BOTH, offered, prompt_timeout_s=300.0)
+
+
+def prompting() -> ConsentMachine:
+    machine = asked()
+    assert machine.start(Consent.ASK, is_anybody_there=True, now_s=100.0) == [ShowPrompt(BOTH, 300.0)]
+    return machine
+
+
+def test_allowing_shows_the_indicator_first_and_grants_only_after_it():
+    machine = prompting()
+    assert machine.allow(BOTH, now_s=110.0) == [ShowIndicator(BOTH)]
+    assert machine.state is State.SHOWING
+    assert machine.indicator_shown() == [GiveGrants(BOTH, {})]
+
+
+def test_unattended_is_never_unseen():
+    machine = asked()
+    assert machine.start(Consent.UNATTENDED, is_anybody_there=True, now_s=0.0) == [ShowIndicator(BOTH)]
+    assert machine.tick(INDICATOR_TIMEOUT_S) == [
+        RefuseAll({VIEW: ErrorCode.E_CONSENT_TIMEOUT, CONTROL: ErrorCode.E_CONSENT_TIMEOUT})
+    ]
+
+
+def test_unattended_without_a_desktop_is_refused():
+    machine = asked()
+    [refusal] = machine.start(Consent.UNATTENDED, is_anybody_there=False, now_s=0.0)
+    assert isinstance(refusal, RefuseAll)
+    assert set(refusal.refused.values()) == {ErrorCode.E_CONSENT_NOBODY}
+
+
+def test_what_was_ticked_off_is_refused_by_itself():
+    machine = prompting()
+    machine.allow(frozenset({VIEW}), now_s=110.0)
+    assert machine.indicator_shown() == [GiveGrants(frozenset({VIEW}), {CONTROL: ErrorCode.E_CONSENT_DENIED})]
+
+
+def test_what_policy_does_not_offer_is_never_shown_to_the_person():
+    machine = asked(offered=frozenset({VIEW}))
+    [shown] = machine.start(Consent.ASK, is_anybody_there=True, now_s=0.0)
+    assert shown == ShowPrompt(frozenset({VIEW}), 300.0)
+    machine.allow(frozenset({VIEW}), now_s=1.0)
+    [given] = machine.indicator_shown()
+    assert given == GiveGrants(frozenset({VIEW}), {CONTROL: ErrorCode.E_POLICY_CAPABILITY})
+
+
+def test_nothing_offered_is_refused_without_a_prompt():
+    machine = asked(offered=frozenset({RUN}))
+    [refusal] = machine.start(Consent.ASK, is_anybody_there=True, now_s=0.0)
+    assert refusal == RefuseAll(dict.fromkeys(BOTH, ErrorCode.E_POLICY_CAPABILITY))
+
+
+def test_no_answer_is_a_refusal_at_the_deadline_and_not_before():
+    machine = prompting()
+    assert machine.tick(399.9) == []
+    assert machine.tick(400.0) == [ClosePrompt(), RefuseAll(dict.fromkeys(BOTH, ErrorCode.E_CONSENT_TIMEOUT))]
+    assert machine.state is State.REFUSED
+
+
+def test_an_empty_yes_is_a_no():
+    machine = prompting()
+    assert machine.allow(frozenset(), now_s=101.0) == [
+        RefuseAll(dict.fromkeys(BOTH, ErrorCode.E_CONSENT_DENIED))
+    ]
+
+
+def test_a_person_cannot_grant_what_nobody_asked_for():
+    machine = prompting()
+    with pytest.raises(WrongState):
+        machine.allow(frozenset({RUN}), now_s=101.0)
+    assert machine.state is State.PROMPTING
+
+
+def test_a_technician_who_leaves_takes_the_prompt_along():
+    machine = prompting()
+    closing, refusal = machine.withdraw()
+    assert closing == ClosePrompt()
+    assert isinstance(refusal, RefuseAll)
+
+
+@pytest.mark.parametrize(("state", "given"), ILLEGAL, ids=lambda value: value.name)
+def test_a_pair_outside_the_table_is_refused_and_changes_nothing(state, given):
+    machine = asked()
+    machine.state = state
+    with pytest.raises(WrongState):
+        machine._step(given)
+    assert machine.state is state
