@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# What CI runs: format, lint, types, then every test. `--fast` runs the pure part only; other arguments go to pytest.
+set -euo pipefail
+
+main() {
+  # shellcheck source=scripts/environment.sh
+  . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+  local fast="" arguments=()
+  for argument in "$@"; do
+    case "$argument" in
+      --fast) fast=yes ;;
+      -h | --help)
+        say "Usage: scripts/test.sh [--fast] [PYTEST ARGUMENTS]"
+        return 0
+        ;;
+      *) arguments+=("$argument") ;;
+    esac
+  done
+  install_packages python3 python3-venv python3-tk shellcheck
+  if [ -z "$fast" ]; then
+    install_packages xvfb xauth openbox xterm x11-apps x11-utils x11-xserver-utils chromium fonts-dejavu-core \
+      iputils-ping
+  fi
+  make_environment agent,relay,technician,test
+  cd "$ROOT"
+  unset DISPLAY WAYLAND_DISPLAY XAUTHORITY
+  shellcheck -x scripts/*.sh .ci/run
+  "$VENV/bin/ruff" format --check .
+  "$VENV/bin/ruff" check .
+  "$VENV/bin/mypy"
+  if [ -n "$fast" ]; then
+    arguments+=(-m "not real")
+  fi
+  exec "$VENV/bin/python" -m pytest "${arguments[@]}"
+}
+
+main "$@"
