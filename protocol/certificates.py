@@ -52,7 +52,8 @@ _DAYS_A_YEAR: Final = 365.25
 class VerifiedPeer:
     """Who the other side is. Only `verify_chain` makes one, so holding it proves that the check ran.
 
-    `group` is the device's, from its enroller, and "" for people. `name` may be shown. Times are aware UTC.
+    `group` and `enroller` are there for devices (from the certificate above them) and for enrollers; people
+    have "" and None. `name` may be shown. Times are aware UTC.
     """
 
     role: Role
@@ -122,7 +123,7 @@ def verify_chain(
     _check_form(leaf, authorities)
     _check_times([*shapes, root], now)
     require(leaf.role in roles, f"role {leaf.role}", ErrorCode.E_CERT_ROLE)
-    enroller = authorities[0].enroller if authorities else None
+    enroller = authorities[0].enroller if authorities else leaf.enroller
     _check_lifetime(leaf, enroller, lifetime_limit)
     return _mint(leaf, enroller)
 
