@@ -1,0 +1,31 @@
+"""What a platform must offer so that a technician's pointer and keyboard act."""
+
+from typing import Protocol
+
+from protocol.messages.input import Event
+
+
+class InputInjector(Protocol):
+    """Plays pointer and keyboard events into the person's desktop. Calls come one at a time.
+
+    An injector remembers what it holds down, so that `release_all` brings up exactly that.
+    """
+
+    def inject(self, event: Event, display_index: int) -> None:
+        """Play one event; positions are pixels of that display, clamped to it.
+
+        A release of what is not held, and a display that does not exist, change nothing. A second press
+        of a held key changes nothing either: the desktop repeats keys by itself.
+
+        Raises:
+            BackendUnavailable: E_INPUT_NONE, the desktop is gone.
+        """
+        ...
+
+    def release_all(self) -> None:
+        """Every key and button that this injector holds goes up. Never raises for a desktop that is gone."""
+        ...
+
+    def close(self) -> None:
+        """Release all, undo what was changed in the keyboard mapping, disconnect. May be called twice."""
+        ...

@@ -1,0 +1,288 @@
+"""Input into an X11 desktop: XTest for the events, the server's own keyboard map for keysyms.
+
+Sources: "X Test Extension Protocol", version 2.2 (XTestFakeInput); "X Window System Protocol",
+ChangeKeyboardMapping. A keysym that no key has is bound to an unused keycode for as long as we are
+connected; the least recently used one is bound anew when none is left.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import Any
+
+from agent.platform.x11 import keyboard_map as kb
+from agent.platform.x11.keyboard_map import KeyboardMap, Place
+from agent.platform.x11.monitors import monitors
+from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.messages.diagnostics import Display
+from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
+
+KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6  # X11 event codes
+WHEEL_BUTTONS = range(4, 8)
+SHORTCUT_MASK = kb.CONTROL_MASK | kb.MOD1_MASK | kb.MOD4_MASK
+REBIND_REST_S = 0.1  # a client reads the map when it gets to the key: the old one must not change before
+BOUND_LIMIT = 64
+
+
+class XTestInjector:
+    """An `InputInjector` for one X11 display, with a connection of its own."""
+
+    def __init__(self, display: str | None = None) -> None:
+        """Connect to `display`, or to the one of the environment.
+
+        Raises:
+            BackendUnavailable: E_INPUT_NONE, with what is missing.
+        """
+        try:
+            xcffib, xproto, randr, xtest = (
+                import_module(name) for name in ("xcffib", "xcffib.xproto", "xcffib.randr", "xcffib.xtest")
+            )
+        except (ImportError, OSError) as exc:
+            raise _unavailable(f"xcffib cannot be loaded ({exc}); install the agent's requirements") from None
+        self._errors: tuple[type[Exception], ...] = (xcffib.XcffibException, OSError)
+        try:
+            self._connection: Any = xcffib.Connection(display)
+            setup = self._connection.setup
+            self._root = int(setup.roots[self._connection.pref_screen].root)
+            self._keycode_min, self._keycode_max = int(setup.min_keycode), int(setup.max_keycode)
+            self._xtest: Any = self._connection(xtest.key)
+            self._randr: Any = self._connection(randr.key)
+            self._xtest.GetVersion(2, 2).reply()
+            self._randr.QueryVersion(1, 5).reply()
+            self._randr.SelectInput(self._root, randr.NotifyMask.ScreenChange)
+        except (*self._errors, KeyError) as exc:
+            raise _unavailable(
+                f"X display {display or ''}: {exc!r}; XTest and RandR 1.5 are needed"
+            ) from None
+        self._mapping_notify = xproto.MappingNotifyEvent
+        self._map: KeyboardMap | None = None
+        self._monitors: list[Display] | None = None
+        self._held: dict[int, int] = {}  # keysym: keycode
+        self._buttons: set[int] = set()
+        self._bound: dict[
+            int, tuple[int, float]
+        ] = {}  # keysym: (keycode, used at), least recently used first
+        self._is_open = True
+
+    def inject(self, event: Event, display_index: int) -> None:
+        """Play one event; see `InputInjector.inject`."""
+        with self._alive():
+            self._read_changes()
+            match event:
+                case PointerMove():
+                    self._move(event, display_index)
+                case PointerButton():
+                    self._button(event.button, is_pressed=event.is_pressed)
+                case PointerWheel():
+                    self._wheel(event)
+                case Key(keysym, True):
+                    self._press(keysym)
+                case Key(keysym, False):
+                    self._release(keysym)
+                case TypeText():
+                    self._type(event.text)
+            self._connection.flush()
+
+    def release_all(self) -> None:
+        """Everything that is down goes up."""
+        keycodes, buttons = set(self._held.values()), set(self._buttons)
+        self._held.clear()
+        self._buttons.clear()
+        if not self._is_open:
+            return
+        with suppress(*self._errors):
+            for keycode in keycodes:
+                self._fake(KEY_RELEASE, keycode)
+            for button in buttons:
+                self._fake(BUTTON_RELEASE, button)
+            self._connection.flush()
+
+    def close(self) -> None:
+        """Release all, take the bound keysyms back, disconnect."""
+        if not self._is_open:
+            return
+        self.release_all()
+        self._is_open = False
+        with suppress(*self._errors):
+            if self._bound:
+                time.sleep(REBIND_REST_S)
+            for keysym, (keycode, _) in self._bound.items():
+                if keysym in self._row(keycode):
+                    self._connection.core.ChangeKeyboardMapping(1, keycode, 1, [kb.NO_SYMBOL])
+            self._connection.core.GetInputFocus().reply()
+        with suppress(*self._errors):
+            self._connection.disconnect()
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        if not self._is_open:
+            raise _unavailable("closed")
+        try:
+            yield
+        except self._errors as exc:
+            if self._connection.has_error():
+                self._is_open = False
+                raise _unavailable(f"the X display went away: {exc!r}") from None
+
+    def _read_changes(self) -> None:
+        while True:
+            try:
+                event = self._connection.poll_for_event()
+            except self._errors:
+                if self._connection.has_error():
+                    raise
+                continue  # the error of an earlier request; the request had no effect
+            if event is None:
+                return
+            if isinstance(event, self._mapping_notify):
+                self._map = None
+            else:
+                self._monitors = None
+
+    def _fake(self, kind: int, detail: int, x: int = 0, y: int = 0) -> None:
+        self._xtest.FakeInput(kind, detail, 0, self._root, x, y, 0)
+
+    def _move(self, event: PointerMove, display_index: int) -> None:
+        if self._monitors is None:
+            self._monitors = monitors(self._connection, self._root)
+        if display_index < len(self._monitors):
+            shown = self._monitors[display_index]
+            x, y = min(max(event.x, 0), shown.width - 1), min(max(event.y, 0), shown.height - 1)
+            self._fake(MOTION, 0, shown.x + x, shown.y + y)
+
+    def _button(self, button: int, *, is_pressed: bool) -> None:
+        if button in WHEEL_BUTTONS or is_pressed == (button in self._buttons):
+            return
+        self._fake(BUTTON_PRESS if is_pressed else BUTTON_RELEASE, button)
+        (self._buttons.add if is_pressed else self._buttons.discard)(button)
+
+    def _wheel(self, event: PointerWheel) -> None:
+        for clicks, backwards, forwards in ((event.vertical, 4, 5), (event.horizontal, 6, 7)):
+            for _ in range(abs(clicks)):
+                button = forwards if clicks > 0 else backwards
+                self._fake(BUTTON_PRESS, button)
+                self._fake(BUTTON_RELEASE, button)
+
+    def _type(self, text: str) -> None:
+        for character in text:
+            keysyms = kb.character_keysyms(character)
+            if keysyms:
+                group = self._state()[1]
+                keymap = self._keymap()
+                keysym = next((known for known in keysyms if keymap.find(known, group)), keysyms[-1])
+                self._press(keysym)
+                self._release(keysym)
+
+    def _press(self, keysym: int) -> None:
+        if keysym in self._held:
+            return
+        mask, group = self._state()
+        place = self._keymap().find(keysym, group) or self._bind(keysym)
+        if place is None:
+            return
+        around = self._modifier_changes(keysym, place, mask, group)
+        if around is None:
+            place, around = self._bind(keysym) or place, []
+        for keycode, is_pressed in around:
+            self._fake(KEY_PRESS if is_pressed else KEY_RELEASE, keycode)
+        self._fake(KEY_PRESS, place.keycode)
+        for keycode, is_pressed in reversed(around):
+            self._fake(KEY_RELEASE if is_pressed else KEY_PRESS, keycode)
+        self._held[keysym] = place.keycode
+
+    def _release(self, keysym: int) -> None:
+        keycode = self._held.pop(keysym, 0) or self._release_other_level(keysym)
+        if keycode and keycode not in self._held.values():
+            self._fake(KEY_RELEASE, keycode)
+
+    def _release_other_level(self, keysym: int) -> int:
+        """Shift may go up before the letter: then `a` is released where `A` was pressed."""
+        for held, keycode in self._held.items():
+            if keysym in self._row(keycode):
+                del self._held[held]
+                return keycode
+        return 0
+
+    def _modifier_changes(
+        self, keysym: int, place: Place, mask: int, group: int
+    ) -> list[tuple[int, bool]] | None:
+        """Modifier keys to press or release around the key; None when another hand holds one down."""
+        keymap = self._keymap()
+        now = keymap.level_now(place.keycode, group, mask)
+        if keymap.keysym(place.keycode, group, now) == keysym:
+            return []
+        if mask & SHORTCUT_MASK and keymap.is_alphabetic(place.keycode, group):
+            return []  # Ctrl+Shift+T stays what it is, however the letter was named
+        changes: list[tuple[int, bool]] = []
+        for bit, modifier in ((1, kb.SHIFT_L), (2, kb.LEVEL3_SHIFT)):
+            if (now ^ place.level) & bit:
+                modifier_change = self._toggle(modifier, mask)
+                if not modifier_change:
+                    return None
+                changes += modifier_change
+        return changes
+
+    def _toggle(self, modifier: int, mask: int) -> list[tuple[int, bool]]:
+        keymap = self._keymap()
+        bit = keymap.modifier_mask(modifier)
+        if not mask & bit:
+            keycode = keymap.modifier_keycode(modifier)
+            return [(keycode, True)] if keycode else []
+        setters = keymap.modifiers[bit.bit_length() - 1]
+        return [(keycode, False) for keycode in sorted(set(self._held.values()) & setters)]
+
+    def _state(self) -> tuple[int, int]:
+        """The modifiers that are in force, and the keyboard group (XKB protocol, section 12.1)."""
+        mask = int(self._connection.core.QueryPointer(self._root).reply().mask)
+        return mask & 0xFF, mask >> 13 & 0x3
+
+    def _keymap(self) -> KeyboardMap:
+        if self._map is None:
+            core = self._connection.core
+            count = self._keycode_max - self._keycode_min + 1
+            reply = core.GetKeyboardMapping(self._keycode_min, count).reply()
+            modifiers = core.GetModifierMapping().reply()
+            width = int(modifiers.keycodes_per_modifier)
+            keys = [int(keycode) for keycode in modifiers.keycodes]
+            self._map = KeyboardMap(
+                self._keycode_min,
+                int(reply.keysyms_per_keycode),
+                [int(keysym) for keysym in reply.keysyms],
+                tuple(frozenset(keys[at * width : (at + 1) * width]) - {0} for at in range(8)),
+            )
+        return self._map
+
+    def _row(self, keycode: int) -> list[int]:
+        reply = self._connection.core.GetKeyboardMapping(keycode, 1).reply()
+        return [int(keysym) for keysym in reply.keysyms]
+
+    def _bind(self, keysym: int) -> Place | None:
+        """Give the keysym a keycode of its own; None when every keycode is in use by keys."""
+        known = self._bound.pop(keysym, None)
+        if known is not None and keysym in self._row(known[0]):
+            self._bound[keysym] = (known[0], time.monotonic())
+            return Place(known[0], 0)
+        free = [code for code in self._keymap().unused() if code not in self._held.values()]
+        if not free or len(self._bound) >= BOUND_LIMIT:
+            free = self._take_back()
+        if not free:
+            return None
+        keycode = free[-1]
+        columns = self._keymap().columns
+        self._connection.core.ChangeKeyboardMapping(1, keycode, columns, [keysym] * columns)
+        self._map = None
+        self._bound[keysym] = (keycode, time.monotonic())
+        return Place(keycode, 0)
+
+    def _take_back(self) -> list[int]:
+        for keysym, (keycode, used_at_s) in self._bound.items():
+            if keycode not in self._held.values():
+                del self._bound[keysym]
+                time.sleep(max(0.0, used_at_s + REBIND_REST_S - time.monotonic()))
+                return [keycode]
+        return []
+
+
+def _unavailable(detail: str) -> BackendUnavailable:
+    return BackendUnavailable(detail, code=ErrorCode.E_INPUT_NONE)
