@@ -52,13 +52,13 @@ def parse(words: list[str]) -> Options:
 class Quickstart:
     """Carries out the steps in order and remembers what it started."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, display: str) -> None:
         self.options = options
         self.data = options.data
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.programs = Programs(self.data)
         self._step = 0
-        self.display = os.environ.get("DISPLAY", "")
+        self.display = display
         self.is_demo = not self.display
 
     def run(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def main() -> None:
             if options.is_json:
                 print(json.dumps({"stopped": stopped}))
             return
-        quickstart = Quickstart(options)
+        quickstart = Quickstart(options, display=os.environ.get("DISPLAY", ""))
         facts = quickstart.run()
     except QuickstartFailed as exc:
         _fail(exc)

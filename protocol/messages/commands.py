@@ -15,7 +15,7 @@ from protocol.messages.presence import ShortText
 Value = Annotated[str, Meta(max_length=COMMAND_VALUE_LIMIT_CHARS)]
 
 
-class RunCommand(Message, frozen=True, tag="commands.run"):
+class RunCommand(Message, frozen=True, tag="commands.run_command"):
     """Technician: run this entry. `entry_sha256` (hex) is of the catalogue entry that was displayed."""
 
     request_id: ShortText

@@ -101,7 +101,7 @@ class SourceFailed(Message, frozen=True, tag="diagnostics.failed"):
     reason: Text
 
 
-class ReadSnapshot(Message, frozen=True, tag="diagnostics.read"):
+class ReadSnapshot(Message, frozen=True, tag="diagnostics.read_snapshot"):
     """Technician: one snapshot, please."""
 
     request_no: int
