@@ -1,8 +1,5 @@
 """Who we are on this machine: a private key with its certificate chain, in one file of ours alone."""
 
-import os
-import secrets
-import stat
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,11 +21,10 @@ from protocol.certificate_profile import CertificateShape, Role, read_certificat
 from protocol.certificates import organisation_of_root
 from protocol.errors import CertificateRefused, EnvironmentFault, ErrorCode, SupportError
 from protocol.ids import OrganisationId, SubjectId
-from protocol.limits import CERTIFICATE_LIMIT_BYTES, CHAIN_LIMIT_CERTIFICATES
+from protocol.limits import CHAIN_LIMIT_CERTIFICATES
 from protocol.names import shown_name
-
-_FILE_LIMIT_BYTES = 2 * CERTIFICATE_LIMIT_BYTES * (CHAIN_LIMIT_CERTIFICATES + 2)
-_OTHERS = 0o077
+from protocol.private_files import read_private_file as read_private_file
+from protocol.private_files import write_private_file as write_private_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,39 +98,6 @@ def save_identity(identity: Identity, path: Path, *, passphrase: bytes | None = 
     write_private_file(path, pem)
 
 
-def write_private_file(path: Path, content: bytes) -> None:
-    """Replace the file by this content in one step, mode 0600, on the disk before it returns.
-
-    Raises:
-        EnvironmentFault: E_DATA_DISK.
-    """
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as exc:
-        raise EnvironmentFault(f"{path}: {exc}", code=ErrorCode.E_DATA_DISK) from exc
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def load_identity(path: Path, *, passphrase: bytes | None = None) -> Identity:
     """Read an identity back. The file must be a plain file of ours that nobody else can read or change.
 
@@ -153,36 +116,6 @@ def load_identity(path: Path, *, passphrase: bytes | None = None) -> Identity:
     if len(certificates) < 2:
         raise _missing(path, "not whole: it needs a certificate and a root")
     return Identity(key, tuple(certificates[:-1]), certificates[-1])
-
-
-def read_private_file(path: Path) -> bytes:
-    """The content of a file that is a plain one, of this user, closed to others.
-
-    Raises:
-        EnvironmentFault: E_IDENTITY_MISSING.
-        CertificateRefused: E_IDENTITY_OWNER.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except FileNotFoundError as exc:
-        raise _missing(path, "no such file") from exc
-    except OSError as exc:
-        raise CertificateRefused(f"{path}: {exc}", code=ErrorCode.E_IDENTITY_OWNER) from exc
-    with os.fdopen(descriptor, "rb") as file:
-        _check_owner(path, os.fstat(file.fileno()))
-        content = file.read(_FILE_LIMIT_BYTES + 1)
-    if len(content) > _FILE_LIMIT_BYTES:
-        raise _missing(path, "far too large")
-    return content
-
-
-def _check_owner(path: Path, facts: os.stat_result) -> None:
-    is_plain = stat.S_ISREG(facts.st_mode)
-    # Windows keeps access in ACLs, which the mode does not show
-    is_ours = os.name == "nt" or (facts.st_uid == os.geteuid() and not facts.st_mode & _OTHERS)
-    if not (is_plain and is_ours):
-        seen = f"mode {stat.S_IMODE(facts.st_mode):04o}, owner {facts.st_uid}"
-        raise CertificateRefused(f"{path}: {seen}", code=ErrorCode.E_IDENTITY_OWNER)
 
 
 def _read_key(pem: bytes, path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
