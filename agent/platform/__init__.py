@@ -1,1 +1,1 @@
-"""What differs between operating systems. `interfaces` says what is offered, `select` alone asks where we are."""
+"""What differs between operating systems; `select` alone asks where we are."""

@@ -1,0 +1,173 @@
+"""One viewer's share of the screen: what to send, and when (the clock and the socket are the caller's)."""
+
+from __future__ import annotations
+
+from agent.capabilities.screen.pacing import CURSOR_CHECK_INTERVAL_S, PICTURE_INTERVAL_S, LookPace
+from agent.capabilities.screen.pictures import PictureMaker
+from agent.platform.interfaces import NO_CURSOR, Cursor, CursorImage, DisplayArea, ScreenSource
+from protocol.limits import DISPLAY_SIDE_LIMIT_PIXELS
+from protocol.messages.screen import (
+    CursorMoved,
+    CursorShape,
+    DisplayFacts,
+    Displays,
+    FromAgent,
+    FromTechnician,
+    PictureSeen,
+    Refresh,
+    ShowDisplay,
+)
+
+OFFSET_LIMIT = DISPLAY_SIDE_LIMIT_PIXELS * 4
+
+
+class ScreenShare:
+    """Feed it the viewer's messages and the time; send what it returns, in order.
+
+    `advance` is to be called whenever `wake_at_s` is reached, the source's `wake_fd` is readable (watched
+    only while `watches_source`), the viewer sent something, or the socket has room again.
+    """
+
+    def __init__(self, source: ScreenSource) -> None:
+        self._source = source
+        self._displays = tuple(source.displays())
+        self._shown_index = 0
+        area = self._shown.area
+        self._maker = PictureMaker(area.width, area.height)
+        self._can_wake = source.wake_fd is not None
+        self._pace = LookPace(can_wake=self._can_wake)
+        self._asked_at_s = -1.0
+        self._picture_at_s = 0.0
+        self._cursor_check_at_s = 0.0
+        self._start_over()
+
+    def watches_source(self, now_s: float) -> bool:
+        """Whether the source may wake us now."""
+        return self._pace.may_wake(now_s)
+
+    def wake_at_s(self) -> float:
+        """When to call `advance` at the latest."""
+        if self._maker.wanted() is not None:
+            return min(self._pace.due_s, self._picture_at_s)
+        return self._pace.due_s
+
+    def received(self, message: FromTechnician) -> None:
+        """The viewer's message; `advance` then says what to send.
+
+        Raises:
+            PeerViolation: it acknowledges a picture that was never sent.
+        """
+        match message:
+            case PictureSeen():
+                self._maker.seen(message.picture_no)
+            case Refresh():
+                self._maker.refresh()
+                self._start_over()
+            case ShowDisplay():
+                self._show(message.index)
+
+    def advance(self, now_s: float, *, is_woken: bool, has_room: bool) -> list[FromAgent]:
+        """What to send now. `has_room`: everything sent before has left; without it nothing is made.
+
+        Raises:
+            BackendUnavailable: the screen is gone for good.
+        """
+        may_make = has_room and now_s >= self._picture_at_s and self._maker.wanted() is not None
+        if not (is_woken or may_make or now_s >= self._pace.due_s or (has_room and self._is_new_to_viewer)):
+            return []
+        noticed = self._source.look()
+        if noticed.are_displays_new:
+            self._read_displays()
+        origin = self._shown.area
+        self._maker.damage(area.moved(-origin.x, -origin.y) for area in noticed.damage)
+        self._is_cursor_due |= noticed.is_cursor_new or now_s >= self._cursor_check_at_s
+        messages = self._messages(now_s) if has_room else []
+        # after any question to an X server its answer may have brought events past `wake_fd`: look again
+        has_asked = now_s == self._asked_at_s
+        is_active = bool(messages) or (self._can_wake and (has_asked or noticed.is_anything))
+        self._pace.looked(now_s, is_active=is_active, is_held=self._maker.is_pending)
+        return messages
+
+    @property
+    def _shown(self) -> DisplayArea:
+        return self._displays[self._shown_index]
+
+    def _start_over(self) -> None:
+        """The viewer knows nothing."""
+        self._is_new_to_viewer = True
+        self._is_cursor_due = True
+        self._sent_image: CursorImage | None = None
+        self._sent_place: tuple[int, int] | None = None
+
+    def _show(self, index: int) -> None:
+        if index < len(self._displays):
+            self._shown_index = index
+        # a display that has just been unplugged is no violation: the viewer gets the new list
+        self._resize()
+
+    def _read_displays(self) -> None:
+        before, shown = self._displays, self._shown
+        self._displays = tuple(self._source.displays())
+        if self._displays == before:
+            return
+        same = [index for index, display in enumerate(self._displays) if display.name == shown.name]
+        self._shown_index = same[0] if same else 0
+        if self._shown == shown:
+            self._is_new_to_viewer = True
+        else:
+            self._resize()
+
+    def _resize(self) -> None:
+        self._maker.resize(self._shown.area.width, self._shown.area.height)
+        self._start_over()
+
+    def _messages(self, now_s: float) -> list[FromAgent]:
+        announcement = self._announcement()
+        picture = self._picture(now_s)
+        self._is_cursor_due |= bool(picture)
+        return [*announcement, *picture, *self._cursor(now_s)]
+
+    def _announcement(self) -> list[FromAgent]:
+        if not self._is_new_to_viewer:
+            return []
+        self._is_new_to_viewer = False
+        facts = [
+            DisplayFacts(index, one.area.x, one.area.y, one.area.width, one.area.height, one.scale)
+            for index, one in enumerate(self._displays)
+        ]
+        return [Displays(facts, self._shown_index, self._source.name)]
+
+    def _picture(self, now_s: float) -> list[FromAgent]:
+        wanted = self._maker.wanted()
+        if wanted is None or now_s < self._picture_at_s:
+            return []
+        self._picture_at_s = now_s + PICTURE_INTERVAL_S
+        self._asked_at_s = now_s
+        pixels = self._source.grab(wanted.moved(self._shown.area.x, self._shown.area.y))
+        if pixels is None:
+            self._read_displays()
+            return []
+        return list(self._maker.make(pixels, wanted, int(now_s * 1000)))
+
+    def _cursor(self, now_s: float) -> list[FromAgent]:
+        if not self._is_cursor_due:
+            return []
+        self._is_cursor_due = False
+        self._cursor_check_at_s = now_s + CURSOR_CHECK_INTERVAL_S
+        self._asked_at_s = now_s
+        cursor = self._source.cursor() or Cursor(0, 0, NO_CURSOR)
+        messages: list[FromAgent] = []
+        if cursor.image is not self._sent_image:
+            self._sent_image = cursor.image
+            image = cursor.image
+            messages.append(CursorShape(image.width, image.height, image.hot_x, image.hot_y, image.rgba))
+        area = self._shown.area
+        place = (_offset(cursor.x - area.x), _offset(cursor.y - area.y))
+        if place != self._sent_place:
+            self._sent_place = place
+            messages.append(CursorMoved(*place))
+        return messages
+
+
+def _offset(value: int) -> int:
+    return max(-OFFSET_LIMIT, min(value, OFFSET_LIMIT))

@@ -1,0 +1,172 @@
+"""The screen worker: a process of its own that captures, encodes and sends, for one session.
+
+    python -I -m agent.capabilities.screen.worker --socket PATH --session ID --source auto
+
+The 32-byte ticket comes on standard input. It ends at once when the service closes the socket or its parent
+dies, also when an encoder is stuck. Exit statuses: 0 the service ended it, 4 the service cannot be reached
+or broke the protocol, 6 no screen can be read here (standard error says why), 7 the screen was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from agent.capabilities.screen.worker_link import WorkerLink
+from agent.desktop.ipc_messages import HELLO_CODEC, WORKER_TICKET_BYTES, WorkerHello
+from agent.platform.interfaces import ScreenSource
+from protocol.errors import (
+    BackendUnavailable,
+    ErrorCode,
+    ExitStatus,
+    SupportError,
+    Unreachable,
+    UsageError,
+    exit_status,
+)
+from protocol.messages.screen import FROM_AGENT_CODEC, FROM_TECHNICIAN_CODEC, ScreenFailed
+
+CONNECT_TIMEOUT_S = 5.0
+FAREWELL_TIMEOUT_S = 1.0
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs until the service ends it; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="agent.capabilities.screen.worker")
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--session", required=True)
+    parser.add_argument("--source", default="auto")
+    given = parser.parse_args(argv)
+    try:
+        end_with_parent()
+        link = connect(given.socket, given.session, read_ticket())
+        return serve(link, given.source)
+    except SupportError as exc:
+        print(f"{exc.code}: {exc.detail}", file=sys.stderr)
+        return int(exit_status(exc.code))
+
+
+def read_ticket() -> bytes:
+    """The ticket from standard input. Raises UsageError if it is not whole."""
+    ticket = sys.stdin.buffer.read(WORKER_TICKET_BYTES)
+    if len(ticket) != WORKER_TICKET_BYTES:
+        raise UsageError(f"standard input must hold the {WORKER_TICKET_BYTES}-byte ticket")
+    return ticket
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill us when the thread that started us ends (Linux; elsewhere the socket does)."""
+    if sys.platform.startswith("linux"):
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(ExitStatus.OK)
+
+
+def connect(socket_path: str, session_id: str, ticket: bytes) -> WorkerLink:
+    """Connects and says who we are. Raises Unreachable."""
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connected.settimeout(CONNECT_TIMEOUT_S)
+    try:
+        connected.connect(socket_path)
+    except OSError as exc:
+        connected.close()
+        raise Unreachable(f"{socket_path}: {exc}", code=ErrorCode.E_NOT_RUNNING) from None
+    end_with_socket(connected)
+    link = WorkerLink(connected, FROM_TECHNICIAN_CODEC.limit_bytes)
+    link.send(HELLO_CODEC.encode(WorkerHello(session_id, ticket)))
+    return link
+
+
+def end_with_socket(connected: socket.socket) -> None:
+    """End the whole process at once when the service closes, whatever the main thread is busy with."""
+    watched = select.poll()
+    watched.register(connected.fileno(), getattr(select, "POLLRDHUP", select.POLLHUP))
+
+    def watch() -> None:
+        watched.poll()
+        os._exit(ExitStatus.OK)
+
+    threading.Thread(target=watch, name="end-with-socket", daemon=True).start()
+
+
+def serve(link: WorkerLink, wanted_source: str) -> int:
+    """Opens the screen and shares it; on failure the viewer gets a code."""
+    try:
+        source = open_source(wanted_source)
+        try:
+            share_screen(link, source)
+        finally:
+            source.close()
+    except Unreachable:
+        return ExitStatus.OK
+    except SupportError as exc:
+        link.send(FROM_AGENT_CODEC.encode(ScreenFailed(exc.code)))
+        link.finish(FAREWELL_TIMEOUT_S)
+        raise
+    return ExitStatus.OK
+
+
+def open_source(wanted: str) -> ScreenSource:
+    """The screen source; why better ones were passed over goes to standard error.
+
+    Raises:
+        BackendUnavailable: E_SCREEN_NONE, none works here.
+    """
+    from agent.platform.select import open_screen
+
+    opened = open_screen(wanted)
+    for reason in opened.reasons:
+        print(f"not used: {reason}", file=sys.stderr)
+    return opened.source
+
+
+def share_screen(link: WorkerLink, source: ScreenSource) -> None:
+    """The loop; one thread for socket, screen and clock.
+
+    Raises:
+        Unreachable: the service closed.
+        BackendUnavailable: E_SCREEN_FAILED, the screen is gone.
+        PeerViolation: the viewer sent what it must not.
+    """
+    # numpy and zstandard are loaded here, after the service has got its hello
+    from agent.capabilities.screen.sharing import ScreenShare
+
+    try:
+        share = ScreenShare(source)
+        is_woken = False
+        while True:
+            for message in share.advance(time.monotonic(), is_woken=is_woken, has_room=link.has_room):
+                link.send(FROM_AGENT_CODEC.encode(message))
+            now_s = time.monotonic()
+            watched = source.wake_fd if share.watches_source(now_s) else None
+            is_woken = wait(link, watched, share.wake_at_s() - now_s)
+            for frame in link.receive():
+                share.received(FROM_TECHNICIAN_CODEC.decode(frame))
+    except BackendUnavailable as exc:
+        raise BackendUnavailable(exc.detail, code=ErrorCode.E_SCREEN_FAILED) from exc
+
+
+def wait(link: WorkerLink, source_fd: int | None, timeout_s: float) -> bool:
+    """Until there is something to do; whether the source woke us."""
+    # select and not poll: its timeout has microseconds, and a frame of 60 a second is no whole millisecond
+    reading = [link.fileno()] if source_fd is None else [link.fileno(), source_fd]
+    # without room only the socket can let us go on
+    limit_s = max(0.0, timeout_s) if link.has_room else None
+    readable, writable, _ = select.select(reading, [] if link.has_room else [link.fileno()], [], limit_s)
+    if writable:
+        link.flush()
+    return source_fd in readable
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""What a platform offers to the screen worker. Everything is in physical pixels, origin top left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    """Height x width x 4 bytes: blue, green, red, and one byte without a meaning (BGRX)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle. Of the whole desktop, unless a parameter's description says otherwise."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """The first column that is outside."""
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        """The first row that is outside."""
+        return self.y + self.height
+
+    def common_with(self, other: Area) -> Area | None:
+        """What both cover; None if they do not touch."""
+        x, y = max(self.x, other.x), max(self.y, other.y)
+        width, height = min(self.right, other.right) - x, min(self.bottom, other.bottom) - y
+        return Area(x, y, width, height) if width > 0 and height > 0 else None
+
+    def moved(self, dx: int, dy: int) -> Area:
+        """The same size elsewhere."""
+        return Area(self.x + dx, self.y + dy, self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayArea:
+    """One monitor; `scale` is physical pixels per logical pixel, 1.0 where there is no scaling."""
+
+    name: str
+    area: Area
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class CursorImage:
+    """RGBA, 8 bits each, not premultiplied, row by row. Width and height 0: the cursor is hidden."""
+
+    width: int
+    height: int
+    hot_x: int
+    hot_y: int
+    rgba: bytes
+
+
+NO_CURSOR = CursorImage(0, 0, 0, 0, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Position of the hot spot on the desktop; `image` stays the same object while the shape does."""
+
+    x: int
+    y: int
+    image: CursorImage
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """What changed since the last look. `damage` may overlap, and may name what did not change."""
+
+    damage: tuple[Area, ...] = ()
+    are_displays_new: bool = False
+    is_cursor_new: bool = False
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether there is a reason to act."""
+        return bool(self.damage) or self.are_displays_new or self.is_cursor_new
+
+
+class ScreenSource(Protocol):
+    """Reads the screen. One instance per session, used from one thread.
+
+    `wake_fd` becomes readable when `look` may have something to say: whoever waits for it captures nothing
+    while nothing changes. It is None where the system cannot tell; then `look` names every display as
+    damaged, and the caller asks at its own modest rate. `name` is what `--source` takes. `detail` says how
+    the pixels are read, for people.
+
+    Every method raises BackendUnavailable when the screen is gone for good (the person logged out).
+    """
+
+    name: str
+    detail: str
+    wake_fd: int | None
+
+    def displays(self) -> Sequence[DisplayArea]:
+        """Every monitor, at least one, the primary one first. Asks the system anew at each call."""
+        ...
+
+    def look(self) -> Noticed:
+        """What changed since the last look, without waiting. Pixels that change later are named later."""
+        ...
+
+    def grab(self, area: Area) -> Pixels | None:
+        """The pixels of `area` as they are now, without the cursor if `cursor` gives one.
+
+        The array is the source's own and holds until the next call of any method. None: the area is not
+        (wholly) on the desktop any more; read `displays` again.
+        """
+        ...
+
+    def cursor(self) -> Cursor | None:
+        """Where the cursor is and how it looks; None where the source draws it into the picture."""
+        ...
+
+    def close(self) -> None:
+        """Releases every handle. May be called twice; nothing else may be called after it."""
+        ...

@@ -1,0 +1,116 @@
+"""The only place that asks what system this is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.platform.interfaces import ScreenSource
+from agent.platform.portable.mss_screen import NAME as MSS
+from agent.platform.portable.mss_screen import open_mss_screen
+from agent.platform.x11.screen import NAME as XCFFIB
+from agent.platform.x11.screen import open_x11_screen
+from protocol.errors import BackendUnavailable, UsageError
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source that may work here. `open` imports its own bindings and raises BackendUnavailable."""
+
+    name: str
+    open: Callable[[], ScreenSource]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """The source that works, and why the ones before it did not."""
+
+    source: ScreenSource
+    reasons: tuple[str, ...]
+
+
+def session_kind(platform: str, environment: Mapping[str, str]) -> str:
+    """ "windows", "macos", "wayland", "x11" or "headless"."""
+    if platform == "win32":
+        return "windows"
+    if platform == "darwin":
+        return "macos"
+    if environment.get("WAYLAND_DISPLAY"):
+        return "wayland"
+    return "x11" if environment.get("DISPLAY") else "headless"
+
+
+def screen_candidates(kind: str, display: str) -> list[Candidate]:
+    """The sources for a kind of session, best first."""
+    x11 = Candidate(XCFFIB, lambda: open_x11_screen(display))
+    match kind:
+        case "x11":
+            return [x11, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=True))]
+        case "wayland":
+            # refuses Xwayland by itself; a real X server may be reachable beside the compositor
+            return [x11]
+        case "windows" | "macos":
+            return [Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
+        case _:
+            return []
+
+
+def open_screen(wanted: str = AUTO) -> OpenedSource:
+    """Opens the first source that works, or the wanted one.
+
+    Raises:
+        BackendUnavailable: none works; the detail has each one's reason.
+        UsageError: there is no source of that name on this system.
+    """
+    candidates = screen_candidates(_kind_here(), os.environ.get("DISPLAY", ""))
+    return open_first(candidates, wanted)
+
+
+def open_first(candidates: list[Candidate], wanted: str) -> OpenedSource:
+    """`open_screen` without a look at the system."""
+    if wanted not in {AUTO, XCFFIB, MSS}:
+        raise UsageError(f"there is no screen source {wanted!r}; choose {AUTO}, {XCFFIB} or {MSS}")
+    reasons: list[str] = []
+    for candidate in candidates:
+        if wanted not in {AUTO, candidate.name}:
+            continue
+        try:
+            return OpenedSource(candidate.open(), tuple(reasons))
+        except BackendUnavailable as exc:
+            reasons.append(f"{candidate.name}: {exc.detail}")
+    nothing = "no screen can be read here: there is no graphical session (DISPLAY is not set)"
+    raise BackendUnavailable("; ".join(reasons) or nothing)
+
+
+def doctor_reports() -> list[tuple[str, bool, str]]:
+    """For `alongside-agent doctor`: what, whether it works, how or why not. Opens and closes each source."""
+    kind = _kind_here()
+    candidates = screen_candidates(kind, os.environ.get("DISPLAY", ""))
+    reports = [("session", kind != "headless", f"{kind} on {sys.platform}")]
+    reports += [_report(candidate) for candidate in candidates]
+    if not candidates:
+        reports.append(("screen", False, "no graphical session: DISPLAY is not set"))
+    return reports
+
+
+def _report(candidate: Candidate) -> tuple[str, bool, str]:
+    title = f"screen by {candidate.name}"
+    try:
+        source = candidate.open()
+    except BackendUnavailable as exc:
+        return (title, False, exc.detail)
+    try:
+        sizes = ", ".join(f"{d.name} {d.area.width}x{d.area.height}" for d in source.displays())
+        return (title, True, f"{source.detail}; {sizes}")
+    except BackendUnavailable as exc:
+        return (title, False, exc.detail)
+    finally:
+        source.close()
+
+
+def _kind_here() -> str:
+    return session_kind(sys.platform, os.environ)

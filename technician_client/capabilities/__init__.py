@@ -1,0 +1,1 @@
+"""The technician's end of each capability, one module per word."""
