@@ -1,0 +1,1 @@
+"""The relay: log-ins, presence, rendezvous, and workers that forward what they cannot read."""

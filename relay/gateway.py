@@ -1,0 +1,299 @@
+"""The WebSocket `/v1/control`: challenge, log-in, then messages in both directions."""
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+import time
+from collections import deque
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from protocol.certificates import Role, VerifiedPeer
+from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError, Unreachable
+from protocol.ids import OrganisationId
+from protocol.limits import (
+    CONTROL_MESSAGE_LIMIT_BYTES,
+    LINK_HEARTBEAT_S,
+    LINK_SILENCE_LIMIT_S,
+    LOGIN_TIMEOUT_S,
+    NONCE_BYTES,
+)
+from protocol.messages.control import (
+    FROM_CLIENT_CODEC,
+    FROM_RELAY_CODEC,
+    PRE_LOGIN_CODEC,
+    Challenge,
+    Claim,
+    FromRelay,
+    Ping,
+    Welcome,
+)
+from protocol.messages.control import Refused as RefusedMessage
+from protocol.version import PROTOCOL_VERSION
+from relay.intake import Intake
+from relay.presence import Presence
+from relay.ratelimit import FAILED_LOGIN_COST, LOGIN_COST, LOGIN_RATE, RateLimit
+from relay.registry import Admitted, Registry
+from relay.requests import RequestDesk
+
+_LOG = structlog.get_logger()
+_OUTBOX_LIMIT_BYTES = 4 * CONTROL_MESSAGE_LIMIT_BYTES
+_FLUSH_TIMEOUT_S = 2.0
+_IPV6_CUSTOMER_BITS = 64
+
+
+class ControlLink:
+    """Implements `relay.links.Link` over one WebSocket; `pump` sends what was posted."""
+
+    def __init__(self, socket: web.WebSocketResponse, peer: VerifiedPeer) -> None:
+        self._socket = socket
+        self._peer = peer
+        self._outbox: deque[bytes] = deque()
+        self._outbox_bytes = 0
+        self._is_ending = False
+        self._wake = asyncio.Event()
+
+    @property
+    def organisation_id(self) -> OrganisationId:
+        """See `Link`."""
+        return self._peer.organisation_id
+
+    @property
+    def subject_id(self) -> str:
+        """See `Link`."""
+        return self._peer.subject_id
+
+    @property
+    def role(self) -> Role:
+        """See `Link`."""
+        return self._peer.role
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the link is to close after what is posted was sent."""
+        return self._is_ending
+
+    def post(self, message: FromRelay) -> None:
+        """See `Link`."""
+        if self._is_ending:
+            return
+        encoded = FROM_RELAY_CODEC.encode(message)
+        self._outbox_bytes += len(encoded)
+        if self._outbox_bytes > _OUTBOX_LIMIT_BYTES:
+            _LOG.warning("link.too_slow", subject=self.subject_id, role=self.role.value)
+            self._outbox.clear()
+            self.end()
+            return
+        self._outbox.append(encoded)
+        self._wake.set()
+
+    def refuse(self, request_no: int, code: ErrorCode) -> None:
+        """See `Link`."""
+        self.post(RefusedMessage(request_no, code))
+        if request_no == 0:
+            self.end()
+
+    def end(self) -> None:
+        """Close after what is posted was sent."""
+        self._is_ending = True
+        self._wake.set()
+
+    async def pump(self) -> None:
+        """Send what is posted until the link ends."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                while self._outbox:
+                    encoded = self._outbox.popleft()
+                    self._outbox_bytes -= len(encoded)
+                    await self._socket.send_bytes(encoded)
+                if self._is_ending:
+                    await self._socket.close()
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+
+
+class Gateway:
+    """Serves every control link of this relay."""
+
+    def __init__(
+        self, registry: Registry, desk: RequestDesk, presence: Presence, *, behind_proxy: bool
+    ) -> None:
+        self._registry = registry
+        self._desk = desk
+        self._presence = presence
+        self._behind_proxy = behind_proxy
+        self._login_rate = RateLimit(LOGIN_RATE)
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """One connection, from the challenge to its end."""
+        socket = web.WebSocketResponse(
+            compress=False,
+            max_msg_size=CONTROL_MESSAGE_LIMIT_BYTES,
+            autoclose=True,
+            timeout=_FLUSH_TIMEOUT_S,
+        )
+        await socket.prepare(request)
+        try:
+            admitted = await self._admit(request, socket)
+        except SupportError as exc:
+            await _refuse(socket, exc.code)
+            return socket
+        except (ConnectionError, TimeoutError):
+            await socket.close()
+            return socket
+        _lift(request)
+        await self._serve_link(request, socket, admitted)
+        return socket
+
+    def drain(self) -> None:
+        """The relay stops: every link is closed after what is posted was sent."""
+        for link in self._presence.everybody():
+            link.end()
+
+    async def _admit(self, request: web.Request, socket: web.WebSocketResponse) -> Admitted:
+        address = _address(request, behind_proxy=self._behind_proxy)
+        if not self._login_rate.take(address, time.monotonic(), LOGIN_COST):
+            _LOG.warning("login.rate_limited", address=address)
+            raise Refused(address, code=ErrorCode.E_RATE)
+        try:
+            async with asyncio.timeout(LOGIN_TIMEOUT_S):
+                return await self._judge(socket)
+        except SupportError as exc:
+            self._login_rate.charge(address, time.monotonic(), FAILED_LOGIN_COST)
+            _LOG.warning("login.refused", address=address, code=exc.code.value, detail=exc.detail[:200])
+            raise
+
+    async def _judge(self, socket: web.WebSocketResponse) -> Admitted:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        challenge = Challenge(PROTOCOL_VERSION, nonce, self._registry.relay_id)
+        await socket.send_bytes(FROM_RELAY_CODEC.encode(challenge))
+        message = PRE_LOGIN_CODEC.decode(await _receive(socket))
+        now = datetime.now(UTC)
+        if not isinstance(message, Claim):
+            return await self._registry.log_in(message, nonce, now)
+        admitted = await self._registry.claim(message, nonce, now)
+        _LOG.info("relay.claimed", organisation_id=admitted.peer.organisation_id)
+        return admitted
+
+    async def _serve_link(
+        self, request: web.Request, socket: web.WebSocketResponse, admitted: Admitted
+    ) -> None:
+        peer = admitted.peer
+        link = ControlLink(socket, peer)
+        link.post(_welcome(admitted))
+        older = self._presence.arrived(link)
+        if older is not None:
+            older.refuse(0, ErrorCode.E_BUSY)
+        log = _LOG.bind(organisation_id=peer.organisation_id, role=peer.role.value, subject=peer.subject_id)
+        log.info("link.opened", status=admitted.status)
+        pump = asyncio.create_task(link.pump())
+        try:
+            await self._desk.welcome(link)
+            await self._listen(link, socket)
+        except SupportError as exc:
+            log.warning("link.ended", code=exc.code.value, detail=exc.detail)
+            if not isinstance(exc, Unreachable):
+                link.refuse(0, exc.code)
+        finally:
+            is_away = self._presence.left(link)
+            link.end()
+            if is_away:
+                await self._say_farewell(link)
+            await _finish(request, pump)
+            log.info("link.closed")
+
+    async def _listen(self, link: ControlLink, socket: web.WebSocketResponse) -> None:
+        heard_at_s = pinged_at_s = time.monotonic()
+        ping_no = 0
+        while not link.is_ending:
+            silent_at_s = heard_at_s + LINK_SILENCE_LIMIT_S
+            wait_s = min(pinged_at_s + LINK_HEARTBEAT_S, silent_at_s) - time.monotonic()
+            try:
+                message = FROM_CLIENT_CODEC.decode(await _receive(socket, max(0.01, wait_s)))
+            except TimeoutError:
+                pinged_at_s = time.monotonic()
+                if pinged_at_s >= silent_at_s:
+                    raise Unreachable("silent", code=ErrorCode.E_PEER_SILENT) from None
+                ping_no += 1
+                link.post(Ping(ping_no))
+                continue
+            heard_at_s = time.monotonic()
+            await self._desk.handle(link, message)
+
+    async def _say_farewell(self, link: ControlLink) -> None:
+        try:
+            await self._desk.farewell(link)
+        except SupportError as exc:
+            _LOG.warning("store.failed", code=exc.code.value, detail=exc.detail)
+
+
+def _welcome(admitted: Admitted) -> Welcome:
+    peer = admitted.peer
+    return Welcome(peer.organisation_id, peer.subject_id, peer.role.value, LINK_HEARTBEAT_S, admitted.status)
+
+
+async def _receive(socket: web.WebSocketResponse, timeout_s: float | None = None) -> bytes:
+    """The next binary message.
+
+    Raises:
+        PeerViolation: E_MESSAGE_SIZE, E_MESSAGE_FORMAT.
+        Unreachable: E_LINK_LOST, the socket is closed.
+        TimeoutError: nothing came in time.
+    """
+    async with asyncio.timeout(timeout_s):  # not receive's own timeout: a WebSocket ping would restart it
+        message = await socket.receive()
+    if message.type is WSMsgType.BINARY:
+        return bytes(message.data)
+    if message.type is WSMsgType.TEXT:
+        raise PeerViolation("text frame", code=ErrorCode.E_MESSAGE_FORMAT)
+    if message.type is WSMsgType.ERROR:
+        is_too_big = getattr(message.data, "code", 0) == WSCloseCode.MESSAGE_TOO_BIG
+        code = ErrorCode.E_MESSAGE_SIZE if is_too_big else ErrorCode.E_MESSAGE_FORMAT
+        raise PeerViolation("broken frame", code=code)
+    raise Unreachable("closed", code=ErrorCode.E_LINK_LOST)
+
+
+async def _refuse(socket: web.WebSocketResponse, code: ErrorCode) -> None:
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(_FLUSH_TIMEOUT_S):
+            await socket.send_bytes(FROM_RELAY_CODEC.encode(RefusedMessage(0, code)))
+            await socket.close()
+
+
+async def _finish(request: web.Request, pump: asyncio.Task[None]) -> None:
+    """Let the last messages go out, but wait for nobody who does not read them."""
+    done, _ = await asyncio.wait([pump], timeout=_FLUSH_TIMEOUT_S)
+    if not done:
+        pump.cancel()
+        if request.transport is not None:
+            request.transport.abort()
+        await asyncio.wait([pump])
+    if not pump.cancelled() and pump.exception() is not None:
+        _LOG.error("link.pump_failed", exc_info=pump.exception())
+
+
+def _lift(request: web.Request) -> None:
+    protocol = request.transport.get_protocol() if request.transport is not None else None
+    if isinstance(protocol, Intake):
+        protocol.lift()
+
+
+def _address(request: web.Request, *, behind_proxy: bool) -> str:
+    """Whom log-in attempts are counted for: the address, of IPv6 the customer's prefix.
+
+    Behind a proxy it is the entry that this proxy appended to X-Forwarded-For.
+    """
+    text = request.remote or ""
+    if behind_proxy:
+        text = request.headers.get("X-Forwarded-For", text).rpartition(",")[2].strip()
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return "unknown"
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, _IPV6_CUSTOMER_BITS), strict=False))

@@ -1,0 +1,90 @@
+"""The control process' HTTP side: an allow-list of exact paths, nothing else."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from protocol.errors import SupportError
+from protocol.limits import LOGIN_TIMEOUT_S
+from relay.gateway import Gateway
+from relay.intake import Intake, IntakeCount
+from relay.store.interface import Store
+from relay.worker.aiohttp_shell import AiohttpSocket
+from relay.worker.forwarder import Forwarder
+from relay.worker.loop import SESSION_PATH
+
+_LOG = structlog.get_logger()
+_SHUTDOWN_S = 1.0
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpServer:
+    """Serves `/v1/control`, `/healthz`, `/readyz`, and `/v1/session` when there are no workers."""
+
+    def __init__(self, gateway: Gateway, store: Store, forwarder: Forwarder | None) -> None:
+        self._store = store
+        self._forwarder = forwarder
+        app = web.Application(middlewares=[_root], client_max_size=1024)
+        app.router.add_get("/v1/control", gateway.serve)
+        app.router.add_get("/healthz", _say_ok)
+        app.router.add_get("/readyz", self._say_ready)
+        if forwarder is not None:
+            app.router.add_get(SESSION_PATH, self._serve_session)
+        quiet = logging.Logger("aiohttp.quiet", logging.CRITICAL)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=quiet, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+        )
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Accept on a listening socket."""
+        await self._runner.setup()
+        inner = self._runner.server
+        assert inner is not None
+        count = IntakeCount()
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Intake(inner(), count),
+            sock=listener,
+            ssl=tls,
+            ssl_handshake_timeout=LOGIN_TIMEOUT_S if tls else None,
+        )
+
+    async def stop(self) -> None:
+        """Stop accepting and end what is open."""
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    async def _say_ready(self, request: web.Request) -> web.Response:
+        try:
+            await self._store.organisation()
+        except SupportError as exc:
+            return web.Response(status=503, text=f"{exc.code.value}\n")
+        return web.Response(text="ready\n")
+
+    async def _serve_session(self, request: web.Request) -> web.StreamResponse:
+        assert self._forwarder is not None
+        protocol = request.transport.get_protocol() if request.transport is not None else None
+        if isinstance(protocol, Intake):
+            protocol.lift()  # the forwarder bounds these by itself
+        return await AiohttpSocket(self._forwarder).serve(request)
+
+
+async def _say_ok(request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+@web.middleware
+async def _root(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:  # noqa: BLE001 - the root of a request; only this connection ends
+        _LOG.exception("request.failed", path=request.path)
+        return web.Response(status=500, text="E_INTERNAL\n")

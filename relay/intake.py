@@ -1,0 +1,80 @@
+"""What a connection may cost before anybody logged in: bytes, seconds, and how many at once."""
+
+import asyncio
+from typing import cast
+
+from protocol.limits import LOGIN_TIMEOUT_S, PRE_LOGIN_MESSAGE_LIMIT_BYTES
+
+# HTTP request and the log-in message with its frame
+INTAKE_LIMIT_BYTES = PRE_LOGIN_MESSAGE_LIMIT_BYTES + (16 << 10)
+INTAKE_TIMEOUT_S = LOGIN_TIMEOUT_S + 5.0
+INTAKE_CONNECTIONS_LIMIT = 2000
+
+
+class IntakeCount:
+    """Connections that are not lifted yet, of one server."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+
+class Intake(asyncio.Protocol):
+    """Stands before an HTTP protocol and cuts the connection at its bounds, until `lift` is called."""
+
+    def __init__(self, inner: asyncio.Protocol, count: IntakeCount) -> None:
+        self._inner = inner
+        self._count = count
+        self._received_bytes = 0
+        self._is_lifted = True  # until it is connected
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def lift(self) -> None:
+        """The client proved who it is; its bounds are others from now on."""
+        if self._is_lifted:
+            return
+        self._is_lifted = True
+        self._count.waiting -= 1
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._is_lifted = False
+        self._count.waiting += 1
+        self._deadline = asyncio.get_running_loop().call_later(INTAKE_TIMEOUT_S, self._cut)
+        self._inner.connection_made(transport)
+        if self._count.waiting > INTAKE_CONNECTIONS_LIMIT:
+            self._cut()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if not self._is_lifted:
+            self._received_bytes += len(data)
+            if self._received_bytes > INTAKE_LIMIT_BYTES:
+                self._cut()
+                return
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """See `asyncio.Protocol`."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self.lift()
+        self._inner.connection_lost(exc)
+
+    def _cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

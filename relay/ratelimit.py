@@ -1,0 +1,55 @@
+"""Token buckets with a bounded number of keys (pure: the clock is passed in)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many tokens a bucket holds, and how fast it fills again."""
+
+    burst: float
+    per_second: float
+
+
+# a fleet behind one address comes back at once after an outage; guesses cost far more than log-ins
+LOGIN_RATE = Rate(burst=400, per_second=20)
+LOGIN_COST = 1.0
+FAILED_LOGIN_COST = 20.0
+OPEN_SESSION_RATE = Rate(burst=20, per_second=1)
+
+KEYS_LIMIT = 50_000
+
+
+class RateLimit:
+    """One bucket a key; the least recently used keys are forgotten beyond `KEYS_LIMIT`."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key: tokens, at_s
+
+    def take(self, key: str, now_s: float, cost: float = 1.0) -> bool:
+        """Whether the key still has `cost` tokens; if so they are taken."""
+        tokens = self._tokens(key, now_s)
+        is_allowed = tokens >= cost
+        self._keep(key, tokens - cost if is_allowed else tokens, now_s)
+        return is_allowed
+
+    def charge(self, key: str, now_s: float, cost: float) -> None:
+        """Take tokens for something that already happened; the bucket stops at empty."""
+        self._keep(key, max(0.0, self._tokens(key, now_s) - cost), now_s)
+
+    @property
+    def keys(self) -> int:
+        """How many keys are remembered."""
+        return len(self._buckets)
+
+    def _tokens(self, key: str, now_s: float) -> float:
+        tokens, at_s = self._buckets.get(key, (self._rate.burst, now_s))
+        return min(self._rate.burst, tokens + max(0.0, now_s - at_s) * self._rate.per_second)
+
+    def _keep(self, key: str, tokens: float, now_s: float) -> None:
+        self._buckets[key] = (tokens, now_s)
+        self._buckets.move_to_end(key)
+        while len(self._buckets) > KEYS_LIMIT:
+            self._buckets.popitem(last=False)

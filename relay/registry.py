@@ -1,0 +1,95 @@
+"""Who may log in: certificate chain, signature over our nonce, and what the store says about them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from protocol.certificate_profile import read_certificate
+from protocol.certificates import Role, VerifiedPeer, organisation_of_root, verify_chain
+from protocol.errors import ErrorCode, Refused
+from protocol.messages.control import Claim, LogIn, claim_transcript, login_transcript
+from protocol.names import shown_name
+from protocol.version import PROTOCOL_VERSION
+from relay.access import LOGIN_ROLES
+from relay.claim_secret import ClaimSecret
+from relay.store.interface import DeviceArrival, OrganisationRecord, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Somebody who proved who they are. `status` is a device's standing and "" for people."""
+
+    peer: VerifiedPeer
+    status: str
+
+
+class Registry:
+    """Judges log-ins and the one claim in a relay's life."""
+
+    def __init__(self, store: Store, secret: ClaimSecret, relay_id: str) -> None:
+        self._store = store
+        self._secret = secret
+        self.relay_id = relay_id
+
+    async def log_in(self, message: LogIn, nonce: bytes, now: datetime) -> Admitted:
+        """Judge a log-in.
+
+        Raises:
+            SupportError: with the code that says why not.
+        """
+        _check_version(message.version)
+        organisation_id = read_certificate(message.chain[0]).organisation_id
+        organisation = await self._store.organisation(organisation_id) if organisation_id else None
+        if organisation is None:
+            raise Refused(f"organisation {organisation_id}", code=ErrorCode.E_ORG_UNKNOWN)
+        peer = verify_chain(message.chain, organisation.root_der, roles=LOGIN_ROLES, now=now)
+        if not peer.verify_signature(message.signature, login_transcript(nonce, self.relay_id)):
+            raise Refused(peer.subject_id, code=ErrorCode.E_LOGIN_SIGNATURE)
+        if peer.role is not Role.DEVICE:
+            return Admitted(peer, "")
+        device = await self._store.admit_device(_arrival(peer, now))
+        return Admitted(peer, device.status)
+
+    async def claim(self, message: Claim, nonce: bytes, now: datetime) -> Admitted:
+        """Bind this relay to the claimant's organisation, once.
+
+        Raises:
+            SupportError: E_ORG_CLAIMED, E_CLAIM_SECRET, E_LOGIN_SIGNATURE, or a certificate's code.
+        """
+        _check_version(message.version)
+        if await self._store.organisation() is not None:
+            raise Refused("claimed before", code=ErrorCode.E_ORG_CLAIMED)
+        if not self._secret.matches(message.secret):
+            raise Refused("wrong secret", code=ErrorCode.E_CLAIM_SECRET)
+        organisation_id, name = organisation_of_root(message.root)
+        peer = verify_chain(message.chain, message.root, roles={Role.ADMIN}, now=now)
+        if not peer.verify_signature(
+            message.signature, claim_transcript(nonce, self.relay_id, message.secret)
+        ):
+            raise Refused(peer.subject_id, code=ErrorCode.E_LOGIN_SIGNATURE)
+        record = OrganisationRecord(organisation_id, bytes(message.root), shown_name(name), now)
+        if not await self._store.add_first_organisation(record):
+            raise Refused("claimed before", code=ErrorCode.E_ORG_CLAIMED)
+        self._secret.discard()
+        return Admitted(peer, "")
+
+
+def _check_version(version: int) -> None:
+    if version != PROTOCOL_VERSION:
+        raise Refused(f"version {version}", code=ErrorCode.E_VERSION)
+
+
+def _arrival(peer: VerifiedPeer, now: datetime) -> DeviceArrival:
+    terms = peer.enroller
+    if terms is None:
+        raise Refused("a device without an enroller", code=ErrorCode.E_CERT_CHAIN)
+    return DeviceArrival(
+        organisation_id=peer.organisation_id,
+        device_id=peer.subject_id,
+        name=shown_name(peer.name),
+        group=peer.group,
+        enroller_serial=terms.serial,
+        join_until=terms.join_until,
+        uses_limit=terms.uses_limit,
+        is_bulk=terms.is_bulk,
+        at_utc=now,
+    )

@@ -1,0 +1,211 @@
+"""Carries out what a logged-in client asks for."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from protocol.certificates import Role
+from protocol.errors import ErrorCode, Refused, SupportError
+from protocol.limits import CONTROL_MESSAGE_LIMIT_BYTES, NAME_LIMIT_CHARS
+from protocol.messages.control import (
+    DeviceFacts,
+    Done,
+    FromClient,
+    ListDevices,
+    ListTokens,
+    OpenSession,
+    Ping,
+    PolicyPublished,
+    Pong,
+    PublishPolicy,
+    RevokeToken,
+    SessionDeclined,
+    SetDeviceStatus,
+    TokenList,
+    TokenRow,
+)
+from protocol.messages.presence import DeviceList, DeviceRow, PresenceChanged
+from protocol.names import shown_name, shown_text
+from relay.access import POLICY_READERS, require_access
+from relay.enrollment import APPROVED, PENDING, REMOVED
+from relay.links import Link
+from relay.presence import Presence
+from relay.ratelimit import OPEN_SESSION_RATE, RateLimit
+from relay.rendezvous import Rendezvous
+from relay.store.interface import DeviceChange, DeviceRecord, PolicyRecord, Store
+
+_LOG = structlog.get_logger()
+_SERIAL = re.compile(r"[0-9a-f]{1,64}")
+_POLICY_VERSION_LIMIT = 2**31 - 1
+_LIST_LIMIT_BYTES = CONTROL_MESSAGE_LIMIT_BYTES - 4096
+
+
+class RequestDesk:
+    """Answers requests, and tells the others what changed."""
+
+    def __init__(self, store: Store, presence: Presence, rendezvous: Rendezvous) -> None:
+        self._store = store
+        self._presence = presence
+        self._rendezvous = rendezvous
+        self._opening_rate = RateLimit(OPEN_SESSION_RATE)
+        self._handlers: dict[type[FromClient], Callable[[Link, Any], Awaitable[None]]] = {
+            DeviceFacts: self._note_facts,
+            SessionDeclined: self._pass_decline,
+            OpenSession: self._open_session,
+            ListDevices: self._list_devices,
+            SetDeviceStatus: self._set_status,
+            RevokeToken: self._revoke_token,
+            ListTokens: self._list_tokens,
+            PublishPolicy: self._publish_policy,
+            Ping: self._answer_ping,
+            Pong: self._note_pong,
+        }
+
+    async def handle(self, link: Link, message: FromClient) -> None:
+        """Carry out one message; a refusal goes to the link, the others do not notice."""
+        request_no: int = getattr(message, "request_no", 0)
+        try:
+            require_access(link.role, type(message))
+            await self._handlers[type(message)](link, message)
+        except SupportError as exc:
+            _LOG.warning(
+                "request.refused",
+                subject=link.subject_id,
+                role=link.role.value,
+                message=type(message).__name__,
+                code=exc.code.value,
+                detail=exc.detail,
+            )
+            if request_no or exc.code is not ErrorCode.E_DATA_DISK:
+                link.refuse(request_no, exc.code)
+
+    async def welcome(self, link: Link) -> None:
+        """The link was admitted: hand over the newest policy, tell the people of its organisation."""
+        if link.role in POLICY_READERS:
+            policy = await self._store.newest_policy(link.organisation_id)
+            if policy is not None:
+                link.post(PolicyPublished(policy.version, policy.envelope))
+        if link.role is Role.DEVICE:
+            await self._announce(link)
+
+    async def farewell(self, link: Link) -> None:
+        """A device's last link is gone."""
+        change = DeviceChange(last_seen_at_utc=datetime.now(UTC))
+        device = await self._store.update_device(link.organisation_id, link.subject_id, change)
+        self._tell(device)
+
+    async def _announce(self, link: Link) -> None:
+        self._tell(await self._store.device(link.organisation_id, link.subject_id))
+
+    async def _note_facts(self, link: Link, message: DeviceFacts) -> None:
+        change = DeviceChange(
+            name=shown_name(message.name), platform=shown_text(message.platform, NAME_LIMIT_CHARS)
+        )
+        self._tell(await self._store.update_device(link.organisation_id, link.subject_id, change))
+
+    async def _pass_decline(self, link: Link, message: SessionDeclined) -> None:
+        self._rendezvous.declined(link, message, time.time())
+
+    async def _open_session(self, link: Link, message: OpenSession) -> None:
+        key = f"{link.organisation_id}/{link.subject_id}"
+        if not self._opening_rate.take(key, time.monotonic()):
+            raise Refused(link.subject_id, code=ErrorCode.E_RATE)
+        device = await self._store.device(link.organisation_id, message.device_id)
+        if device is None or device.status == REMOVED:
+            raise Refused(message.device_id, code=ErrorCode.E_DEVICE_UNKNOWN)
+        if device.status == PENDING:
+            raise Refused(message.device_id, code=ErrorCode.E_DEVICE_PENDING)
+        device_link = self._presence.device(link.organisation_id, message.device_id)
+        if device_link is None:
+            raise Refused(message.device_id, code=ErrorCode.E_DEVICE_AWAY)
+        session_id = self._rendezvous.open(link, device_link, message.request_no, time.time())
+        _LOG.info(
+            "session.offered",
+            session_id=session_id,
+            device_id=message.device_id,
+            technician=link.subject_id,
+            organisation_id=link.organisation_id,
+        )
+
+    async def _list_devices(self, link: Link, message: ListDevices) -> None:
+        rows: list[DeviceRow] = []
+        size_bytes = 0
+        for device in await self._store.devices(link.organisation_id):
+            row = self._row(device)
+            size_bytes += len(msgspec.msgpack.encode(row))
+            if size_bytes > _LIST_LIMIT_BYTES:
+                break
+            rows.append(row)
+        link.post(DeviceList(message.request_no, rows))
+
+    async def _set_status(self, link: Link, message: SetDeviceStatus) -> None:
+        if message.status not in (APPROVED, REMOVED):
+            raise Refused(message.status, code=ErrorCode.E_MESSAGE_FORMAT)
+        change = DeviceChange(status=message.status)
+        device = await self._store.update_device(link.organisation_id, message.device_id, change)
+        if device is None:
+            raise Refused(message.device_id, code=ErrorCode.E_DEVICE_UNKNOWN)
+        device_link = self._presence.device(link.organisation_id, message.device_id)
+        if device.status == REMOVED and device_link is not None:
+            device_link.refuse(0, ErrorCode.E_DEVICE_REMOVED)
+        _LOG.info(
+            "device.status_set", device_id=device.device_id, status=device.status, admin=link.subject_id
+        )
+        link.post(Done(message.request_no))
+        self._tell(device)
+
+    async def _revoke_token(self, link: Link, message: RevokeToken) -> None:
+        serial = message.enroller_serial.lower()
+        if not _SERIAL.fullmatch(serial):
+            raise Refused("not a serial", code=ErrorCode.E_MESSAGE_FORMAT)
+        await self._store.revoke_enroller(link.organisation_id, serial)
+        _LOG.info("token.revoked", enroller_serial=serial, admin=link.subject_id)
+        link.post(Done(message.request_no))
+
+    async def _list_tokens(self, link: Link, message: ListTokens) -> None:
+        enrollers = await self._store.enrollers(link.organisation_id)
+        rows = [TokenRow(one.serial, one.uses, one.is_revoked) for one in enrollers]
+        link.post(TokenList(message.request_no, rows))
+
+    async def _publish_policy(self, link: Link, message: PublishPolicy) -> None:
+        if not 1 <= message.version <= _POLICY_VERSION_LIMIT:
+            raise Refused(f"version {message.version}", code=ErrorCode.E_MESSAGE_FORMAT)
+        policy = PolicyRecord(message.version, bytes(message.envelope))
+        if not await self._store.publish_policy(link.organisation_id, policy):
+            raise Refused(f"version {message.version}", code=ErrorCode.E_POLICY_VERSION)
+        _LOG.info("policy.published", version=policy.version, admin=link.subject_id)
+        link.post(Done(message.request_no))
+        news = PolicyPublished(policy.version, policy.envelope)
+        self._presence.tell_roles(link.organisation_id, POLICY_READERS, news)
+
+    async def _answer_ping(self, link: Link, message: Ping) -> None:
+        link.post(Pong(message.ping_no))
+
+    async def _note_pong(self, link: Link, message: Pong) -> None:
+        """Any message shows that the link lives; the number is not looked at."""
+
+    def _tell(self, device: DeviceRecord | None) -> None:
+        if device is not None:
+            self._presence.tell_people(device.organisation_id, PresenceChanged(self._row(device)))
+
+    def _row(self, device: DeviceRecord) -> DeviceRow:
+        is_present = self._presence.device(device.organisation_id, device.device_id) is not None
+        return DeviceRow(
+            device_id=device.device_id,
+            name=device.name,
+            group=device.group,
+            platform=device.platform,
+            status=device.status,
+            is_present=is_present,
+            first_seen_at_utc=_moment(device.first_seen_at_utc),
+            last_seen_at_utc=_moment(device.last_seen_at_utc),
+        )
+
+
+def _moment(at_utc: datetime) -> str:
+    return at_utc.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""What the relay keeps: organisations, devices, enrollers, policies."""

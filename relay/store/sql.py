@@ -1,0 +1,295 @@
+"""The store in a SQL database, by SQLAlchemy: SQLite by default, others by their URL."""
+
+import secrets
+from base64 import b32encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from protocol.errors import EnvironmentFault, ErrorCode, UsageError
+from protocol.ids import OrganisationId
+from protocol.limits import DEVICE_LIST_LIMIT
+from relay.enrollment import REMOVED, check_known_device, status_of_new_device
+from relay.store.interface import (
+    DeviceArrival,
+    DeviceChange,
+    DeviceRecord,
+    EnrollerRecord,
+    OrganisationRecord,
+    PolicyRecord,
+)
+from relay.store.tables import DEVICES, ENROLLERS, ORGANISATIONS, POLICIES, SETTINGS
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_RELAY_ID_BYTES = 15
+
+
+class SqlStore:
+    """Implements `relay.store.interface.Store`. Made by `open_sql_store`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def relay_id(self) -> str:
+        """See `Store`."""
+        async with self._transaction() as connection:
+            found = await connection.scalar(sa.select(SETTINGS.c.value).where(SETTINGS.c.name == "relay_id"))
+            if found is not None:
+                return str(found)
+            made = b32encode(secrets.token_bytes(_RELAY_ID_BYTES)).decode().lower()
+            await connection.execute(SETTINGS.insert().values(name="relay_id", value=made))
+            return made
+
+    async def organisation(self, organisation_id: OrganisationId | None = None) -> OrganisationRecord | None:
+        """See `Store`."""
+        query = sa.select(ORGANISATIONS)
+        if organisation_id is not None:
+            query = query.where(ORGANISATIONS.c.organisation_id == organisation_id)
+        async with self._transaction() as connection:
+            row = (await connection.execute(query.limit(1))).first()
+        return None if row is None else OrganisationRecord(**row._mapping)
+
+    async def add_first_organisation(self, record: OrganisationRecord) -> bool:
+        """See `Store`."""
+        async with self._transaction() as connection:
+            if await connection.scalar(sa.select(sa.func.count()).select_from(ORGANISATIONS)):
+                return False
+            values = {
+                "organisation_id": record.organisation_id,
+                "root_der": record.root_der,
+                "name": record.name,
+                "claimed_at_utc": record.claimed_at_utc,
+            }
+            await connection.execute(ORGANISATIONS.insert().values(values))
+            return True
+
+    async def admit_device(self, arrival: DeviceArrival) -> DeviceRecord:
+        """See `Store`."""
+        key = (arrival.organisation_id, arrival.device_id)
+        async with self._transaction() as connection:
+            known = await _device(connection, *key)
+            if known is not None:
+                check_known_device(known)
+                seen = DEVICES.update().where(_is_device(*key)).values(last_seen_at_utc=arrival.at_utc)
+                await connection.execute(seen)
+                return known
+            enroller = await _enroller(connection, arrival)
+            status = status_of_new_device(arrival, enroller)
+            await connection.execute(
+                ENROLLERS.update().where(_is_enroller(arrival)).values(uses=ENROLLERS.c.uses + 1)
+            )
+            await connection.execute(DEVICES.insert().values(_new_device(arrival, status)))
+            added = await _device(connection, *key)
+            assert added is not None
+            return added
+
+    async def update_device(
+        self, organisation_id: OrganisationId, device_id: str, change: DeviceChange
+    ) -> DeviceRecord | None:
+        """See `Store`."""
+        wanted = {
+            "name": change.name,
+            "platform": change.platform,
+            "status": change.status,
+            "last_seen_at_utc": change.last_seen_at_utc,
+        }
+        values = {column: value for column, value in wanted.items() if value is not None}
+        async with self._transaction() as connection:
+            if values:
+                where = _is_device(organisation_id, device_id)
+                await connection.execute(DEVICES.update().where(where).values(values))
+            return await _device(connection, organisation_id, device_id)
+
+    async def device(self, organisation_id: OrganisationId, device_id: str) -> DeviceRecord | None:
+        """See `Store`."""
+        async with self._transaction() as connection:
+            return await _device(connection, organisation_id, device_id)
+
+    async def devices(self, organisation_id: OrganisationId) -> list[DeviceRecord]:
+        """See `Store`."""
+        query = (
+            sa.select(DEVICES)
+            .where(DEVICES.c.organisation_id == organisation_id)
+            .order_by(DEVICES.c.status == REMOVED, DEVICES.c.name, DEVICES.c.device_id)
+            .limit(DEVICE_LIST_LIMIT)
+        )
+        async with self._transaction() as connection:
+            return [DeviceRecord(**row._mapping) for row in await connection.execute(query)]
+
+    async def enrollers(self, organisation_id: OrganisationId) -> list[EnrollerRecord]:
+        """See `Store`."""
+        query = (
+            sa.select(ENROLLERS.c.serial, ENROLLERS.c.uses, ENROLLERS.c.is_revoked)
+            .where(ENROLLERS.c.organisation_id == organisation_id)
+            .order_by(ENROLLERS.c.first_seen_at_utc.desc(), ENROLLERS.c.serial)
+            .limit(DEVICE_LIST_LIMIT)
+        )
+        async with self._transaction() as connection:
+            return [EnrollerRecord(**row._mapping) for row in await connection.execute(query)]
+
+    async def revoke_enroller(self, organisation_id: OrganisationId, serial: str) -> None:
+        """See `Store`."""
+        where = sa.and_(ENROLLERS.c.organisation_id == organisation_id, ENROLLERS.c.serial == serial)
+        async with self._transaction() as connection:
+            changed = await connection.execute(ENROLLERS.update().where(where).values(is_revoked=True))
+            if changed.rowcount == 0:
+                fresh = _fresh_enroller(organisation_id, serial) | {"is_revoked": True}
+                await connection.execute(ENROLLERS.insert().values(fresh))
+
+    async def newest_policy(self, organisation_id: OrganisationId) -> PolicyRecord | None:
+        """See `Store`."""
+        query = (
+            sa.select(POLICIES.c.version, POLICIES.c.envelope)
+            .where(POLICIES.c.organisation_id == organisation_id)
+            .order_by(POLICIES.c.version.desc())
+            .limit(1)
+        )
+        async with self._transaction() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else PolicyRecord(**row._mapping)
+
+    async def publish_policy(self, organisation_id: OrganisationId, policy: PolicyRecord) -> bool:
+        """See `Store`."""
+        of_organisation = POLICIES.c.organisation_id == organisation_id
+        values = {
+            "organisation_id": organisation_id,
+            "version": policy.version,
+            "envelope": policy.envelope,
+            "published_at_utc": datetime.now(UTC),
+        }
+        async with self._transaction() as connection:
+            newest = await connection.scalar(
+                sa.select(sa.func.max(POLICIES.c.version)).where(of_organisation)
+            )
+            if newest is not None and policy.version <= newest:
+                return False
+            # what agents hold is theirs; here only the newest is ever handed out
+            await connection.execute(POLICIES.delete().where(of_organisation))
+            await connection.execute(POLICIES.insert().values(values))
+            return True
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as exc:
+            detail = f"{type(exc.orig).__name__}: {exc.orig}"[:200]
+            raise EnvironmentFault(detail, code=ErrorCode.E_DATA_DISK) from None
+
+
+async def open_sql_store(url: str) -> SqlStore:
+    """Connect, migrate to the newest tables, and hand out the store.
+
+    Raises:
+        UsageError: E_CONFIG when the URL names no database that can be used.
+        EnvironmentFault: E_DATA_DISK.
+    """
+    try:
+        engine = _engine(url)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
+        raise UsageError(f"database: {exc}"[:200], code=ErrorCode.E_CONFIG) from None
+    store = SqlStore(engine)
+    try:
+        async with store._transaction() as connection:
+            await connection.run_sync(_migrate)
+    except (OSError, EnvironmentFault) as exc:
+        await engine.dispose()
+        raise EnvironmentFault(f"database: {exc}"[:200], code=ErrorCode.E_DATA_DISK) from None
+    return store
+
+
+def _engine(url: str) -> AsyncEngine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_async_engine(parsed, pool_pre_ping=True)
+    # one connection: SQLite has one writer anyway, and no call waits for a lock of our own
+    engine = create_async_engine(parsed, pool_size=1, max_overflow=0)
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, record: Any) -> None:
+        # transactions are begun by the line below, not by the driver's guess
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _migrate(connection: sa.Connection) -> None:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _is_device(organisation_id: OrganisationId, device_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(DEVICES.c.organisation_id == organisation_id, DEVICES.c.device_id == device_id)
+
+
+def _is_enroller(arrival: DeviceArrival) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        ENROLLERS.c.organisation_id == arrival.organisation_id, ENROLLERS.c.serial == arrival.enroller_serial
+    )
+
+
+async def _device(
+    connection: AsyncConnection, organisation_id: OrganisationId, device_id: str
+) -> DeviceRecord | None:
+    query = sa.select(DEVICES).where(_is_device(organisation_id, device_id))
+    row = (await connection.execute(query)).first()
+    return None if row is None else DeviceRecord(**row._mapping)
+
+
+async def _enroller(connection: AsyncConnection, arrival: DeviceArrival) -> EnrollerRecord:
+    """The enroller's row, made when it is new, and locked until the transaction ends."""
+    columns = (ENROLLERS.c.serial, ENROLLERS.c.uses, ENROLLERS.c.is_revoked)
+    query = sa.select(*columns).where(_is_enroller(arrival)).with_for_update()
+    row = (await connection.execute(query)).first()
+    if row is not None:
+        return EnrollerRecord(**row._mapping)
+    fresh = _fresh_enroller(arrival.organisation_id, arrival.enroller_serial)
+    await connection.execute(ENROLLERS.insert().values(fresh))
+    return EnrollerRecord(arrival.enroller_serial, 0, is_revoked=False)
+
+
+def _fresh_enroller(organisation_id: OrganisationId, serial: str) -> dict[str, Any]:
+    return {
+        "organisation_id": organisation_id,
+        "serial": serial,
+        "uses": 0,
+        "is_revoked": False,
+        "first_seen_at_utc": datetime.now(UTC),
+    }
+
+
+def _new_device(arrival: DeviceArrival, status: str) -> dict[str, Any]:
+    return {
+        "organisation_id": arrival.organisation_id,
+        "device_id": arrival.device_id,
+        "name": arrival.name,
+        "group": arrival.group,
+        "platform": "",
+        "status": status,
+        "enroller_serial": arrival.enroller_serial,
+        "first_seen_at_utc": arrival.at_utc,
+        "last_seen_at_utc": arrival.at_utc,
+    }

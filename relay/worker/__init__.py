@@ -1,0 +1,1 @@
+"""Session workers: nothing but pairing two sockets and forwarding opaque messages between them."""
