@@ -1,0 +1,1 @@
+"""Approved commands of the signed catalogue, on the device's side."""

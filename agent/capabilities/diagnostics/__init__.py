@@ -1,0 +1,1 @@
+"""How this computer is doing, on the device's side."""

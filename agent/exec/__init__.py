@@ -1,0 +1,1 @@
+"""The process that runs one approved command, and how the service speaks to it."""

@@ -1,0 +1,83 @@
+"""One approved command, in its own process: decide again, start, pass on output, leave nothing behind."""
+
+import os
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime
+
+from agent.exec.approval import Approved, approve_order, command_environment
+from agent.exec.lifetime import Cause
+from agent.exec.limits import adopt_descendants, die_with_parent
+from agent.exec.messages import (
+    DETAIL_LIMIT_CHARS,
+    ExecEnded,
+    ExecRefused,
+    ExecVerified,
+    Go,
+    RunOrder,
+)
+from agent.exec.running import Program, RunningCommand
+from agent.exec.service_link import ServiceLink
+from protocol.errors import ErrorCode, PeerViolation, SupportError
+from protocol.limits import COMMAND_OUTPUT_LIMIT_BYTES, COMMAND_TIMEOUT_LIMIT_S
+from protocol.names import shown_text
+
+ORDER_TIMEOUT_S = 10.0
+FLUSH_TIMEOUT_S = 30.0
+ENDED_BY_US = -1
+SIGNAL_STATUS_BASE = 128  # the shells' convention for "ended by signal n"
+
+
+def serve(read_fd: int, write_fd: int) -> None:
+    """One order, from the service's pipe to the last message on the other one."""
+    die_with_parent(signal.SIGTERM)
+    adopt_descendants()
+    link = ServiceLink(read_fd, write_fd)
+    try:
+        approved = _approved(link)
+    except SupportError as exc:
+        link.send(ExecRefused(exc.code, shown_text(exc.detail, DETAIL_LIMIT_CHARS)))
+    else:
+        link.send(_run(approved, link))
+    link.flush(FLUSH_TIMEOUT_S)
+
+
+def _approved(link: ServiceLink) -> Approved:
+    order = link.receive(ORDER_TIMEOUT_S)
+    if not isinstance(order, RunOrder):
+        raise PeerViolation("an order was expected")
+    approved = approve_order(order, datetime.now(UTC))
+    link.send(ExecVerified(approved.argv))
+    if not isinstance(link.receive(ORDER_TIMEOUT_S), Go):
+        raise PeerViolation("the word to go was expected")
+    return approved
+
+
+def _run(approved: Approved, link: ServiceLink) -> ExecEnded:
+    entry = approved.entry
+    program = Program(
+        argv=approved.argv,
+        environment=command_environment(approved.argv, os.getuid()),
+        timeout_s=min(entry.timeout_s, COMMAND_TIMEOUT_LIMIT_S),
+        output_limit_bytes=min(entry.output_limit_bytes, COMMAND_OUTPUT_LIMIT_BYTES),
+    )
+    try:
+        running = RunningCommand(program, link)
+    except FileNotFoundError:
+        return ExecEnded(ENDED_BY_US, False, 0.0, ErrorCode.E_COMMAND_MISSING)
+    except (OSError, subprocess.SubprocessError):  # the latter: a limit could not be set
+        return ExecEnded(ENDED_BY_US, False, 0.0, ErrorCode.E_COMMAND_FAILED)
+    running.run()
+    took_s = time.monotonic() - running.started_s
+    return _ended(running, took_s)
+
+
+def _ended(running: RunningCommand, took_s: float) -> ExecEnded:
+    cause = running.lifetime.cause
+    if cause is Cause.EXITED:
+        returned = running.process.returncode
+        status = returned if returned >= 0 else SIGNAL_STATUS_BASE - returned
+        return ExecEnded(status, running.is_truncated, took_s, "")
+    code = ErrorCode.E_COMMAND_TIMEOUT.value if cause is Cause.TIMED_OUT else ""
+    return ExecEnded(ENDED_BY_US, running.is_truncated, took_s, code)
