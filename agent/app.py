@@ -1,0 +1,182 @@
+"""Builds the agent out of its parts; the only place that makes concrete objects."""
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from agent.capabilities.base import Capability
+from agent.capabilities.commands.capability import CommandsCapability
+from agent.capabilities.commands.ledger import CommandLedger
+from agent.capabilities.commands.run import CommandSurroundings, PolicyInForce
+from agent.capabilities.diagnostics.capability import DiagnosticsCapability
+from agent.capabilities.input.capability import InputCapability
+from agent.capabilities.screen.capability import ScreenCapability
+from agent.config import AgentConfig
+from agent.desktop.ipc_messages import DesktopHello, LeaveOrdered, StatusAsked, WorkerHello
+from agent.desktop_link import DesktopLink, SessionDesk
+from agent.desktop_process import DesktopProcess, display_of
+from agent.exec.start import start_worker
+from agent.input_desk import SessionInput
+from agent.joining import leave_organisation
+from agent.link import LinkParts, RelayLink
+from agent.live_session import BuildFor, DeviceSide
+from agent.local_server import LocalServer
+from agent.policy_store import PolicyStore
+from agent.service import PolicyIntake, Service, ServiceParts, StatusFacts
+from agent.sessions import Sessions
+from agent.state import DataDir, RelayAddress, ServiceLock
+from agent.worker_desk import SessionWorker, WorkerDesk
+from protocol.aio.audit_log import AuditLog
+from protocol.aio.log_in import open_session_wire
+from protocol.aio.wire import Wire
+from protocol.certificates import Role, VerifiedPeer, verify_chain
+from protocol.errors import ErrorCode, Refused, Unreachable
+from protocol.identity import Identity, load_identity
+from protocol.ids import DeviceId
+from protocol.messages.control import DeviceFacts, SessionOffered
+from protocol.messages.diagnostics import Display
+from protocol.names import shown_name
+from protocol.version import PRODUCT_VERSION
+
+
+def run_service(config: AgentConfig) -> bool:
+    """Run the agent until it is told to end; True when it has left its organisation.
+
+    Raises:
+        SupportError: it cannot start, with the code that says why.
+    """
+    os.umask(0o077)
+    data = DataDir(config.data)
+    identity = load_identity(data.identity)
+    relay = data.read_relay()
+    data.prepare()
+    with ServiceLock(data.lock):
+        was_left = asyncio.run(_Assembly(config, data, identity, relay).run())
+        if was_left:
+            leave_organisation(data)
+    return was_left
+
+
+class _Assembly:
+    def __init__(self, config: AgentConfig, data: DataDir, identity: Identity, relay: RelayAddress) -> None:
+        self.config, self.data, self.identity, self.relay = config, data, identity, relay
+        now = datetime.now(UTC)
+        self.peer = verify_chain(identity.chain, identity.root_der, roles={Role.DEVICE}, now=now)
+        self.device_id = DeviceId(identity.subject_id)
+        self.audit_log = AuditLog(data.audit)
+        self.policies = PolicyStore(data.policy, identity.root_der)
+        self.policies.load(now)
+
+    async def run(self) -> bool:
+        tickets = WorkerDesk()
+        desktop = DesktopLink()
+        sessions = Sessions(self._device_side(desktop, tickets), self._open_wire)
+        intake = PolicyIntake(self.policies, self.audit_log, self.device_id)
+        link = RelayLink(
+            LinkParts(
+                self.identity, self.relay, self.data.tls_ca, self._facts(), intake.take, sessions.offered
+            )
+        )
+        child = self._desktop_process()
+        service = Service(
+            ServiceParts(
+                _status_facts(self.peer, self.identity, self.relay),
+                self.policies,
+                desktop,
+                child,
+                link,
+                sessions,
+            )
+        )
+        server = LocalServer(
+            self.data.socket,
+            {
+                DesktopHello: desktop.handle,
+                WorkerHello: tickets.handle,
+                StatusAsked: service.handle_status,
+                LeaveOrdered: service.handle_leave,
+            },
+            allowed_uids=frozenset({os.geteuid(), 0}),
+        )
+        await service.run(server, as_json=self.config.as_json)
+        return service.was_left
+
+    def _device_side(self, desktop: DesktopLink, tickets: WorkerDesk) -> DeviceSide:
+        return DeviceSide(
+            identity=self.identity,
+            device_id=self.device_id,
+            device_name=self.identity.name,
+            organisation_name=self.identity.organisation_name,
+            group=self.peer.group,
+            policies=self.policies,
+            desktop=desktop,
+            audit_log=self.audit_log,
+            build_capabilities=self._capability_builder(tickets),
+        )
+
+    def _capability_builder(self, tickets: WorkerDesk) -> Callable[[BuildFor], dict[str, Capability]]:
+        ledger = CommandLedger()
+
+        def build(session: BuildFor) -> dict[str, Capability]:
+            built: list[Capability] = [
+                ScreenCapability(SessionWorker(tickets, session.desk, self.config.source), session.audit),
+                InputCapability(
+                    SessionInput(session.desk), session.audit, lambda: session.peer_clock.offset_ms
+                ),
+                DiagnosticsCapability(lambda: _read_displays(session.desk)),
+                CommandsCapability(
+                    CommandSurroundings(
+                        policy=self._policy_in_force,
+                        device=self.identity,
+                        platform=platform.system().lower(),
+                        audit=session.audit,
+                        ledger=ledger,
+                        start_worker=start_worker,
+                        utc_now=lambda: datetime.now(UTC),
+                    )
+                ),
+            ]
+            return {capability.name: capability for capability in built}
+
+        return build
+
+    def _policy_in_force(self) -> PolicyInForce:
+        rules = self.policies.rules(self.peer.group, Role.TECHNICIAN.value, datetime.now(UTC))
+        if rules.policy is None:
+            raise Refused("no policy was published yet", code=ErrorCode.E_COMMAND_UNKNOWN)
+        return PolicyInForce(rules.policy, self.policies.envelope)
+
+    def _desktop_process(self) -> DesktopProcess | None:
+        display = display_of(self.config.display)
+        if not (self.config.has_desktop and display):
+            return None
+        return DesktopProcess(self.data.socket, display)
+
+    async def _open_wire(self, offer: SessionOffered) -> Wire:
+        return await open_session_wire(self.relay.url, offer.route, offer.ticket, tls_ca=self.data.tls_ca)
+
+    def _facts(self) -> DeviceFacts:
+        return DeviceFacts(
+            name=shown_name(self.identity.name),
+            platform=platform.system().lower(),
+            agent_version=PRODUCT_VERSION,
+        )
+
+
+def _status_facts(peer: VerifiedPeer, identity: Identity, relay: RelayAddress) -> StatusFacts:
+    return StatusFacts(
+        device_id=DeviceId(identity.subject_id),
+        organisation_id=identity.organisation_id,
+        organisation_name=shown_name(identity.organisation_name),
+        group=peer.group,
+        relay_url=relay.url,
+    )
+
+
+async def _read_displays(desk: SessionDesk) -> tuple[list[Display], str]:
+    try:
+        return await desk.seat.read_displays(), ""
+    except Unreachable as exc:
+        return [], exc.detail or "the desktop did not answer"

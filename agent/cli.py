@@ -1,0 +1,192 @@
+"""`alongside-agent`: the device's side. Parser, action and rendering of each command are apart.
+
+Exit statuses: 0 done · 1 an error of ours · 2 the command or a setting is wrong · 3 refused · 4 not
+reachable · 5 not trusted · 6 this computer stands in the way · 130 interrupted.
+"""
+
+import asyncio
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
+import typer
+
+from agent import render
+from agent.config import default_data, load_config
+from agent.state import DataDir
+from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, Unreachable
+
+EPILOG = (
+    "Exit statuses: 0 done, 1 an error of ours, 2 wrong command or setting, 3 refused, 4 not reachable, "
+    "5 not trusted, 6 this computer stands in the way, 130 interrupted."
+)
+INTERRUPTED_STATUS = 130
+
+app = typer.Typer(
+    name="alongside-agent",
+    help="Remote support beside the person: this computer's agent.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+DataOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder with all state. Default: the platform's data folder."),
+]
+JsonOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json", help="Machine output (JSON) on standard output; people's text on standard error."),
+]
+
+
+@app.command()
+def join(
+    token: Annotated[
+        str,
+        typer.Argument(
+            metavar="[TOKEN]",
+            help="The join token. Every user of this computer can read it in the list of processes; "
+            "--token-file keeps it to yourself.",
+            show_default=False,
+        ),
+    ] = "",
+    token_file: Annotated[
+        str,
+        typer.Option(
+            "--token-file", metavar="FILE", help='Read the token from this file, "-" for standard input.'
+        ),
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="How this device is called. Default: its host name.")
+    ] = "",
+    relay_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--relay-ca", metavar="FILE", help="Authority of the relay's own TLS certificate (PEM)."
+        ),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Join an organisation with a token from its administrator."""
+    from agent.joining import join_organisation, read_token_text
+
+    folder = DataDir(data or default_data())
+    text = read_token_text(token, token_file)
+    joined = asyncio.run(join_organisation(folder, text, name, relay_ca))
+    render.result(asdict(joined), render.joined_text(joined), as_json=as_json)
+
+
+@app.command()
+def run(
+    display: Annotated[
+        str | None, typer.Option("--display", metavar=":N", help="X display of the person. Default: DISPLAY.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Screen source: auto, xcffib or mss. Default: auto.")
+    ] = None,
+    no_desktop: Annotated[
+        bool, typer.Option("--no-desktop", help="Do not start the desktop process (prompt and indicator).")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the agent until it is stopped; with --json it prints one line when it is ready."""
+    folder = DataDir(data or default_data())
+    given = {
+        "display": display,
+        "source": source,
+        "has_desktop": False if no_desktop else None,
+        "as_json": as_json,
+    }
+    config = load_config(folder.root, folder.settings, given)
+    render.start_log(as_json=as_json)
+    from agent.app import run_service
+
+    if run_service(config):
+        render.remark("This computer has left its organisation.")
+
+
+@app.command()
+def status(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show whether the agent runs, whether it is connected, and the sessions that live."""
+    from agent.local_client import ask_status
+
+    found = asyncio.run(ask_status(DataDir(data or default_data()).socket))
+    document = msgspec.to_builtins(found)
+    document.pop("type")
+    render.result(document, render.status_text(found), as_json=as_json)
+
+
+@app.command()
+def doctor(
+    display: Annotated[
+        str | None, typer.Option("--display", metavar=":N", help="X display to look at. Default: DISPLAY.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what works on this computer, and say what to do about what does not."""
+    from agent.doctor import CheckState, examine
+
+    if display:
+        os.environ["DISPLAY"] = display
+    checks = asyncio.run(examine(DataDir(data or default_data())))
+    render.result(
+        {"checks": [check.as_json() for check in checks]}, render.doctor_text(checks), as_json=as_json
+    )
+    if any(check.state is CheckState.FAIL for check in checks):
+        raise typer.Exit(ExitStatus.ENVIRONMENT)
+
+
+@app.command()
+def history(
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=100_000, help="How many of the newest lines.")
+    ] = 50,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell in plain words what happened on this computer: who asked, what was allowed, what was done."""
+    from agent.history import read_history
+
+    lines, report = read_history(DataDir(data or default_data()).audit, limit)
+    render.result(render.history_json(lines, report), render.history_text(lines), as_json=as_json)
+    if not report.is_intact:
+        raise SupportError(report.detail, code=ErrorCode.E_AUDIT_CHAIN)
+
+
+@app.command()
+def leave(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Leave the organisation: end every session, forget identity and policy. The history stays."""
+    from agent.joining import leave_organisation
+    from agent.local_client import order_leave
+
+    folder = DataDir(data or default_data())
+    try:
+        asyncio.run(order_leave(folder.socket))
+    except Unreachable:
+        leave_organisation(folder)
+    text = f"This computer has left its organisation. What happened on it stays in {folder.audit}"
+    render.result({"left": True, "kept": str(folder.audit)}, text, as_json=as_json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program `alongside-agent`. Ends with SystemExit and the exit status."""
+    os.umask(0o077)
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    try:
+        app(args=given, prog_name="alongside-agent")
+    except SupportError as error:
+        sys.exit(render.report_error(error, as_json=as_json))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_STATUS)
+    except OSError as error:  # a disk or a permission that no command foresaw
+        sys.exit(render.report_error(EnvironmentFault(str(error)), as_json=as_json))

@@ -1,0 +1,255 @@
+"""The service's end of the desktop process: prompts, indicators and orders, and what comes back.
+
+One desktop process at a time. What it sends is bounded and decoded here; a violation closes its
+connection, and with that every session that the person could no longer see.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from agent.desktop.ipc_messages import (
+    FROM_DESKTOP_CODEC,
+    TO_DESKTOP_CODEC,
+    CancelPrompt,
+    DesktopHello,
+    DisplaysRead,
+    FromDesktop,
+    Hello,
+    HideIndicator,
+    IndicatorShown,
+    InputAllowed,
+    IpcRefused,
+    PromptAnswered,
+    ReadDisplays,
+    ScreenEnded,
+    ShowIndicator,
+    ShowPrompt,
+    StopPressed,
+    ToDesktop,
+)
+from agent.local_frames import LocalConnection
+from protocol.errors import ErrorCode, Refused, Unreachable
+from protocol.messages.diagnostics import Display
+from protocol.version import PROTOCOL_VERSION
+
+log = structlog.get_logger()
+
+DISPLAYS_TIMEOUT_S = 3.0
+INPUT_ANSWER_TIMEOUT_S = 5.0
+
+
+class SessionDesk:
+    """What one session and the desktop process have to do with each other."""
+
+    def __init__(self, seat: "DesktopSeat", session_id: str) -> None:
+        self.seat = seat
+        self.session_id = session_id
+        self.stopped = asyncio.Event()
+        self.screen_ended: asyncio.Future[ScreenEnded] = asyncio.get_running_loop().create_future()
+        self._shown = asyncio.Event()
+        self._input_allowed: asyncio.Future[InputAllowed] | None = None
+
+    async def send(self, order: ToDesktop) -> None:
+        """Send an order.
+
+        Raises:
+            Unreachable: E_CONSENT_NOBODY, the desktop process is gone.
+        """
+        await self.seat.send(order)
+
+    async def show_indicator(self, shown: ShowIndicator) -> None:
+        """Show it, or change it, and return when it is on the screen; the caller owns the time limit."""
+        self._shown.clear()
+        await self.send(shown)
+        await self._shown.wait()
+
+    async def change_indicator(self, shown: ShowIndicator) -> None:
+        """Show what changed, without waiting for it."""
+        await self.send(shown)
+
+    async def ask_input(self, order: ToDesktop) -> str:
+        """Send `AllowInput`; returns the answer's code, "" when events act from now on."""
+        self._input_allowed = asyncio.get_running_loop().create_future()
+        try:
+            await self.send(order)
+            async with asyncio.timeout(INPUT_ANSWER_TIMEOUT_S):
+                return (await self._input_allowed).code
+        except TimeoutError:
+            return ErrorCode.E_INPUT_NONE
+        finally:
+            self._input_allowed = None
+
+    def expect_screen(self) -> None:
+        """A new screen worker is about to be asked for: forget how the last one ended."""
+        self.screen_ended = asyncio.get_running_loop().create_future()
+
+    def note(self, message: FromDesktop) -> None:
+        """Take in what the desktop process said about this session."""
+        match message:
+            case IndicatorShown():
+                self._shown.set()
+            case StopPressed():
+                self.stopped.set()
+            case ScreenEnded() if not self.screen_ended.done():
+                self.screen_ended.set_result(message)
+            case InputAllowed() if self._input_allowed is not None and not self._input_allowed.done():
+                self._input_allowed.set_result(message)
+            case _:
+                log.debug("desktop.unasked", message=type(message).__name__)
+
+
+class DesktopSeat:
+    """One connected desktop process, until it is `lost`."""
+
+    def __init__(self, hello: DesktopHello, connection: LocalConnection) -> None:
+        self.os_session = hello.os_session
+        self.pid = hello.pid
+        self.lost = asyncio.Event()
+        self._connection = connection
+        self._desks: dict[str, SessionDesk] = {}
+        self._prompt: tuple[int, asyncio.Future[PromptAnswered]] | None = None
+        self._displays: dict[int, asyncio.Future[DisplaysRead]] = {}
+        self._numbers = 0
+
+    async def run(self) -> None:
+        """Take in messages until the connection ends; raises what ended it."""
+        try:
+            while True:
+                frame = await self._connection.receive(FROM_DESKTOP_CODEC.limit_bytes)
+                self._take(FROM_DESKTOP_CODEC.decode(frame))
+        finally:
+            self._let_go()
+
+    async def send(self, order: ToDesktop) -> None:
+        """Send an order.
+
+        Raises:
+            Unreachable: E_CONSENT_NOBODY, it is gone, or does not read any more.
+        """
+        if self.lost.is_set():
+            raise Unreachable("no desktop process", code=ErrorCode.E_CONSENT_NOBODY)
+        try:
+            await self._connection.send(TO_DESKTOP_CODEC.encode(order))
+        except Unreachable as exc:
+            self._let_go()
+            raise Unreachable(exc.detail, code=ErrorCode.E_CONSENT_NOBODY) from None
+
+    @asynccontextmanager
+    async def session(self, session_id: str) -> AsyncIterator[SessionDesk]:
+        """A session's desk; at the end the indicator is taken away."""
+        desk = self._desks[session_id] = SessionDesk(self, session_id)
+        try:
+            yield desk
+        finally:
+            del self._desks[session_id]
+            with suppress(Unreachable):
+                await self.send(HideIndicator(session_id=session_id))
+
+    def next_no(self) -> int:
+        """A number that no prompt or request of this connection had."""
+        self._numbers += 1
+        return self._numbers
+
+    async def ask(self, prompt: ShowPrompt) -> PromptAnswered:
+        """Ask the person. Cancelling takes the prompt away.
+
+        Raises:
+            Refused: E_BUSY, another prompt is open on this device.
+            Unreachable: E_CONSENT_NOBODY, the desktop process went away.
+        """
+        if self._prompt is not None:
+            raise Refused("another prompt is open", code=ErrorCode.E_BUSY)
+        answer: asyncio.Future[PromptAnswered] = asyncio.get_running_loop().create_future()
+        self._prompt = (prompt.prompt_no, answer)
+        try:
+            await self.send(prompt)
+            return await answer
+        except asyncio.CancelledError:
+            with suppress(Unreachable):
+                await self.send(CancelPrompt(prompt_no=prompt.prompt_no))
+            raise
+        finally:
+            self._prompt = None
+
+    async def read_displays(self) -> list[Display]:
+        """The displays of the person's desktop.
+
+        Raises:
+            Unreachable: E_SCREEN_NONE, no answer, or the desktop says why there is none.
+        """
+        number = self.next_no()
+        answer = self._displays[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self.send(ReadDisplays(request_no=number))
+            async with asyncio.timeout(DISPLAYS_TIMEOUT_S):
+                read: DisplaysRead = await answer
+        except TimeoutError:
+            raise Unreachable("the desktop did not answer", code=ErrorCode.E_SCREEN_NONE) from None
+        finally:
+            del self._displays[number]
+        if read.failure:
+            raise Unreachable(read.failure, code=ErrorCode.E_SCREEN_NONE)
+        return read.displays
+
+    def _take(self, message: FromDesktop) -> None:
+        match message:
+            case PromptAnswered():
+                if self._prompt and self._prompt[0] == message.prompt_no and not self._prompt[1].done():
+                    self._prompt[1].set_result(message)
+            case DisplaysRead():
+                answer = self._displays.get(message.request_no)
+                if answer and not answer.done():
+                    answer.set_result(message)
+            case _:
+                desk = self._desks.get(message.session_id)
+                if desk:
+                    desk.note(message)
+
+    def _let_go(self) -> None:
+        if self.lost.is_set():
+            return
+        self.lost.set()
+        self._connection.close()
+        gone = Unreachable("the desktop process went away", code=ErrorCode.E_CONSENT_NOBODY)
+        waiting: list[asyncio.Future[PromptAnswered] | asyncio.Future[DisplaysRead]] = [
+            *self._displays.values()
+        ]
+        if self._prompt:
+            waiting.append(self._prompt[1])
+        for future in waiting:
+            if not future.done():
+                future.set_exception(gone)
+
+
+class DesktopLink:
+    """Holds the desktop process that is connected now, if any."""
+
+    def __init__(self) -> None:
+        self.seat: DesktopSeat | None = None
+        self.attached = asyncio.Event()
+
+    async def handle(self, hello: Hello, connection: LocalConnection) -> None:
+        """Serve a connection that said `DesktopHello`, until it ends."""
+        assert isinstance(hello, DesktopHello)
+        refusal = self._refusal(hello)
+        if refusal is not None:
+            await connection.send(TO_DESKTOP_CODEC.encode(IpcRefused(code=refusal)))
+            await connection.finish()
+            return
+        seat = self.seat = DesktopSeat(hello, connection)
+        self.attached.set()
+        log.info("desktop.attached", os_session=hello.os_session, pid=hello.pid)
+        try:
+            await seat.run()
+        finally:
+            self.seat = None
+            self.attached.clear()
+            log.info("desktop.gone", os_session=hello.os_session, pid=hello.pid)
+
+    def _refusal(self, hello: DesktopHello) -> ErrorCode | None:
+        if hello.version != PROTOCOL_VERSION:
+            return ErrorCode.E_VERSION
+        return ErrorCode.E_ALREADY_RUNNING if self.seat is not None else None

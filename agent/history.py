@@ -1,0 +1,114 @@
+"""What happened on this device, in plain words, from its own audit log."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from protocol.audit import AuditKind, AuditRecord, AuditReport, read_record, verify_records
+from protocol.errors import DocumentRefused, EnvironmentFault, error_text
+from protocol.grantables import PLAIN_WORDS, Grantable
+from protocol.names import shown_text
+
+_K = AuditKind
+_Facts = dict[str, str | int]
+
+_SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
+    _K.SESSION_OFFERED: lambda _, __: "Somebody asked for a session; who it was had not been proved yet",
+    _K.SESSION_REFUSED: lambda _, facts: f"A session was refused: {_why(facts)}",
+    _K.SESSION_READY: lambda who, facts: f"{facts.get('name', who)} was connected; nothing was allowed yet",
+    _K.SESSION_STOPPED: lambda _, __: "The person stopped the session",
+    _K.SESSION_ENDED: lambda _, facts: f"The session ended: {_why(facts, 'cause')}",
+    _K.CONSENT_ASKED: lambda who, facts: f"{who} asked for: {_plain(facts.get('asked'))}",
+    _K.CONSENT_ALLOWED: lambda who, facts: f"Allowed by the {who}: {_plain(facts.get('granted'))}",
+    _K.CONSENT_DENIED: lambda _, facts: f"Not allowed: {_why(facts, 'codes')}",
+    _K.CONSENT_TIMED_OUT: lambda _, __: "Nobody answered, so nothing was allowed",
+    _K.GRANT_GIVEN: lambda who, facts: f"{who} may from now: {_plain(facts.get('grantable'))}",
+    _K.GRANT_ENDED: lambda _, facts: f"No longer allowed: {_plain(facts.get('grantable'))}",
+    _K.CHANNEL_OPENED: lambda who, facts: f"{who} began to use: {facts.get('capability')}",
+    _K.CHANNEL_REFUSED: lambda who, facts: f"{who} was refused {facts.get('capability')}: {_why(facts)}",
+    _K.SCREEN_STARTED: lambda who, _: f"{who} began to see the screen",
+    _K.SCREEN_ENDED: lambda _, __: "The screen was no longer shown",
+    _K.INPUT_STARTED: lambda who, _: f"{who} began to control mouse and keyboard",
+    _K.INPUT_ENDED: lambda _, __: "Mouse and keyboard were no longer controlled",
+    _K.COMMAND_REQUESTED: lambda who, facts: f"{who} asked to run {facts.get('command_id')}",
+    _K.COMMAND_STARTED: lambda who, facts: f"{who} ran {facts.get('command_id')}",
+    _K.COMMAND_REFUSED: lambda who, facts: f"{who} could not run {facts.get('command_id')}: {_why(facts)}",
+    _K.COMMAND_ENDED: lambda _, facts: f"{facts.get('command_id')} ended with {facts.get('exit_status')}",
+    _K.POLICY_ACCEPTED: lambda _, facts: f"Policy version {facts.get('version')} is in force",
+    _K.POLICY_REFUSED: lambda _, facts: f"A policy was refused: {_why(facts)}",
+    _K.DEVICE_JOINED: lambda _, __: "This computer joined its organisation",
+    _K.DEVICE_LEFT: lambda _, __: "This computer left its organisation",
+    _K.AGENT_STARTED: lambda _, __: "The agent started",
+    _K.AGENT_STOPPED: lambda _, __: "The agent stopped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One record, as a person reads it."""
+
+    at_utc: datetime
+    kind: str
+    who: str
+    session_id: str
+    succeeded: bool
+    sentence: str
+
+
+def read_history(path: Path, limit: int) -> tuple[list[HistoryLine], AuditReport]:
+    """The newest records, oldest first, and whether the whole log holds.
+
+    Raises:
+        EnvironmentFault: E_DATA_DISK, the log cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            report = verify_records(file)
+            file.seek(0)
+            lines = list(_readable(file))[-limit:]
+    except FileNotFoundError:
+        return [], verify_records([])
+    except OSError as exc:
+        raise EnvironmentFault(f"{path}: {exc}") from None
+    return lines, report
+
+
+def _readable(lines: Iterator[bytes]) -> Iterator[HistoryLine]:
+    for line in lines:
+        try:
+            yield _told(read_record(line.removesuffix(b"\n")))
+        except DocumentRefused:
+            continue  # the report says where the log does not hold
+
+
+def _told(record: AuditRecord) -> HistoryLine:
+    try:
+        sentence = _SENTENCES[AuditKind(record.kind)](record.actor, record.facts)
+    except (KeyError, ValueError):
+        sentence = record.kind
+    return HistoryLine(
+        record.at_utc,
+        record.kind,
+        record.actor,
+        record.session_id,
+        record.succeeded,
+        shown_text(sentence, 300),
+    )
+
+
+def _plain(words: str | int | None) -> str:
+    known = {grantable.value: PLAIN_WORDS[grantable] for grantable in Grantable}
+    return ", ".join(known.get(word, word) for word in str(words or "").split()) or "nothing"
+
+
+def _why(facts: _Facts, name: str = "code") -> str:
+    words = {
+        "technician_left": "the technician left",
+        "finished": "finished",
+        "withdrawn": "the technician left",
+    }
+    codes = str(facts.get(name, "")).split()
+    return (
+        "; ".join(words.get(code) or f"{error_text(code).sentence} ({code})" for code in codes) or "finished"
+    )

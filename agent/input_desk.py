@@ -1,0 +1,41 @@
+"""Input events of one session on their way to the desktop process."""
+
+from contextlib import suppress
+
+from agent.desktop.ipc_messages import AllowInput, EndInput, Inject, ReleaseInput
+from agent.desktop_link import SessionDesk
+from protocol.errors import ErrorCode, Unreachable
+from protocol.messages.input import InputEvents
+
+
+class SessionInput:
+    """Implements `agent.capabilities.input.capability.InputDesk` over the local socket."""
+
+    def __init__(self, desk: SessionDesk) -> None:
+        self._desk = desk
+
+    async def allow(self) -> str:
+        """Ask the desktop process to let events act."""
+        try:
+            return await self._desk.ask_input(AllowInput(session_id=self._desk.session_id))
+        except Unreachable:
+            return ErrorCode.E_INPUT_NONE
+
+    async def inject(self, events: InputEvents) -> None:
+        """Hand events over."""
+        await self._desk.send(
+            Inject(
+                session_id=self._desk.session_id,
+                display_index=events.display_index,
+                events=events.events,
+            )
+        )
+
+    async def release(self) -> None:
+        """Everything that is down goes up."""
+        await self._desk.send(ReleaseInput(session_id=self._desk.session_id))
+
+    async def end(self) -> None:
+        """No further events."""
+        with suppress(Unreachable):
+            await self._desk.send(EndInput(session_id=self._desk.session_id))

@@ -1,0 +1,301 @@
+"""A session whose technician was admitted: Ready, asks, channels, heartbeats, and the end.
+
+Whatever ends it, in this order: no grant is left, no channel is served, the technician is told, the
+indicator is taken away, the tunnel is closed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from agent.admission import Admitted
+from agent.capabilities.base import Capability
+from agent.desktop_link import DesktopLink, SessionDesk
+from agent.first_of import first_of
+from agent.policy_store import PolicyStore
+from agent.session_audit import Appends, SessionAudit
+from agent.session_channels import ChannelParts, SessionChannels
+from agent.session_consent import SessionConsent, SessionFacts
+from protocol.aio.channel_io import ChannelEnded, ChannelIO
+from protocol.aio.tunnel_io import TunnelIO
+from protocol.audit import AuditKind
+from protocol.errors import ErrorCode, SupportError
+from protocol.grantables import Grantable
+from protocol.grants import Grant
+from protocol.identity import Identity
+from protocol.ids import DeviceId, SessionId
+from protocol.messages import session as messages
+from protocol.messages.channel import CloseChannel, OpenChannel
+from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded, ReleaseGrant
+from protocol.names import shown_name
+from protocol.session import Ended, PeerClock, SendHeartbeat, SessionMachine
+from protocol.version import PROTOCOL_VERSION
+
+log = structlog.get_logger()
+
+GOODBYE_TIMEOUT_S = 1.0
+TECHNICIAN_LEFT = "technician_left"
+FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFor:
+    """What the capabilities of one session are built from, once it is bound to a desktop process."""
+
+    desk: SessionDesk
+    audit: SessionAudit
+    peer_clock: PeerClock
+    admitted: Admitted
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSide:
+    """What all sessions of this device share."""
+
+    identity: Identity
+    device_id: DeviceId
+    device_name: str
+    organisation_name: str
+    group: str
+    policies: PolicyStore
+    desktop: DesktopLink
+    audit_log: Appends
+    build_capabilities: Callable[[BuildFor], dict[str, Capability]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What a session has from its first moment; `over` takes the cause of its end."""
+
+    session_id: SessionId
+    channels: ChannelIO
+    audit: SessionAudit
+    machine: SessionMachine
+    over: "asyncio.Future[str]"
+
+
+class LiveSession:
+    """A session whose technician is admitted."""
+
+    def __init__(self, device: DeviceSide, parts: SessionParts, admitted: Admitted) -> None:
+        self._device = device
+        self._session_id = parts.session_id
+        self._io = parts.channels
+        self._admitted = admitted
+        self._audit, self._machine, self._over = parts.audit, parts.machine, parts.over
+        self._clock = PeerClock()
+        self._capabilities: dict[str, Capability] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self._desk_bound: asyncio.Future[SessionDesk] = asyncio.get_running_loop().create_future()
+        self._grants_changed = asyncio.Event()
+        ends_s = _now_s() + (admitted.peer.not_after - datetime.now(UTC)).total_seconds()
+        self.consent = SessionConsent(
+            SessionFacts(device.device_id, self._session_id, device.organisation_name, admitted, ends_s),
+            device.desktop,
+            self._audit,
+            on_desk=self._on_desk,
+        )
+        self._channels = SessionChannels(
+            ChannelParts(self._io, self.consent, self._audit, self._tell, self.end), self._capabilities
+        )
+
+    def end(self, cause: str) -> None:
+        """Begin the end; the first cause stands. `run` does the rest."""
+        if not self._over.done():
+            self._over.set_result(cause)
+
+    async def run(self, tunnel_io: TunnelIO) -> str:
+        """Serve until it is over; returns the cause. Nothing acts any more when this returns."""
+        pump = asyncio.create_task(self._pump())
+        try:
+            await self._tell(self._ready())
+            self._machine.accepted(_now_s())
+            await first_of(self._listen(), self._tick(), self._watch_desk(), self._wait_over())
+        except SupportError as exc:
+            self.end(exc.code)
+        except asyncio.CancelledError:
+            self.end(FINISHED)
+            raise
+        finally:
+            await self._stop()
+            await say_goodbye(self._io, tunnel_io, self._over.result(), is_pumping=True)
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+            await self.consent.close()
+        return self._over.result()
+
+    async def _stop(self) -> None:
+        """Take every grant away first, then what lived from it."""
+        self.end(ErrorCode.E_INTERNAL)  # no effect when a cause is known, as it should be
+        cause = self._over.result()
+        self._machine.end(cause)
+        ended = self.consent.book.end_all() if self.consent.book else []
+        for task in self._asking:
+            task.cancel()
+        await self._channels.end_all()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+        for grant in ended:
+            self.consent.note_ended(grant, cause)
+
+    def _ready(self) -> messages.Ready:
+        return messages.Ready(
+            version=PROTOCOL_VERSION,
+            session_id=self._session_id,
+            device_name=shown_name(self._device.device_name),
+            organisation_name=shown_name(self._device.organisation_name),
+            consent=self._admitted.rules.consent.value,
+            offers=sorted(grantable.value for grantable in self._admitted.offers),
+        )
+
+    async def _pump(self) -> None:
+        try:
+            await self._io.run()
+        except SupportError as exc:
+            self.end(exc.code)
+        except Exception:
+            log.exception("session.pump_failed", session_id=self._session_id)
+            self.end(ErrorCode.E_INTERNAL)
+
+    async def _wait_over(self) -> None:
+        await asyncio.shield(self._over)
+
+    async def _listen(self) -> None:
+        while True:
+            message = messages.FROM_TECHNICIAN_CODEC.decode(await self._io.control.receive())
+            match message:
+                case Ask():
+                    self._start_ask(message)
+                case OpenChannel():
+                    await self._channels.open(message)
+                case CloseChannel():
+                    await self._channels.close(message)
+                case ReleaseGrant():
+                    await self._release(message)
+                case messages.Heartbeat():
+                    await self._tell(messages.HeartbeatAnswer(message.beat_no, message.sent_at_ms, _now_ms()))
+                case messages.HeartbeatAnswer():
+                    self._clock.note_answer(
+                        sent_at_ms=message.sent_at_ms, answered_at_ms=message.answered_at_ms, now_ms=_now_ms()
+                    )
+                case messages.EndSession():
+                    self.end(TECHNICIAN_LEFT)
+                    return
+
+    def _start_ask(self, ask: Ask) -> None:
+        task = asyncio.create_task(self._answer(ask))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _answer(self, ask: Ask) -> None:
+        async def pending(timeout_s: float) -> None:
+            await self._tell(AskPending(ask_no=ask.ask_no, timeout_s=timeout_s))
+
+        try:
+            outcome = await self.consent.ask(ask, pending)
+            refused: dict[str, str] = dict.fromkeys(ask.grantables, ErrorCode.E_POLICY_CAPABILITY.value)
+            refused |= {grantable.value: code.value for grantable, code in outcome.refused.items()}
+            for grantable in outcome.granted:
+                del refused[grantable.value]
+            granted = [self._given(grantable) for grantable in sorted(outcome.granted)]
+            await self._tell(AskAnswer(ask_no=ask.ask_no, granted=granted, refused=refused))
+            self._grants_changed.set()
+        except ChannelEnded:
+            return
+        except SupportError as exc:
+            self.end(exc.code)
+        except Exception:
+            log.exception("session.ask_failed", session_id=self._session_id)
+            self.end(ErrorCode.E_INTERNAL)
+
+    def _given(self, grantable: Grantable) -> GivenGrant:
+        grant = self.consent.require(grantable)
+        return GivenGrant(grant.grant_id, grantable.value, grant.until_s - _now_s())
+
+    def _on_desk(self, desk: SessionDesk) -> None:
+        built = self._device.build_capabilities(BuildFor(desk, self._audit, self._clock, self._admitted))
+        self._capabilities.update(built)
+        self._desk_bound.set_result(desk)
+
+    async def _watch_desk(self) -> None:
+        desk = await asyncio.shield(self._desk_bound)
+
+        async def stopped() -> None:
+            await desk.stopped.wait()
+            self.end(ErrorCode.E_SESSION_STOPPED)
+            self._audit.note(AuditKind.SESSION_STOPPED, actor="person")
+
+        async def lost() -> None:
+            await desk.seat.lost.wait()
+            self.end(ErrorCode.E_CONSENT_NOBODY)
+
+        await first_of(stopped(), lost())
+
+    async def _tick(self) -> None:
+        while True:
+            await self._sleep()
+            self._machine.heard(self._io.heard_at_s)
+            for effect in self._machine.tick(_now_s()):
+                match effect:
+                    case SendHeartbeat(beat_no):
+                        await self._tell(messages.Heartbeat(beat_no, _now_ms()))
+                    case Ended(cause):
+                        self.end(cause)
+                        return
+            for grant in self.consent.book.end_due(_now_s()) if self.consent.book else []:
+                await self._grant_over(grant)
+
+    async def _sleep(self) -> None:
+        book = self.consent.book
+        deadlines = [self._machine.deadline_s, book.deadline_s if book else None]
+        self._grants_changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(
+                min((each for each in deadlines if each is not None), default=None)
+            ):
+                await self._grants_changed.wait()
+
+    async def _release(self, message: ReleaseGrant) -> None:
+        book = self.consent.book
+        grant = book.find(message.grant_id) if book else None
+        if grant is not None and book is not None and book.end(grant):
+            await self._grant_over(grant)
+
+    async def _grant_over(self, grant: Grant) -> None:
+        await self._channels.end_for(grant.grantable, ErrorCode.E_GRANT_ENDED)
+        self.consent.note_ended(grant, ErrorCode.E_GRANT_ENDED)
+        await self._tell(GrantEnded(grant.grant_id, grant.grantable.value, ErrorCode.E_GRANT_ENDED))
+        await self.consent.refresh_indicator()
+
+    async def _tell(self, message: messages.FromAgent) -> None:
+        await self._io.control.send(messages.FROM_AGENT_CODEC.encode(message))
+
+
+async def say_goodbye(
+    channels: ChannelIO, tunnel_io: TunnelIO, cause: str, *, is_pumping: bool = False
+) -> None:
+    """Tell the technician why, as far as the tunnel still carries anything, and close it."""
+    pump = None if is_pumping else asyncio.create_task(channels.run())
+    try:
+        async with asyncio.timeout(GOODBYE_TIMEOUT_S):
+            await channels.control.send(messages.FROM_AGENT_CODEC.encode(messages.EndSession(cause=cause)))
+            await channels.drain()
+            await tunnel_io.close()
+    except (SupportError, TimeoutError) as exc:
+        log.debug("session.goodbye_unheard", detail=str(exc))
+    finally:
+        if pump is not None:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1000)

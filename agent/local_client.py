@@ -1,0 +1,57 @@
+"""The command line's side of the service's socket: one question, one answer."""
+
+from pathlib import Path
+
+from agent.desktop.ipc_messages import (
+    HELLO_CODEC,
+    TO_COMMAND_LINE_CODEC,
+    IpcRefused,
+    LeaveOrdered,
+    Left,
+    Status,
+    StatusAsked,
+)
+from agent.local_frames import connect_local
+from protocol.errors import ErrorCode, PeerViolation, Refused
+
+
+async def ask_status(socket_path: Path) -> Status:
+    """How the running service is.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: what the service said.
+    """
+    answer = await _ask(socket_path, StatusAsked())
+    if not isinstance(answer, Status):
+        raise PeerViolation(f"{type(answer).__name__} instead of a status")
+    return answer
+
+
+async def order_leave(socket_path: Path) -> None:
+    """Have the running service end its sessions, forget the organisation and end.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: what the service said.
+    """
+    answer = await _ask(socket_path, LeaveOrdered())
+    if not isinstance(answer, Left):
+        raise PeerViolation(f"{type(answer).__name__} instead of an end")
+
+
+async def _ask(socket_path: Path, question: StatusAsked | LeaveOrdered) -> Status | Left:
+    connection = await connect_local(str(socket_path))
+    try:
+        await connection.send(HELLO_CODEC.encode(question))
+        answer = TO_COMMAND_LINE_CODEC.decode(await connection.receive(TO_COMMAND_LINE_CODEC.limit_bytes))
+    finally:
+        connection.close()
+    if isinstance(answer, IpcRefused):
+        raise Refused("said by the service", code=_known(answer.code))
+    return answer
+
+
+def _known(code: str) -> ErrorCode:
+    try:
+        return ErrorCode(code)
+    except ValueError:
+        return ErrorCode.E_PROTOCOL

@@ -1,0 +1,128 @@
+"""What the agent's commands print: results on standard output, remarks and errors on standard error."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from protocol.errors import ErrorCode, SupportError, error_text, exit_status
+from protocol.names import shown_text
+
+if TYPE_CHECKING:
+    from agent.desktop.ipc_messages import Status
+    from agent.doctor import Check
+    from agent.history import HistoryLine
+    from agent.joining import Joined
+    from protocol.audit import AuditReport
+
+DETAIL_LIMIT_CHARS = 400
+# for these the registry's sentence says less than the detail does
+_DETAIL_IS_THE_SENTENCE = frozenset({ErrorCode.E_USAGE, ErrorCode.E_CONFIG})
+_MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+
+def result(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """The command's answer: one JSON line, or the text."""
+    print(json.dumps(document) if as_json else text, flush=True)
+
+
+def remark(text: str) -> None:
+    """A sentence for the person, beside the answer."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def report_error(error: SupportError, *, as_json: bool) -> int:
+    """Tell what happened, what to do next and the code; returns the exit status."""
+    sentence, remedy = error.text
+    detail = shown_text(error.detail, DETAIL_LIMIT_CHARS)
+    if as_json:
+        fields = {"code": str(error.code), "sentence": sentence, "detail": detail, "remedy": remedy}
+        print(json.dumps({"error": fields}), flush=True)
+    if error.code in _DETAIL_IS_THE_SENTENCE and detail:
+        sentence, detail = f"{detail[0].upper()}{detail[1:].rstrip('.')}.", ""
+    if detail:
+        sentence = f"{sentence.rstrip('.')} ({detail})."
+    remark(f"Error: {sentence}\n  What to do: {remedy}\n  Code: {error.code}")
+    return int(exit_status(error.code))
+
+
+def joined_text(joined: "Joined") -> str:
+    """What `join` says."""
+    waits = "\nIt waits for the administrator's approval." if joined.status == "pending" else ""
+    return (
+        f"This computer is now device {joined.device_id} ({joined.device_name}) of "
+        f"{joined.organisation_name}, group {joined.group}.{waits}\n"
+        "Next: alongside-agent run"
+    )
+
+
+def status_text(status: "Status") -> str:
+    """What `status` says."""
+    why = f": {error_text(status.link_code).sentence} ({status.link_code})" if status.link_code else ""
+    lines = [
+        f"Device        {status.device_id}",
+        f"Organisation  {status.organisation_name}, group {status.group}",
+        f"Relay         {status.relay_url}, {status.link}{why}",
+        f"Policy        {f'version {status.policy_version}' if status.policy_version else 'none yet'}",
+        f"Desktop       {'connected' if status.has_desktop else 'not connected: nobody can be asked'}",
+        f"Sessions      {len(status.sessions) or 'none'}",
+    ]
+    for session in status.sessions:
+        what = ", ".join(session.grantables) or "nothing allowed yet"
+        lines.append(
+            f"  {session.technician or '(being verified)'}: {what}, {session.remaining_s:.0f} s left"
+        )
+    return "\n".join(lines)
+
+
+def doctor_text(checks: Sequence["Check"]) -> str:
+    """What `doctor` says."""
+    lines = []
+    for check in checks:
+        lines.append(f"[{_MARKS[check.state]}] {check.name}: {check.sentence}")
+        if check.remedy:
+            lines.append(f"         {check.remedy}")
+    return "\n".join(lines)
+
+
+def history_text(lines: Sequence["HistoryLine"]) -> str:
+    """What `history` says."""
+    told = [f"{line.at_utc.astimezone():%Y-%m-%d %H:%M:%S}  {line.sentence}" for line in lines]
+    return "\n".join(told) or "Nothing has happened here yet."
+
+
+def history_json(lines: Sequence["HistoryLine"], report: "AuditReport") -> dict[str, Any]:
+    """What `history --json` says."""
+    told = [
+        {
+            "at_utc": line.at_utc.isoformat(),
+            "kind": line.kind,
+            "who": line.who,
+            "session_id": line.session_id,
+            "succeeded": line.succeeded,
+            "sentence": line.sentence,
+        }
+        for line in lines
+    ]
+    return {"is_intact": report.is_intact, "records": report.records, "head": report.head, "lines": told}
+
+
+def start_log(*, as_json: bool) -> None:
+    """Event names with fields on standard error, one line each; JSON with `--json`."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.processors.LogfmtRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(20),  # logging.INFO
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )

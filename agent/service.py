@@ -1,0 +1,169 @@
+"""The running service: link, sessions, local socket and desktop child, from start to leave."""
+
+import asyncio
+import json
+import os
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import structlog
+
+from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello, Left, Status
+from agent.desktop_link import DesktopLink
+from agent.desktop_process import DesktopProcess
+from agent.link import RelayLink
+from agent.local_frames import LocalConnection
+from agent.local_server import LocalServer
+from agent.policy_store import PolicyStore
+from agent.session_audit import Appends
+from agent.sessions import Sessions
+from protocol.audit import AuditEvent, AuditKind
+from protocol.errors import SupportError
+from protocol.ids import DeviceId
+from protocol.messages.control import PolicyPublished
+from protocol.names import shown_text
+
+log = structlog.get_logger()
+
+READY_TIMEOUT_S = 5.0
+LEAVE_CAUSE = "E_SESSION_STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFacts:
+    """What `status` says that does not change while the service runs."""
+
+    device_id: DeviceId
+    organisation_id: str
+    organisation_name: str
+    group: str
+    relay_url: str
+
+
+class PolicyIntake:
+    """Puts published policies in force, or keeps the old one; both are written down."""
+
+    def __init__(self, policies: PolicyStore, audit: Appends, device_id: DeviceId) -> None:
+        self._policies = policies
+        self._audit = audit
+        self._device_id = device_id
+
+    def take(self, published: PolicyPublished) -> None:
+        """One envelope from the relay. What it says about itself beside the envelope is not believed."""
+        try:
+            if not self._policies.accept(published.envelope, datetime.now(UTC)):
+                return
+        except SupportError as exc:
+            log.warning("policy.refused", code=str(exc.code), detail=exc.detail)
+            facts: dict[str, str | int] = {"code": exc.code.value, "detail": shown_text(exc.detail, 200)}
+            self._note(AuditKind.POLICY_REFUSED, facts, succeeded=False)
+            return
+        log.info("policy.accepted", version=self._policies.version)
+        self._note(AuditKind.POLICY_ACCEPTED, {"version": self._policies.version}, succeeded=True)
+
+    def _note(self, kind: AuditKind, facts: dict[str, str | int], *, succeeded: bool) -> None:
+        try:
+            self._audit.append(AuditEvent(kind, "relay", self._device_id, "", succeeded, facts))
+        except SupportError as exc:
+            log.error("audit.failed", kind=kind.value, code=str(exc.code), detail=exc.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """The objects that `app.py` builds."""
+
+    facts: StatusFacts
+    policies: PolicyStore
+    desktop: DesktopLink
+    desktop_process: DesktopProcess | None
+    link: RelayLink
+    sessions: Sessions
+
+
+class Service:
+    """Runs the parts together until a signal or `leave`."""
+
+    def __init__(self, parts: ServiceParts) -> None:
+        self._parts = parts
+        self._ended = asyncio.Event()
+        self.was_left = False
+
+    async def handle_status(self, _hello: Hello, connection: LocalConnection) -> None:
+        """Answer `StatusAsked`."""
+        await connection.send(TO_COMMAND_LINE_CODEC.encode(self.status()))
+        await connection.finish()
+
+    async def handle_leave(self, _hello: Hello, connection: LocalConnection) -> None:
+        """Carry out `LeaveOrdered`: sessions end now, the files go when the service has ended."""
+        await self._parts.sessions.end_all(LEAVE_CAUSE)
+        self.was_left = True
+        await connection.send(TO_COMMAND_LINE_CODEC.encode(Left()))
+        await connection.finish()
+        self._ended.set()
+
+    def status(self) -> Status:
+        """What `alongside-agent status` prints."""
+        parts = self._parts
+        return Status(
+            device_id=parts.facts.device_id,
+            organisation_id=parts.facts.organisation_id,
+            organisation_name=parts.facts.organisation_name,
+            group=parts.facts.group,
+            relay_url=parts.facts.relay_url,
+            link=parts.link.state,
+            link_code=parts.link.code or ("E_DEVICE_PENDING" if parts.link.is_pending else ""),
+            policy_version=parts.policies.version,
+            has_desktop=parts.desktop.seat is not None,
+            sessions=parts.sessions.status(),
+        )
+
+    async def run(self, server: LocalServer, *, as_json: bool) -> None:
+        """Until SIGTERM, SIGINT or `leave`; then sessions end, and the desktop child with them."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        await server.open()
+        running = [asyncio.create_task(server.serve()), asyncio.create_task(self._parts.link.run())]
+        if self._parts.desktop_process is not None:
+            running.append(asyncio.create_task(self._parts.desktop_process.run()))
+        try:
+            await self._say_ready(server, as_json=as_json)
+            await self._ended.wait()
+        finally:
+            await self._parts.sessions.end_all("finished")
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _say_ready(self, server: LocalServer, *, as_json: bool) -> None:
+        parts = self._parts
+        waiting = [asyncio.create_task(parts.link.settled.wait()), asyncio.create_task(self._ended.wait())]
+        if parts.desktop_process is not None:
+            waiting[0] = asyncio.create_task(_both(parts.link.settled, parts.desktop.attached))
+        try:
+            await asyncio.wait(waiting, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if as_json and not self._ended.is_set():
+            print(json.dumps(self._ready_line(server)), flush=True)
+
+    def _ready_line(self, server: LocalServer) -> dict[str, str | int | bool | None]:
+        parts = self._parts
+        return {
+            "event": "ready",
+            "device_id": parts.facts.device_id,
+            "pid": os.getpid(),
+            "desktop_pid": parts.desktop_process.pid if parts.desktop_process else None,
+            "has_desktop": parts.desktop.seat is not None,
+            "link": parts.link.state,
+            "link_code": parts.link.code,
+            "socket": str(server.socket_path),
+        }
+
+
+async def _both(first: asyncio.Event, second: asyncio.Event) -> Literal[True]:
+    await first.wait()
+    return await second.wait()

@@ -1,0 +1,96 @@
+"""One session on the agent's side, from the paired socket to the technician's admission or refusal."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import structlog
+
+from agent.admission import Admitted, admit
+from agent.live_session import GOODBYE_TIMEOUT_S, DeviceSide, LiveSession, SessionParts, say_goodbye
+from agent.session_audit import SessionAudit
+from protocol.aio.channel_io import ChannelIO
+from protocol.aio.tunnel_io import TunnelIO
+from protocol.aio.wire import Wire
+from protocol.audit import AuditKind
+from protocol.errors import SupportError
+from protocol.grants import Grant
+from protocol.ids import SessionId
+from protocol.names import shown_name
+from protocol.session import SessionMachine
+from protocol.tunnel import Tunnel, TunnelEnd
+
+log = structlog.get_logger()
+
+
+class SessionRunner:
+    """Runs one session that the relay paired; `run` returns when nothing of it is left."""
+
+    def __init__(self, device: DeviceSide, session_id: SessionId) -> None:
+        self.session_id = session_id
+        self.technician = ""
+        self._device = device
+        self._audit = SessionAudit(device.audit_log, device.device_id, session_id)
+        self._machine = SessionMachine(now_s=self._now_s())
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._live: LiveSession | None = None
+
+    @property
+    def live_grants(self) -> list[Grant]:
+        """The grants that are held now."""
+        book = self._live.consent.book if self._live else None
+        return book.live if book else []
+
+    def end(self, cause: str) -> None:
+        """Begin the end; the first cause stands. `run` does the rest."""
+        if not self._over.done():
+            self._over.set_result(cause)
+
+    async def run(self, wire: Wire) -> None:
+        """From the paired socket to the end. Cancelling it ends the session as well."""
+        tunnel_io = TunnelIO(wire, Tunnel(TunnelEnd.DEVICE, self._device.identity))
+        self._machine.paired(self._now_s())
+        try:
+            done = await tunnel_io.handshake()
+            self._machine.handshake_done()
+            await self._verify_and_live(tunnel_io, done.peer_chain)
+        except SupportError as exc:
+            log.warning("session.failed", session_id=self.session_id, code=str(exc.code), detail=exc.detail)
+            self._refused(exc.code)
+        finally:
+            with suppress(SupportError, TimeoutError):
+                async with asyncio.timeout(GOODBYE_TIMEOUT_S):
+                    await tunnel_io.close()
+
+    async def _verify_and_live(self, tunnel_io: TunnelIO, chain: tuple[bytes, ...]) -> None:
+        channels = ChannelIO(tunnel_io)
+        try:
+            admitted = self._admit(chain)
+            self.technician = admitted.peer.subject_id
+            self._audit.actor = admitted.peer.subject_id
+            self._audit.write(
+                AuditKind.SESSION_READY,
+                {"name": shown_name(admitted.peer.name), "consent": admitted.rules.consent.value},
+            )
+        except SupportError as exc:
+            self._refused(exc.code)
+            log.warning("session.refused", session_id=self.session_id, code=str(exc.code), detail=exc.detail)
+            await say_goodbye(channels, tunnel_io, exc.code)
+            return
+        parts = SessionParts(self.session_id, channels, self._audit, self._machine, self._over)
+        self._live = LiveSession(self._device, parts, admitted)
+        cause = await self._live.run(tunnel_io)
+        self._audit.note(AuditKind.SESSION_ENDED, {"cause": cause})
+        log.info("session.ended", session_id=self.session_id, cause=cause)
+
+    def _refused(self, code: str) -> None:
+        self._machine.end(code)
+        self._audit.note(AuditKind.SESSION_REFUSED, {"code": code}, succeeded=False)
+
+    def _admit(self, chain: tuple[bytes, ...]) -> Admitted:
+        device = self._device
+        root_der = device.identity.root_der
+        return admit(chain, root_der, device.policies, group=device.group, now=datetime.now(UTC))
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()

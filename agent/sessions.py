@@ -1,0 +1,91 @@
+"""The sessions of this device: how many there may be, and how all of them end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agent.desktop.ipc_messages import SessionStatus
+from agent.live_session import DeviceSide
+from agent.session_audit import SessionAudit
+from agent.session_runner import SessionRunner
+from protocol.aio.wire import Wire
+from protocol.audit import AuditKind
+from protocol.errors import ErrorCode, SupportError
+from protocol.ids import checked_session_id
+from protocol.limits import SESSION_LIMIT_PER_DEVICE
+from protocol.messages.control import SessionDeclined, SessionOffered
+
+log = structlog.get_logger()
+
+OpenWire = Callable[[SessionOffered], Awaitable[Wire]]
+Decline = Callable[[SessionDeclined], Awaitable[None]]
+
+
+class Sessions:
+    """Takes the relay's offers. A session outlives the control link that announced it."""
+
+    def __init__(self, device: DeviceSide, open_wire: OpenWire) -> None:
+        self._device = device
+        self._open_wire = open_wire
+        self._running: dict[asyncio.Task[None], SessionRunner] = {}
+
+    async def offered(self, offer: SessionOffered, decline: Decline) -> None:
+        """Start a session for this offer, or decline it.
+
+        Raises:
+            PeerViolation: the relay's session id is malformed.
+        """
+        session_id = checked_session_id(offer.session_id)
+        audit = SessionAudit(self._device.audit_log, self._device.device_id, session_id)
+        try:
+            audit.write(AuditKind.SESSION_OFFERED)
+        except SupportError as exc:
+            log.error("audit.failed", code=str(exc.code), detail=exc.detail)
+            await decline(SessionDeclined(session_id=session_id, code=exc.code))
+            return
+        if len(self._running) >= SESSION_LIMIT_PER_DEVICE:
+            audit.note(AuditKind.SESSION_REFUSED, {"code": ErrorCode.E_BUSY.value}, succeeded=False)
+            await decline(SessionDeclined(session_id=session_id, code=ErrorCode.E_BUSY))
+            return
+        runner = SessionRunner(self._device, session_id)
+        task = asyncio.create_task(self._run(runner, offer, audit))
+        self._running[task] = runner
+        task.add_done_callback(lambda done: self._running.pop(done))
+
+    def status(self) -> list[SessionStatus]:
+        """The sessions that live now."""
+        now_s = asyncio.get_running_loop().time()
+        return [_status(runner, now_s) for runner in self._running.values()]
+
+    async def end_all(self, cause: str) -> None:
+        """End every session for this cause, and return when nothing of them is left."""
+        for runner in self._running.values():
+            runner.end(cause)
+        tasks = list(self._running)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=5.0)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _run(self, runner: SessionRunner, offer: SessionOffered, audit: SessionAudit) -> None:
+        with structlog.contextvars.bound_contextvars(session_id=runner.session_id):
+            try:
+                await runner.run(await self._open_wire(offer))
+            except SupportError as exc:
+                log.info("session.not_opened", code=str(exc.code), detail=exc.detail)
+                audit.note(AuditKind.SESSION_REFUSED, {"code": str(exc.code)}, succeeded=False)
+            except Exception:
+                log.exception("session.broke")
+                audit.note(AuditKind.SESSION_ENDED, {"cause": ErrorCode.E_INTERNAL.value}, succeeded=False)
+
+
+def _status(runner: SessionRunner, now_s: float) -> SessionStatus:
+    grants = runner.live_grants
+    return SessionStatus(
+        session_id=runner.session_id,
+        technician=runner.technician,
+        grantables=sorted(grant.grantable.value for grant in grants),
+        remaining_s=max((grant.until_s - now_s for grant in grants), default=0.0),
+    )

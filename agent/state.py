@@ -1,0 +1,162 @@
+"""The files of the agent's data folder: what they are called, how they are written, who may run on them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+import msgspec
+
+from protocol.errors import EnvironmentFault, ErrorCode, UsageError
+from protocol.private_files import write_private_file
+
+RELAY_FILE_LIMIT_BYTES = 4096
+ENVELOPE_FILE_LIMIT_BYTES = 1 << 20
+
+
+class RelayAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the relay is, and the id that it has to show."""
+
+    url: str
+    relay_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """Paths below `--data`; every file is 0600, every folder 0700."""
+
+    root: Path
+
+    @property
+    def identity(self) -> Path:
+        """The device's key and certificates."""
+        return self.root / "identity.pem"
+
+    @property
+    def relay(self) -> Path:
+        """Address and id of the relay."""
+        return self.root / "relay.json"
+
+    @property
+    def relay_ca(self) -> Path:
+        """Optional: the authority of the relay's own TLS certificate."""
+        return self.root / "relay-ca.pem"
+
+    @property
+    def policy(self) -> Path:
+        """The newest accepted policy envelope."""
+        return self.root / "policy.dsse"
+
+    @property
+    def audit(self) -> Path:
+        """The append-only record of what happened here."""
+        return self.root / "audit.jsonl"
+
+    @property
+    def settings(self) -> Path:
+        """Optional settings of this agent."""
+        return self.root / "agent.toml"
+
+    @property
+    def socket(self) -> Path:
+        """The service's local socket."""
+        return self.root / "run" / "agent.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the running service."""
+        return self.root / "run" / "service.lock"
+
+    @property
+    def tls_ca(self) -> Path | None:
+        """`relay_ca` when there is one."""
+        return self.relay_ca if self.relay_ca.exists() else None
+
+    def prepare(self) -> None:
+        """Make the folders.
+
+        Raises:
+            EnvironmentFault: E_DATA_DISK, not possible; E_IDENTITY_OWNER, the folder is somebody else's.
+        """
+        try:
+            for folder in (self.root, self.root / "run"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
+        except OSError as exc:
+            raise EnvironmentFault(f"{self.root}: {exc}") from None
+        if self.root.stat().st_uid != os.geteuid():
+            raise EnvironmentFault(f"{self.root} belongs to another user", code=ErrorCode.E_IDENTITY_OWNER)
+
+    def read_relay(self) -> RelayAddress:
+        """The relay of this device.
+
+        Raises:
+            EnvironmentFault: E_IDENTITY_MISSING, it has not joined.
+            UsageError: E_CONFIG, the file is malformed.
+        """
+        try:
+            return msgspec.json.decode(read_bounded(self.relay, RELAY_FILE_LIMIT_BYTES), type=RelayAddress)
+        except FileNotFoundError:
+            raise EnvironmentFault(str(self.relay), code=ErrorCode.E_IDENTITY_MISSING) from None
+        except msgspec.DecodeError as exc:
+            raise UsageError(f"{self.relay}: {exc}", code=ErrorCode.E_CONFIG) from None
+
+    def write_relay(self, address: RelayAddress) -> None:
+        """Replace the relay's address."""
+        write_private_file(self.relay, msgspec.json.encode(address))
+
+    def forget(self) -> None:
+        """Remove identity, relay and policy. The audit log stays: it is the person's."""
+        for path in (self.identity, self.relay, self.relay_ca, self.policy):
+            path.unlink(missing_ok=True)
+
+
+def read_bounded(path: Path, limit_bytes: int) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        FileNotFoundError: there is none.
+        EnvironmentFault: E_DATA_DISK, it cannot be read or is larger than the limit.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit_bytes + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise EnvironmentFault(f"{path}: {exc}") from None
+    if len(content) > limit_bytes:
+        raise EnvironmentFault(f"{path} is larger than {limit_bytes} bytes")
+    return content
+
+
+class ServiceLock:
+    """Held while a service runs on a data folder; the kernel lets go of it when the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Take it.
+
+        Raises:
+            EnvironmentFault: E_ALREADY_RUNNING, another service holds it; E_DATA_DISK.
+        """
+        import fcntl  # not on every system, and this module is imported on all of them
+
+        try:
+            self._file = self._path.open("ab")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.__exit__()
+            raise EnvironmentFault(str(self._path), code=ErrorCode.E_ALREADY_RUNNING) from None
+        except OSError as exc:
+            self.__exit__()
+            raise EnvironmentFault(f"{self._path}: {exc}") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

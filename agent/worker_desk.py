@@ -1,0 +1,117 @@
+"""Where the service waits for the screen worker that it asked the desktop process to start."""
+
+import asyncio
+import hmac
+import secrets
+from contextlib import suppress
+from typing import Any
+
+from agent.desktop.ipc_messages import (
+    TO_COMMAND_LINE_CODEC,
+    WORKER_TICKET_BYTES,
+    Hello,
+    IpcRefused,
+    StartScreen,
+    StopScreen,
+    WorkerHello,
+)
+from agent.desktop_link import SessionDesk
+from agent.local_frames import LocalConnection
+from protocol.errors import BackendUnavailable, ErrorCode, Unreachable
+
+WORKER_START_TIMEOUT_S = 10.0
+ENDED_TIMEOUT_S = 1.0
+
+
+class WorkerDesk:
+    """Tickets that are out, and the connection that each one brings in. A ticket works once."""
+
+    def __init__(self) -> None:
+        self._expected: dict[str, tuple[bytes, asyncio.Future[LocalConnection]]] = {}
+        self._handed_over: dict[LocalConnection, asyncio.Event] = {}
+
+    def expect(self, session_id: str) -> tuple[bytes, asyncio.Future[LocalConnection]]:
+        """A fresh ticket for this session, and the connection it will bring."""
+        ticket = secrets.token_bytes(WORKER_TICKET_BYTES)
+        arrival: asyncio.Future[LocalConnection] = asyncio.get_running_loop().create_future()
+        self._expected[session_id] = (ticket, arrival)
+        return ticket, arrival
+
+    def forget(self, session_id: str) -> None:
+        """No worker is expected for this session any more."""
+        self._expected.pop(session_id, None)
+
+    async def handle(self, hello: Hello, connection: LocalConnection) -> None:
+        """Serve a connection that said `WorkerHello`: it belongs to the waiting session until released."""
+        assert isinstance(hello, WorkerHello)
+        ticket, arrival = self._expected.get(hello.session_id, (b"", None))
+        if arrival is None or arrival.done() or not hmac.compare_digest(ticket, hello.ticket):
+            await connection.send(TO_COMMAND_LINE_CODEC.encode(IpcRefused(code=ErrorCode.E_TICKET)))
+            await connection.finish()
+            return
+        self.forget(hello.session_id)
+        released = self._handed_over[connection] = asyncio.Event()
+        arrival.set_result(connection)
+        try:
+            await released.wait()
+        finally:
+            del self._handed_over[connection]
+
+    def release(self, connection: LocalConnection) -> None:
+        """The session is done with this worker's connection; the worker ends at the end of its input."""
+        connection.close()
+        released = self._handed_over.get(connection)
+        if released:
+            released.set()
+
+
+class SessionWorker:
+    """Starts and ends the screen worker of one session, through the desktop process."""
+
+    def __init__(self, tickets: WorkerDesk, desk: SessionDesk, source: str) -> None:
+        self._tickets = tickets
+        self._desk = desk
+        self._source = source
+        self._connection: LocalConnection | None = None
+
+    async def start(self) -> LocalConnection:
+        """Have a worker started, and return its connection.
+
+        Raises:
+            BackendUnavailable: with the desktop's code, or E_SCREEN_FAILED when none came in time.
+            Unreachable: E_CONSENT_NOBODY, the desktop process went away.
+        """
+        session_id = self._desk.session_id
+        ticket, arrival = self._tickets.expect(session_id)
+        self._desk.expect_screen()
+        try:
+            await self._desk.send(StartScreen(session_id=session_id, ticket=ticket, source=self._source))
+            async with asyncio.timeout(WORKER_START_TIMEOUT_S):
+                either: set[asyncio.Future[Any]] = {arrival, self._desk.screen_ended}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            raise BackendUnavailable("no worker came", code=ErrorCode.E_SCREEN_FAILED) from None
+        finally:
+            self._tickets.forget(session_id)
+            if arrival.done():
+                self._connection = arrival.result()  # `stop` releases it, whatever happens here
+        if self._connection is None:
+            raise BackendUnavailable("the worker could not start", code=await self.why_ended())
+        return self._connection
+
+    async def why_ended(self) -> ErrorCode:
+        """Why the worker is gone, as the desktop process knows it."""
+        try:
+            async with asyncio.timeout(ENDED_TIMEOUT_S):
+                ended = await asyncio.shield(self._desk.screen_ended)
+            return ErrorCode(ended.code)
+        except (TimeoutError, ValueError):
+            return ErrorCode.E_SCREEN_FAILED
+
+    async def stop(self) -> None:
+        """Close the worker's connection and have the worker killed; may be called twice."""
+        if self._connection is not None:
+            self._tickets.release(self._connection)
+            self._connection = None
+        with suppress(Unreachable):
+            await self._desk.send(StopScreen(session_id=self._desk.session_id))
