@@ -65,6 +65,7 @@ class ErrorCode(StrEnum):
     E_POLICY_VERSION = auto()
     E_POLICY_EXPIRED = auto()
     E_POLICY_CAPABILITY = auto()
+    E_POLICY_MISSING = auto()
     # consent and grants
     E_CONSENT_DENIED = auto()
     E_CONSENT_TIMEOUT = auto()
@@ -285,6 +286,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
     _C.E_POLICY_CAPABILITY: (
         "The policy does not allow this role to do that.",
         "Ask the administrator to change the policy.",
+        3,
+    ),
+    _C.E_POLICY_MISSING: (
+        "The organisation has not published a policy yet.",
+        "Sign one with: alongside policy sign, then publish it with: alongside policy publish.",
         3,
     ),
     _C.E_CONSENT_DENIED: ("The person at the device said no.", "Talk to the person before you ask again.", 3),

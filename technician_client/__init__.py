@@ -1,0 +1,1 @@
+"""The technician's side: command line, relay link, sessions and console."""

@@ -1,0 +1,147 @@
+"""The technician's program: the one place where its concrete objects are built."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from protocol.aio.audit_log import AuditLog
+from protocol.catalogue import Catalogue
+from protocol.certificates import Role
+from protocol.errors import CertificateRefused, ErrorCode
+from protocol.identity import Identity, load_identity
+from protocol.ids import DeviceId
+from protocol.messages.presence import DeviceRow
+from protocol.policy import Policy
+from technician_client.config import TechnicianConfig
+from technician_client.console.backend import LinkState as ConsoleLinkState
+from technician_client.console.backend import Myself, PresenceNews
+from technician_client.files import make_private_folder
+from technician_client.link import LinkChanged, LinkEvent, LinkState, RelayLink
+from technician_client.opening import open_session
+from technician_client.organisation import OrganisationFolder
+from technician_client.policies import PolicyStore
+from technician_client.relay_address import read_relay
+from technician_client.sessions import TechnicianSession
+
+DAY = timedelta(days=1)
+
+
+class TechnicianApp:
+    """Everything a technician's command or the console needs. Made by `technician_app`."""
+
+    def __init__(self, config: TechnicianConfig, identity: Identity, link: RelayLink) -> None:
+        self.config = config
+        self.identity = identity
+        self.link = link
+        self.audit = AuditLog(config.audit_file)
+
+    def myself(self) -> Myself:
+        """Who the console speaks for."""
+        left = self.identity.not_after - datetime.now(UTC)
+        return Myself(
+            technician=self.identity.name,
+            technician_id=self.identity.subject_id,
+            organisation=self.identity.organisation_name,
+            organisation_id=self.identity.organisation_id,
+            certificate_days_left=left / DAY,
+        )
+
+    def link_state(self) -> ConsoleLinkState:
+        """The relay link, now."""
+        is_connected = self.link.state is LinkState.CONNECTED
+        return ConsoleLinkState(is_connected, self.link.relay.url, self.link.code)
+
+    async def devices(self) -> list[DeviceRow]:
+        """The devices the relay knows of; raises SupportError when it cannot be asked."""
+        return await self.link.devices()
+
+    def watch(self) -> "AbstractContextManager[asyncio.Queue[PresenceNews]]":
+        """News of presence and link for as long as the context is open."""
+        watching: AbstractContextManager[asyncio.Queue[PresenceNews]] = self.link.watch(self._news)
+        return watching
+
+    def _news(self, event: LinkEvent) -> PresenceNews | None:
+        match event:
+            case LinkChanged():
+                return self.link_state()
+            case DeviceRow():
+                return event
+            case _:
+                return None
+
+    def catalogue(self) -> Catalogue:
+        """The catalogue of the newest verified policy; empty when there is none."""
+        current = self.link.policies.current
+        return current.catalogue if current is not None else Catalogue(commands=())
+
+    async def policy(self) -> Policy:
+        """The policy in force; raises SupportError, E_POLICY_MISSING among others."""
+        return await self.link.policy()
+
+    async def open_session(self, device_id: DeviceId) -> TechnicianSession:
+        """A session with this device, its certificate verified; raises SupportError."""
+        return await open_session(self.link, device_id, identity=self.identity, audit=self.audit)
+
+
+@asynccontextmanager
+async def technician_app(config: TechnicianConfig) -> AsyncIterator[TechnicianApp]:
+    """The running program of this data folder's technician; its link connects in the background.
+
+    Raises:
+        SupportError: E_IDENTITY_MISSING, E_IDENTITY_OWNER, E_CERT_EXPIRED (our own), E_CONFIG.
+    """
+    identity = checked_identity(load_identity(config.identity_file), Role.TECHNICIAN)
+    make_private_folder(config.data)
+    async with _link(config, identity) as link:
+        yield TechnicianApp(config, identity, link)
+
+
+@asynccontextmanager
+async def admin_link(config: TechnicianConfig) -> AsyncIterator[RelayLink]:
+    """The relay, logged in to as the organisation's admin.
+
+    Raises:
+        SupportError: no organisation in this folder, our certificate has expired, E_CONFIG.
+    """
+    identity = checked_identity(OrganisationFolder(config.organisation_folder).admin(), Role.ADMIN)
+    async with _link(config, identity) as link:
+        yield link
+
+
+@asynccontextmanager
+async def fleet_link(config: TechnicianConfig) -> AsyncIterator[RelayLink]:
+    """The relay, as the admin where this folder holds the organisation's keys, else as the technician."""
+    if OrganisationFolder(config.organisation_folder).is_complete:
+        async with admin_link(config) as link:
+            yield link
+    else:
+        async with technician_app(config) as app:
+            yield app.link
+
+
+@asynccontextmanager
+async def _link(config: TechnicianConfig, identity: Identity) -> AsyncIterator[RelayLink]:
+    relay = read_relay(config)
+    policies = PolicyStore(config, identity.root_der)
+    policies.load(now=datetime.now(UTC))
+    async with RelayLink(relay, identity, policies) as link:
+        yield link
+
+
+def checked_identity(identity: Identity, role: Role) -> Identity:
+    """Our own identity, if it is good for this; so that a person hears the reason before the relay does.
+
+    Raises:
+        CertificateRefused: E_CERT_ROLE, E_CERT_EXPIRED with the day and the command that helps.
+    """
+    if identity.role is not role:
+        raise CertificateRefused(f"this identity is a {identity.role}'s", code=ErrorCode.E_CERT_ROLE)
+    if identity.not_after < datetime.now(UTC):
+        renewal = "alongside org renew" if role is Role.ADMIN else "alongside org technician add"
+        detail = (
+            f"your own, {identity.name!r}, ran out on {identity.not_after:%Y-%m-%d %H:%M} UTC; "
+            f"a new one comes from: {renewal}"
+        )
+        raise CertificateRefused(detail, code=ErrorCode.E_CERT_EXPIRED)
+    return identity

@@ -1,0 +1,32 @@
+"""The options and arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+DataOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder with all state. Default: the platform's data folder."),
+]
+JsonOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json", help="Machine output (JSON) on standard output; people's text on standard error."),
+]
+PassphraseOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help="Read the organisation's passphrase from this file's first line. Without it, it is asked for.",
+    ),
+]
+DeviceArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="A device's id, a unique start of it, or a unique name.")
+]
+ReasonOption: TypeAlias = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; the person at the device reads it.")
+]
+TicketOption: TypeAlias = Annotated[
+    str, typer.Option("--ticket", metavar="NUMBER", help="Your ticket number; the person reads it.")
+]

@@ -1,0 +1,53 @@
+"""`alongside`: the technician's and the admin's command line.
+
+Exit statuses: 0 done · 1 an error of ours · 2 the command or a setting is wrong · 3 refused · 4 not
+reachable · 5 not trusted · 6 this computer stands in the way · 7 the remote command failed · 130
+interrupted.
+"""
+
+import sys
+
+import typer
+
+from protocol.errors import EnvironmentFault, SupportError
+from technician_client.cli import audit, diagnose, fleet, org, policy, run, session
+from technician_client.cli.output import report_error
+
+EPILOG = (
+    "Exit statuses: 0 done, 1 an error of ours, 2 wrong command or setting, 3 refused, 4 not reachable, "
+    "5 not trusted, 6 this computer stands in the way, 7 the remote command failed, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="alongside",
+    help="Remote support beside the person: organisation, devices, sessions and approved commands.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.add_typer(org.app, name="org")
+app.add_typer(fleet.app, name="fleet")
+app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
+app.command("connect")(session.connect)
+app.command("console")(session.console)
+app.command("diagnose")(diagnose.diagnose)
+app.command("run")(run.run)
+
+INTERRUPTED_STATUS = 130
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program `alongside`. Ends with SystemExit and the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    is_json = "--json" in given
+    try:
+        app(args=given)
+    except SupportError as error:
+        sys.exit(report_error(error, is_json=is_json))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_STATUS)
+    except OSError as error:  # a disk or a permission that no command foresaw
+        sys.exit(report_error(EnvironmentFault(str(error)), is_json=is_json))

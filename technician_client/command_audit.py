@@ -1,0 +1,35 @@
+"""The technician's own audit records of one command."""
+
+from protocol.audit import AuditKind
+from protocol.messages.commands import CommandEnded, CommandRefused, CommandStarted, FromAgent
+from technician_client.session_audit import SessionAudit
+
+
+class CommandAudit:
+    """Notes what was asked for and how it went; never the output, never the values."""
+
+    def __init__(self, audit: SessionAudit, command_id: str) -> None:
+        self._audit = audit
+        self._command_id = command_id
+
+    def requested(self) -> None:
+        """About to be sent."""
+        self._audit.note(AuditKind.COMMAND_REQUESTED, command_id=self._command_id)
+
+    def message(self, message: FromAgent) -> None:
+        """What the agent says of it; call before the person sees it."""
+        match message:
+            case CommandStarted():
+                self._audit.note(AuditKind.COMMAND_STARTED, command_id=self._command_id)
+            case CommandEnded(_, exit_status, _, _, code):
+                self._audit.note(
+                    AuditKind.COMMAND_ENDED,
+                    succeeded=exit_status == 0 and not code,
+                    command_id=self._command_id,
+                    exit_status=exit_status,
+                    code=code,
+                )
+            case CommandRefused(_, code, _):
+                self._audit.note(
+                    AuditKind.COMMAND_REFUSED, succeeded=False, command_id=self._command_id, code=code
+                )

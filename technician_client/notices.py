@@ -1,0 +1,17 @@
+"""What a live session tells whoever drives it, apart from answers to what was asked."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from protocol.messages.channel import ChannelClosed
+from protocol.messages.consent import AskPending, GrantEnded
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOver:
+    """The session has ended; `code` is an error code or "technician_left", "finished"."""
+
+    code: str
+
+
+SessionNotice: TypeAlias = GrantEnded | AskPending | ChannelClosed | SessionOver

@@ -1,0 +1,80 @@
+"""The newest policy of the organisation that this computer has verified; its version only rises."""
+
+from datetime import datetime
+
+import msgspec
+
+from protocol.errors import DocumentRefused, ErrorCode, SupportError
+from protocol.limits import POLICY_LIMIT_BYTES
+from protocol.policy import Policy, open_policy
+from technician_client.config import TechnicianConfig
+from technician_client.files import read_bounded, read_document, write_document, write_private
+
+
+class PolicyMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest policy ever accepted here; `sha256` is of its document. Another one of the same version
+    is refused, so that a relay cannot show two faces."""
+
+    version: int = 0
+    sha256: str = ""
+
+
+class PolicyStore:
+    """Accepts policies that came from the relay, and keeps the newest across restarts."""
+
+    def __init__(self, config: TechnicianConfig, root_der: bytes) -> None:
+        self._config = config
+        self._root_der = root_der
+        self.current: Policy | None = None
+        self.refusal: SupportError | None = None
+
+    def load(self, *, now: datetime) -> None:
+        """Take up the policy of the last run; one that is not good any more is kept out, with its reason."""
+        if not self._config.policy_file.exists():
+            return
+        envelope = read_bounded(self._config.policy_file, POLICY_LIMIT_BYTES * 2)
+        try:
+            self.current = self._open(envelope, now=now)
+        except SupportError as exc:
+            self.refusal = exc
+
+    def accept(self, envelope: bytes, *, now: datetime) -> Policy:
+        """Verify a policy and make it the current one, on disk first.
+
+        Raises:
+            DocumentRefused: E_POLICY_SIGNATURE, _FORMAT, _VERSION (older, or another one with the same
+                version) or _EXPIRED. CertificateRefused: its signer. The former one stays in force.
+        """
+        try:
+            policy = self._open(envelope, now=now)
+        except SupportError as exc:
+            self.refusal = exc
+            raise
+        mark = PolicyMark(policy.version, policy.sha256)
+        if mark != self._mark():
+            write_private(self._config.policy_file, envelope)
+            write_document(self._config.policy_mark_file, mark)
+        self.current, self.refusal = policy, None
+        return policy
+
+    def require(self, *, now: datetime) -> Policy:
+        """The policy in force.
+
+        Raises:
+            SupportError: why there is none: E_POLICY_MISSING, E_POLICY_EXPIRED, or the last refusal.
+        """
+        if self.current is None:
+            raise self.refusal or DocumentRefused("", code=ErrorCode.E_POLICY_MISSING)
+        if now > self.current.expires_at_utc:
+            raise DocumentRefused(f"{self.current.expires_at_utc:%Y-%m-%d}", code=ErrorCode.E_POLICY_EXPIRED)
+        return self.current
+
+    def _open(self, envelope: bytes, *, now: datetime) -> Policy:
+        mark = self._mark()
+        return open_policy(
+            envelope, self._root_der, now=now, newest_version=mark.version, newest_sha256=mark.sha256
+        )
+
+    def _mark(self) -> PolicyMark:
+        file = self._config.policy_mark_file
+        return read_document(file, PolicyMark) if file.exists() else PolicyMark()

@@ -1,0 +1,356 @@
+"""A live session at the technician's end: its control channel, its grants, its channels, its end."""
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+import structlog
+
+from protocol.aio.channel_io import ChannelIO, ChannelStream
+from protocol.aio.tunnel_io import TunnelIO
+from protocol.audit import AuditKind
+from protocol.certificates import VerifiedPeer
+from protocol.channels import CHANNEL_TERMS
+from protocol.errors import (
+    ErrorCode,
+    NotGranted,
+    PeerViolation,
+    SupportError,
+    Unreachable,
+    WrongState,
+)
+from protocol.grantables import Grantable
+from protocol.ids import DeviceId, SessionId
+from protocol.limits import CONSENT_TIMEOUT_S, SESSION_LENGTH_DEFAULT_S
+from protocol.messages import session as wire_messages
+from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, OpenChannel
+from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded
+from protocol.messages.session import EndSession, Heartbeat, HeartbeatAnswer, Ready
+from protocol.session import Ended, PeerClock, SendHeartbeat, SessionMachine
+from protocol.version import PROTOCOL_VERSION
+from technician_client.notices import SessionNotice, SessionOver
+from technician_client.refusals import refusal
+from technician_client.session_audit import SessionAudit
+
+T = TypeVar("T")
+CHANNEL_OPEN_TIMEOUT_S = 15.0
+ANSWER_MARGIN_S = 15.0  # the agent's own timeout comes first
+GOODBYE_LIMIT_S = 1.0
+NOTICES_LIMIT = 256
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a session is built on: a tunnel whose other end is proved to be this device."""
+
+    session_id: SessionId
+    device: VerifiedPeer
+    group_name: str
+    tunnel: TunnelIO
+    machine: SessionMachine
+    audit: SessionAudit
+
+
+class TechnicianSession:
+    """One live session. Made by `opening.establish`; `end` it, or leave its `async with`.
+
+    `notices` tells what happens unasked; a reader that is slow loses the oldest. `clock_offset_ms` is the
+    agent's monotonic clock minus ours; both figures are 0 before the first answered heartbeat.
+    """
+
+    ready: Ready
+
+    def __init__(self, verified: Verified) -> None:
+        self.session_id = verified.session_id
+        self.device = verified.device
+        self.device_id = DeviceId(verified.device.subject_id)
+        self.group_name = verified.group_name
+        self.audit = verified.audit
+        self.notices: asyncio.Queue[SessionNotice] = asyncio.Queue(NOTICES_LIMIT)
+        self.clock_offset_ms = 0.0
+        self.round_trip_ms = 0.0
+        self._tunnel = verified.tunnel
+        self._machine = verified.machine
+        self._io = ChannelIO(verified.tunnel)
+        self._clock = PeerClock()
+        self._task: asyncio.Task[None] | None = None
+        self._is_ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._ask_numbers = itertools.count(1)
+        self._channel_numbers = itertools.count(1)
+        self._asks: dict[int, tuple[frozenset[Grantable], asyncio.Future[AskAnswer]]] = {}
+        self._opening: dict[int, asyncio.Future[None]] = {}
+        self._streams: dict[int, tuple[Grantable, ChannelStream]] = {}
+        self._held: dict[Grantable, tuple[GivenGrant, float]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.end()
+
+    async def start(self) -> None:
+        """For `opening.establish`: run, and wait for the agent's Ready; nothing is sent before it came."""
+        self._task = asyncio.create_task(self._live(), name=f"session {self.session_id}")
+        try:
+            self.ready = await self._is_ready
+        except BaseException:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            raise
+
+    # -- what the technician does ------------------------------------------------------------------
+
+    async def ask(
+        self,
+        grantables: Iterable[Grantable],
+        *,
+        reason: str = "",
+        ticket_number: str = "",
+        length_s: int = SESSION_LENGTH_DEFAULT_S,
+    ) -> AskAnswer:
+        """Ask for permissions; returns when the person, or the policy, has answered.
+
+        Raises:
+            SupportError: the session ended meanwhile, with its code; E_PEER_SILENT.
+        """
+        wished = frozenset(grantables)
+        number = next(self._ask_numbers)
+        future: asyncio.Future[AskAnswer] = asyncio.get_running_loop().create_future()
+        self._asks[number] = (wished, future)
+        words = sorted(wished)
+        self.audit.note(AuditKind.CONSENT_ASKED, grantables=" ".join(words))
+        try:
+            async with asyncio.timeout(CONSENT_TIMEOUT_S + ANSWER_MARGIN_S):
+                await self._send(Ask(number, list[str](words), reason, ticket_number, length_s))
+                return await future
+        except TimeoutError:
+            raise Unreachable("no answer to an ask", code=ErrorCode.E_PEER_SILENT) from None
+        finally:
+            self._asks.pop(number, None)
+
+    async def open_channel(self, grantable: Grantable) -> ChannelStream:
+        """Open the channel of a permission that is held.
+
+        Raises:
+            NotGranted: it is not held. SupportError: the agent's refusal, or the session's end.
+        """
+        given = self.held().get(grantable)
+        if given is None:
+            raise NotGranted(grantable)
+        number = next(self._channel_numbers)
+        stream = self._io.open(number, CHANNEL_TERMS[grantable.capability])
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._opening[number] = future
+        self._streams[number] = (grantable, stream)
+        try:
+            async with asyncio.timeout(CHANNEL_OPEN_TIMEOUT_S):
+                await self._send(OpenChannel(number, grantable.capability, given.grant_id))
+                await future
+        except BaseException as exc:
+            self._drop(number)
+            if isinstance(exc, TimeoutError):
+                raise Unreachable("the channel was not opened", code=ErrorCode.E_PEER_SILENT) from None
+            raise
+        finally:
+            self._opening.pop(number, None)
+        return stream
+
+    def held(self) -> Mapping[Grantable, GivenGrant]:
+        """The permissions that are live now, each with the time it has left."""
+        now_s = _now_s()
+        return {
+            grantable: msgspec.structs.replace(given, remaining_s=until_s - now_s)
+            for grantable, (given, until_s) in self._held.items()
+            if until_s > now_s
+        }
+
+    async def end(self, cause: str = "technician_left") -> None:
+        """Say goodbye and end. Returns when nothing of the session is left; may be called twice."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if self._machine.end(cause):
+            try:
+                async with asyncio.timeout(GOODBYE_LIMIT_S):
+                    await self._send(EndSession(cause))
+                    await self._io.drain()
+            except (SupportError, TimeoutError):
+                pass  # the other end is gone, which is what was wanted
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    # -- the background task -----------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        parts = [asyncio.create_task(part) for part in (self._io.run(), self._listen(), self._keep_time())]
+        code: str = ErrorCode.E_LINK_LOST
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            code = _end_code([part.exception() for part in parts if part.done()])
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            self._machine.end(code)
+            self._over(self._machine.cause)
+            await self._tunnel.close()
+
+    async def _listen(self) -> None:
+        while True:
+            message = wire_messages.FROM_AGENT_CODEC.decode(await self._io.control.receive())
+            self._machine.heard(_now_s())
+            if not self._is_ready.done() and not isinstance(message, Ready | EndSession):
+                raise PeerViolation(f"{type(message).__name__} before Ready")
+            match message:
+                case Ready():
+                    self._accept(message)
+                case Heartbeat(beat_no, sent_at_ms):
+                    await self._send(HeartbeatAnswer(beat_no, sent_at_ms, _now_ms()))
+                case HeartbeatAnswer():
+                    self._note_clock(message)
+                case EndSession(cause):
+                    self._machine.end(cause)
+                    return
+                case _:
+                    self._take(message)
+
+    async def _keep_time(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (deadline_s := self._machine.deadline_s) is not None:
+            await asyncio.sleep(min(max(deadline_s - loop.time(), 0.0), 1.0))
+            self._machine.heard(self._io.heard_at_s)
+            for effect in self._machine.tick(loop.time()):
+                match effect:
+                    case SendHeartbeat(beat_no):
+                        await self._send(Heartbeat(beat_no, _now_ms()))
+                    case Ended():
+                        return
+
+    def _accept(self, ready: Ready) -> None:
+        if self._is_ready.done():
+            raise PeerViolation("a second Ready")
+        if ready.version != PROTOCOL_VERSION:
+            raise PeerViolation(f"agent speaks version {ready.version}", code=ErrorCode.E_VERSION)
+        if ready.session_id != self.session_id:
+            raise PeerViolation(f"Ready of session {ready.session_id}")
+        self._machine.accepted(_now_s())
+        self.audit.note(AuditKind.SESSION_READY, group_name=self.group_name, consent=ready.consent)
+        self._is_ready.set_result(ready)
+
+    def _note_clock(self, answer: HeartbeatAnswer) -> None:
+        self._clock.note_answer(
+            sent_at_ms=answer.sent_at_ms, answered_at_ms=answer.answered_at_ms, now_ms=_now_ms()
+        )
+        self.clock_offset_ms = self._clock.offset_ms or 0.0
+        self.round_trip_ms = self._clock.round_trip_ms or 0.0
+
+    def _take(self, message: wire_messages.FromAgent) -> None:
+        match message:
+            case AskPending():
+                self._notice(message)
+            case AskAnswer():
+                self._answered(message)
+            case GrantEnded():
+                self._grant_ended(message)
+            case ChannelOpened(number):
+                self._opened(number, None)
+            case ChannelRefused(number, code):
+                self.audit.note(AuditKind.CHANNEL_REFUSED, succeeded=False, code=code)
+                self._opened(number, refusal(code))
+            case ChannelClosed(number, code):
+                self._drop(number, code)
+                self._notice(message)
+
+    def _answered(self, answer: AskAnswer) -> None:
+        wished, future = self._asks.pop(answer.ask_no, (frozenset[Grantable](), None))
+        if future is None:
+            raise PeerViolation(f"answer to ask {answer.ask_no}, which is not open")
+        if not {grant.grantable for grant in answer.granted} <= wished:
+            raise PeerViolation("a grant that nobody asked for")
+        self.audit.answered(answer)
+        for grant in answer.granted:
+            self._held[Grantable(grant.grantable)] = (grant, _now_s() + grant.remaining_s)
+        if not future.done():
+            future.set_result(answer)
+
+    def _grant_ended(self, ended: GrantEnded) -> None:
+        lost = [kind for kind, (given, _) in self._held.items() if given.grant_id == ended.grant_id]
+        for grantable in lost:
+            del self._held[grantable]
+            self.audit.note(AuditKind.GRANT_ENDED, grant_id=ended.grant_id, code=ended.code)
+            for number in [no for no, (kind, _) in self._streams.items() if kind is grantable]:
+                self._drop(number, ended.code)
+        self._notice(ended)
+
+    def _opened(self, number: int, failure: SupportError | None) -> None:
+        future = self._opening.get(number)
+        if future is None or future.done():
+            return  # it was given up on
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)
+
+    def _drop(self, number: int, code: str = ErrorCode.E_GRANT_ENDED) -> None:
+        _, stream = self._streams.pop(number, (None, None))
+        if stream is not None:
+            stream.close(refusal(code).code if code != "finished" else ErrorCode.E_LINK_LOST)
+
+    def _over(self, cause: str) -> None:
+        try:
+            self.audit.note(AuditKind.SESSION_ENDED, cause=cause)
+        except SupportError as exc:
+            log.error("audit.failed", code=str(exc.code), detail=exc.detail)
+        self._held.clear()
+        failure = _over_error(cause)
+        _fail([self._is_ready], failure)
+        _fail(self._opening.values(), failure)
+        _fail((future for _, future in self._asks.values()), failure)
+        self._notice(SessionOver(cause))
+
+    def _notice(self, notice: SessionNotice) -> None:
+        if self.notices.full():
+            self.notices.get_nowait()
+        self.notices.put_nowait(notice)
+
+    async def _send(self, message: wire_messages.FromTechnician) -> None:
+        await self._io.control.send(wire_messages.FROM_TECHNICIAN_CODEC.encode(message))
+
+
+def _fail(futures: Iterable[asyncio.Future[T]], failure: SupportError) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(failure)
+
+
+def _end_code(failures: list[BaseException | None]) -> str:
+    for failure in failures:
+        if isinstance(failure, SupportError):
+            log.info("session.failed", code=str(failure.code), detail=failure.detail)
+            return failure.code
+        if failure is not None:
+            log.error("session.failed", exc_info=failure)
+            return ErrorCode.E_INTERNAL
+    return ErrorCode.E_PEER_SILENT
+
+
+def _over_error(cause: str) -> SupportError:
+    if cause in ("technician_left", "finished"):
+        return WrongState("the session has ended")
+    return refusal(cause)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _now_ms() -> int:
+    return int(_now_s() * 1000)
