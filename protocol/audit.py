@@ -18,9 +18,12 @@ import msgspec
 from protocol.errors import DocumentRefused, ErrorCode
 from protocol.names import shown_text
 
-RECORD_LIMIT_BYTES: Final = 16 << 10
+# 32 facts of 300 characters of 4 bytes each, with their names, fit
+RECORD_LIMIT_BYTES: Final = 64 << 10
 FACTS_LIMIT: Final = 32
 FACT_LIMIT_CHARS: Final = 300
+_FACT_NAME_LIMIT_CHARS: Final = 48
+_EXACT_INTEGER_LIMIT: Final = 2**53  # beyond it other readers of JSON round (RFC 8259, 6)
 NO_PREVIOUS: Final = "0" * 64
 
 _Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -148,7 +151,7 @@ def next_record(previous: AuditRecord | None, event: AuditEvent, at_utc: datetim
         device_id=_plain(event.device_id),
         session_id=_plain(event.session_id),
         succeeded=event.succeeded,
-        facts={_plain(name): _plain(fact) if isinstance(fact, str) else int(fact) for name, fact in facts},
+        facts={shown_text(name, _FACT_NAME_LIMIT_CHARS): _fact(fact) for name, fact in facts},
         previous=(previous.sha256 or NO_PREVIOUS) if previous else NO_PREVIOUS,
     )
     return msgspec.structs.replace(unsealed, sha256=unsealed.digest())
@@ -209,6 +212,12 @@ def _check_place(last: AuditRecord | None, record: AuditRecord) -> None:
 
 def _head(last: AuditRecord | None) -> str:
     return last.sha256 or NO_PREVIOUS if last else NO_PREVIOUS
+
+
+def _fact(fact: str | int) -> str | int:
+    if isinstance(fact, str):
+        return _plain(fact)
+    return int(fact) if abs(fact) < _EXACT_INTEGER_LIMIT else _plain(str(fact))
 
 
 def _plain(text: str) -> str:

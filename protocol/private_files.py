@@ -1,4 +1,4 @@
-"""Files of this user alone: written in one step and on the disk, read only when nobody else could touch them."""
+"""Files of this user alone: written in one step, read only when nobody else could have touched them."""
 
 import os
 import secrets

@@ -24,7 +24,8 @@ from protocol.private_files import sync_folder, write_private_file
 
 LOCK_TIMEOUT_S: Final = 2.0
 _LOCK_RETRY_S: Final = 0.01
-_TORN_LIMIT_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 4 << 10  # most records are some hundred bytes
+_TORN_LIMIT_BYTES: Final = 4 * RECORD_LIMIT_BYTES
 
 if sys.platform == "win32":
     import msvcrt
@@ -132,7 +133,7 @@ def _lock(descriptor: int) -> None:
 
 def _tail(descriptor: int, size: int) -> bytes:
     """The end of the file from a line's start on: the last whole line and what comes after it."""
-    length = min(size, 2 * RECORD_LIMIT_BYTES)
+    length = min(size, _READ_BYTES)
     while True:
         tail = _read_at(descriptor, size - length, length)
         first = tail.find(b"\n") + 1
