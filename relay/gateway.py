@@ -132,7 +132,7 @@ class Gateway:
         """One connection, from the challenge to its end."""
         socket = web.WebSocketResponse(
             compress=False,
-            max_msg_size=CONTROL_MESSAGE_LIMIT_BYTES,
+            max_msg_size=CONTROL_MESSAGE_LIMIT_BYTES + 1,  # aiohttp refuses what is as large as its limit
             autoclose=True,
             timeout=_FLUSH_TIMEOUT_S,
         )
@@ -156,22 +156,23 @@ class Gateway:
 
     async def _admit(self, request: web.Request, socket: web.WebSocketResponse) -> Admitted:
         address = _address(request, behind_proxy=self._behind_proxy)
-        if not self._login_rate.take(address, time.monotonic(), LOGIN_COST):
-            _LOG.warning("login.rate_limited", address=address)
-            raise Refused(address, code=ErrorCode.E_RATE)
         try:
             async with asyncio.timeout(LOGIN_TIMEOUT_S):
-                return await self._judge(socket)
+                return await self._judge(socket, address)
         except SupportError as exc:
-            self._login_rate.charge(address, time.monotonic(), FAILED_LOGIN_COST)
+            if exc.code is not ErrorCode.E_RATE:
+                self._login_rate.charge(address, time.monotonic(), FAILED_LOGIN_COST)
             _LOG.warning("login.refused", address=address, code=exc.code.value, detail=exc.detail[:200])
             raise
 
-    async def _judge(self, socket: web.WebSocketResponse) -> Admitted:
+    async def _judge(self, socket: web.WebSocketResponse, address: str) -> Admitted:
         nonce = secrets.token_bytes(NONCE_BYTES)
         challenge = Challenge(PROTOCOL_VERSION, nonce, self._registry.relay_id)
         await socket.send_bytes(FROM_RELAY_CODEC.encode(challenge))
-        message = PRE_LOGIN_CODEC.decode(await _receive(socket))
+        encoded = await _receive(socket)
+        if not self._login_rate.take(address, time.monotonic(), LOGIN_COST):
+            raise Refused("too many log-ins", code=ErrorCode.E_RATE)
+        message = PRE_LOGIN_CODEC.decode(encoded)
         now = datetime.now(UTC)
         if not isinstance(message, Claim):
             return await self._registry.log_in(message, nonce, now)

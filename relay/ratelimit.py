@@ -12,10 +12,10 @@ class Rate:
     per_second: float
 
 
-# a fleet behind one address comes back at once after an outage; guesses cost far more than log-ins
+# a fleet behind one address comes back at once after an outage; failures cost more than log-ins
 LOGIN_RATE = Rate(burst=400, per_second=20)
 LOGIN_COST = 1.0
-FAILED_LOGIN_COST = 20.0
+FAILED_LOGIN_COST = 5.0
 OPEN_SESSION_RATE = Rate(burst=20, per_second=1)
 
 KEYS_LIMIT = 50_000
