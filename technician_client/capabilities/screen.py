@@ -10,10 +10,9 @@ import zstandard
 from numpy.typing import NDArray
 
 from protocol.errors import PeerViolation
-from protocol.limits import PICTURE_PART_RAW_LIMIT_BYTES, ZSTD_WINDOW_LOG
+from protocol.limits import PICTURE_PART_RAW_LIMIT_BYTES, SCREEN_MESSAGE_LIMIT_BYTES, ZSTD_WINDOW_LOG
 from protocol.messages.screen import PicturePart, Rectangle
 
-READ_BYTES = 64 << 10
 OPAQUE = 0xFF000000
 
 
@@ -54,28 +53,34 @@ class _BoundedStream:
     def __init__(self) -> None:
         self._received = _Received()
         decompressor = zstandard.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
-        self._reader = decompressor.stream_reader(cast("IO[bytes]", self._received), read_size=READ_BYTES)
+        self._reader = decompressor.stream_reader(
+            cast("IO[bytes]", self._received), read_size=SCREEN_MESSAGE_LIMIT_BYTES
+        )
 
     def decode(self, compressed: bytes, size_bytes: int) -> bytes:
-        """Exactly `size_bytes`. Raises PeerViolation if there are fewer or more, or they are damaged."""
+        """Exactly `size_bytes`. Raises PeerViolation if there are fewer or more, or they are damaged.
+
+        Always asks for one byte more than is left, so that zstd can keep nothing back; `read1` loses
+        nothing when it finds the source empty, which `read` would.
+        """
         self._received.add(compressed)
+        chunks: list[bytes] = []
+        missing_bytes = size_bytes
         try:
-            raw: bytes = self._reader.read(size_bytes)
-            if len(raw) != size_bytes:
-                raise PeerViolation(f"the picture stream ended, {size_bytes - len(raw)} bytes are missing")
-            self._require_nothing_left()
+            while missing_bytes >= 0:
+                chunk = self._reader.read1(missing_bytes + 1)
+                if not chunk:
+                    raise PeerViolation("the picture stream ended")
+                chunks.append(chunk)
+                missing_bytes -= len(chunk)
         except _Starved:
-            raise PeerViolation(f"{len(compressed)} bytes hold less than {size_bytes} of pixels") from None
+            if missing_bytes:
+                raise PeerViolation(f"{missing_bytes} bytes of pixels are missing") from None
         except zstandard.ZstdError as exc:
             raise PeerViolation(f"damaged picture stream: {exc}") from None
-        return raw
-
-    def _require_nothing_left(self) -> None:
-        try:
-            extra = self._reader.read(1)
-        except _Starved:
-            return
-        raise PeerViolation("a part holds more than its rectangles" if extra else "the picture stream ended")
+        if missing_bytes < 0:
+            raise PeerViolation("a part holds more than its rectangles")
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 class PictureDecoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ class MssScreen:
         self._may_draw_cursor = may_draw_cursor
         self.detail = "mss, asked several times a second"
         self._capture = self._opened()
+        self._is_open = True
         self._looks = 0
         self._known = tuple(self._read_displays(self._capture))
 
@@ -73,7 +75,8 @@ class MssScreen:
         place = {"left": area.x, "top": area.y, "width": area.width, "height": area.height}
         try:
             shot = self._capture.grab(place)
-        except self._bindings.ScreenShotError as exc:
+        except (self._bindings.ScreenShotError, AssertionError) as exc:
+            # mss asserts that an X server which went away has answered
             if any(display.area.common_with(area) == area for display in self._fresh_displays()):
                 raise BackendUnavailable(f"mss cannot read the screen any more ({exc})") from exc
             return None
@@ -87,7 +90,11 @@ class MssScreen:
 
     def close(self) -> None:
         """See `ScreenSource`."""
-        self._capture.close()
+        if self._is_open:
+            self._is_open = False
+            # after a lost connection mss raises here, and a second close would use freed memory
+            with suppress(self._bindings.ScreenShotError):
+                self._capture.close()
 
     def _opened(self) -> Any:
         return self._bindings.MSS(with_cursor=True) if self._may_draw_cursor else self._bindings.MSS()

@@ -1,0 +1,108 @@
+"""Which screen source is tried where, and that the reasons are kept."""
+
+import subprocess
+import sys
+
+import pytest
+
+from agent.platform.select import Candidate, open_first, screen_candidates, session_kind
+from agent.platform.x11.connection import xwayland_sign
+from agent.platform.x11.cursor import straight_rgba
+from agent.platform.x11.screen import open_x11_screen
+from protocol.errors import BackendUnavailable, UsageError
+from tests.support.screen_source import FakeScreen
+
+
+def refusing(name: str, reason: str) -> Candidate:
+    def refuse():
+        raise BackendUnavailable(reason)
+
+    return Candidate(name, refuse)
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "kind"),
+    [
+        ("linux", {"DISPLAY": ":0"}, "x11"),
+        ("linux", {"DISPLAY": ":0", "WAYLAND_DISPLAY": "wayland-0"}, "wayland"),
+        ("linux", {}, "headless"),
+        ("win32", {}, "windows"),
+        ("darwin", {"DISPLAY": ":0"}, "macos"),
+    ],
+)
+def test_the_kind_of_session_is_read_from(platform, environment, kind):
+    assert session_kind(platform, environment) == kind
+
+
+def test_the_second_source_is_used_where_the_first_says_why_it_cannot_work():
+    screen = FakeScreen()
+    opened = open_first([refusing("xcffib", "no DAMAGE"), Candidate("mss", lambda: screen)], "auto")
+    assert opened.source is screen
+    assert opened.reasons == ("xcffib: no DAMAGE",)
+    screen.close()
+
+
+def test_a_wanted_source_is_the_only_one_that_is_tried():
+    with pytest.raises(BackendUnavailable) as refused:
+        open_first([Candidate("xcffib", FakeScreen), refusing("mss", "not here")], "mss")
+    assert refused.value.detail == "mss: not here"
+
+
+def test_when_none_works_each_one_s_reason_is_said():
+    with pytest.raises(BackendUnavailable) as refused:
+        open_first([refusing("xcffib", "no DAMAGE"), refusing("mss", "not here")], "auto")
+    assert refused.value.detail == "xcffib: no DAMAGE; mss: not here"
+
+
+def test_without_a_session_the_missing_display_is_named():
+    with pytest.raises(BackendUnavailable) as refused:
+        open_first(screen_candidates("headless", ""), "auto")
+    assert "DISPLAY is not set" in refused.value.detail
+
+
+def test_an_unknown_source_is_the_caller_s_mistake():
+    with pytest.raises(UsageError):
+        open_first([], "telepathy")
+
+
+def test_an_empty_display_is_refused_before_a_library_is_loaded():
+    with pytest.raises(BackendUnavailable):
+        open_x11_screen("")
+
+
+@pytest.mark.parametrize(
+    ("extensions", "outputs", "is_xwayland"),
+    [
+        ({"DAMAGE", "XWAYLAND"}, [], True),
+        ({"DAMAGE"}, ["XWAYLAND0"], True),
+        ({"DAMAGE"}, ["HDMI-1", "eDP-1"], False),
+    ],
+)
+def test_xwayland_is_known_by_its_extension_or_its_outputs(extensions, outputs, is_xwayland):
+    assert bool(xwayland_sign(extensions, outputs)) == is_xwayland
+
+
+def test_a_cursor_is_no_longer_premultiplied():
+    half_red = bytes([0, 0, 128, 128])
+    opaque_blue = bytes([255, 0, 0, 255])
+    nothing = bytes(4)
+    assert straight_rgba(half_red + opaque_blue + nothing, 3, 1) == bytes(
+        [255, 0, 0, 128, 0, 0, 255, 255, 0, 0, 0, 0]
+    )
+
+
+@pytest.mark.real
+def test_the_platform_modules_load_without_any_capture_library():
+    blocked = ["numpy", "mss", "xcffib", "zstandard"]
+    program = (
+        f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\n"
+        "import agent.platform.select, agent.capabilities.screen.worker\n"
+        "try: agent.platform.select.open_screen()\n"
+        "except Exception as exc: print(type(exc).__name__, exc)\n"
+    )
+    environment = {"DISPLAY": ":54321", "PATH": "/usr/bin"}
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=True)
+    said = ran.stdout.decode()
+    assert said.startswith("BackendUnavailable")
+    assert "xcffib cannot be loaded" in said
+    assert "mss cannot be loaded" in said

@@ -1,0 +1,265 @@
+"""What is sent when, against a screen in memory and a clock by hand."""
+
+import pytest
+
+from agent.capabilities.screen.pacing import (
+    CURSOR_CHECK_INTERVAL_S,
+    LOOK_INTERVAL_S,
+    PICTURE_INTERVAL_S,
+    POLL_ACTIVE_INTERVAL_S,
+    POLL_IDLE_INTERVAL_S,
+    LookPace,
+)
+from agent.capabilities.screen.sharing import ScreenShare
+from agent.platform.interfaces import Area, CursorImage
+from protocol.errors import BackendUnavailable, PeerViolation
+from protocol.limits import PICTURES_IN_FLIGHT_LIMIT
+from protocol.messages.screen import (
+    CursorMoved,
+    CursorShape,
+    Displays,
+    PicturePart,
+    PictureSeen,
+    Refresh,
+    ShowDisplay,
+)
+from tests.support.screen_source import FakeScreen
+from tests.support.viewer import Viewer
+
+
+class Session:
+    """A share of a fake screen, and the viewer at the other end."""
+
+    def __init__(self, screen: FakeScreen) -> None:
+        self.screen = screen
+        self.share = ScreenShare(screen)
+        self.viewer = Viewer()
+        self.now_s = 1000.0
+
+    def step(
+        self,
+        after_s: float = 0.0,
+        *,
+        is_woken: bool = False,
+        has_room: bool = True,
+        acknowledges: bool = True,
+    ):
+        """Advance once; what was sent."""
+        self.now_s += after_s
+        sent = self.share.advance(self.now_s, is_woken=is_woken, has_room=has_room)
+        for message in sent:
+            seen = self.viewer.show(message)
+            if seen and acknowledges:
+                self.share.received(PictureSeen(seen))
+        return sent
+
+    def run(self, for_s: float) -> list:
+        """As the worker's loop does: at each moment that the share asked for, until it is quiet."""
+        sent, end_s = [], self.now_s + for_s
+        while (wake_at_s := self.share.wake_at_s()) <= end_s:
+            sent += self.step(max(0.0, wake_at_s - self.now_s))
+        self.now_s = end_s
+        return sent
+
+
+def kinds(messages) -> list[type]:
+    return [type(message) for message in messages]
+
+
+@pytest.fixture
+def screen():
+    made = FakeScreen()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def session(screen):
+    return Session(screen)
+
+
+def test_first_come_the_displays_then_a_whole_picture_then_the_cursor(session):
+    sent = session.step()
+    assert kinds(sent) == [Displays, PicturePart, CursorShape, CursorMoved]
+    assert sent[1].is_reset
+    assert session.viewer.frame.shape == (200, 320, 4)
+
+
+def test_nothing_is_grabbed_and_nothing_sent_while_nothing_changes(session):
+    session.run(1.0)
+    grabs, looks = len(session.screen.grabs), session.screen.looks
+    assert session.run(60.0) == []
+    assert len(session.screen.grabs) == grabs
+    assert session.screen.looks - looks <= 2 * 60.0 / CURSOR_CHECK_INTERVAL_S
+
+
+def test_the_first_change_after_quiet_is_sent_at_once(session):
+    session.run(1.0)
+    session.screen.draw(Area(10, 10, 5, 5), (1, 2, 3))
+    sent = session.step(is_woken=True)
+    assert kinds(sent) == [PicturePart]
+    assert sent[0].captured_at_ms == int(session.now_s * 1000)
+    assert session.viewer.frame[12, 12].tolist() == [3, 2, 1, 255]
+
+
+def test_a_screen_that_never_rests_makes_at_most_sixty_pictures_a_second(session):
+    session.run(1.0)
+    pictures = 0
+    for number in range(1000):
+        session.screen.draw(Area(0, 0, 5, 5), (number % 200, 2, 3))
+        pictures += sum(isinstance(one, PicturePart) for one in session.step(0.001, is_woken=True))
+    assert 55 <= pictures <= 61
+
+
+def test_a_viewer_that_is_behind_gets_no_more_pictures_and_then_the_newest(session):
+    session.run(1.0)
+    pictures = []
+    for number in range(1, 100):
+        session.screen.draw(Area(0, 0, 5, 5), (number, number, number))
+        pictures += session.step(PICTURE_INTERVAL_S, is_woken=True, acknowledges=False)
+    assert len(pictures) == PICTURES_IN_FLIGHT_LIMIT
+    session.share.received(PictureSeen(pictures[-1].picture_no))
+    session.step(PICTURE_INTERVAL_S)
+    assert session.viewer.frame[0, 0].tolist() == [99, 99, 99, 255]
+
+
+def test_while_the_socket_is_full_nothing_is_made_and_nothing_is_lost(session):
+    session.run(1.0)
+    grabs = len(session.screen.grabs)
+    session.screen.draw(Area(0, 0, 5, 5), (9, 9, 9))
+    session.screen.point(7, 8)
+    assert session.step(is_woken=True, has_room=False) == []
+    assert len(session.screen.grabs) == grabs
+    assert kinds(session.run(0.1)) == [PicturePart, CursorMoved]
+    assert session.viewer.cursor_place == (7, 8)
+
+
+def test_a_pointer_that_moves_sends_places_and_no_pictures(session):
+    session.run(1.0)
+    session.screen.point(33, 44)
+    assert session.step(is_woken=True) == [CursorMoved(33, 44)]
+
+
+def test_another_shape_is_sent_once(session):
+    session.run(1.0)
+    session.screen.point(33, 44, CursorImage(1, 1, 0, 0, b"\0\0\0\xff"))
+    assert kinds(session.step(is_woken=True)) == [CursorShape, CursorMoved]
+    session.screen.point(34, 44)
+    assert kinds(session.step(0.1, is_woken=True)) == [CursorMoved]
+
+
+def test_a_hidden_cursor_has_no_size(session):
+    session.run(1.0)
+    session.screen.hide_cursor()
+    (shape,) = session.step(is_woken=True)
+    assert (shape.width, shape.height, shape.rgba) == (0, 0, b"")
+
+
+def test_a_refresh_sends_everything_anew(session):
+    session.run(1.0)
+    session.viewer = Viewer()
+    session.share.received(Refresh())
+    assert kinds(session.run(0.1)) == [Displays, PicturePart, CursorShape, CursorMoved]
+
+
+def test_endless_refreshes_do_not_make_more_than_sixty_pictures_a_second(session):
+    session.run(1.0)
+    pictures = 0
+    for _ in range(1000):
+        session.share.received(Refresh())
+        pictures += sum(isinstance(one, PicturePart) for one in session.step(0.001, acknowledges=False))
+    assert pictures <= 61
+
+
+def test_another_size_sends_new_displays_and_a_reset(session):
+    session.run(1.0)
+    session.screen.resize(100, 90)
+    sent = session.run(0.1) or session.step(is_woken=True)
+    assert kinds(sent)[:2] == [Displays, PicturePart]
+    assert session.viewer.frame.shape == (90, 100, 4)
+
+
+def test_another_size_that_is_met_while_grabbing_is_no_failure(session):
+    session.run(1.0)
+    session.screen.draw(Area(300, 180, 5, 5), (1, 1, 1))
+    session.screen.pixels = session.screen.pixels[:90, :100]
+    session.screen._areas = [Area(0, 0, 100, 90)]
+    session.step(is_woken=True)
+    session.run(0.1)
+    assert session.viewer.frame.shape == (90, 100, 4)
+
+
+def test_another_display_can_be_shown_and_has_its_own_coordinates(screen):
+    screen.resize(300, 100, [Area(0, 0, 100, 100), Area(100, 0, 200, 100)])
+    session = Session(screen)
+    session.run(1.0)
+    screen.point(150, 10)
+    session.share.received(ShowDisplay(1))
+    sent = session.run(0.1)
+    assert sent[0].shown_index == 1
+    assert session.viewer.frame.shape == (100, 200, 4)
+    assert session.viewer.cursor_place == (50, 10)
+    screen.draw(Area(100, 0, 10, 10), (5, 6, 7))
+    session.step(1.0, is_woken=True)
+    assert session.viewer.frame[0, 0].tolist() == [7, 6, 5, 255]
+    screen.draw(Area(0, 0, 50, 50), (5, 6, 7))
+    assert session.step(1.0, is_woken=True) == []
+
+
+def test_a_display_that_is_gone_is_answered_with_the_list(session):
+    session.run(1.0)
+    session.share.received(ShowDisplay(9))
+    sent = session.run(0.1)
+    assert kinds(sent)[:2] == [Displays, PicturePart]
+    assert sent[0].shown_index == 0
+
+
+def test_a_picture_that_was_never_sent_is_a_violation(session):
+    session.run(1.0)
+    with pytest.raises(PeerViolation):
+        session.share.received(PictureSeen(999))
+
+
+def test_a_lost_screen_is_raised(session):
+    session.run(1.0)
+    session.screen.break_down()
+    with pytest.raises(BackendUnavailable):
+        session.step(is_woken=True)
+
+
+def test_a_source_that_cannot_wake_us_is_asked_now_and_then_and_sends_only_changes():
+    screen = FakeScreen(can_wake=False)
+    session = Session(screen)
+    session.run(1.0)
+    looks = screen.looks
+    assert session.run(10.0) == []
+    assert 90 <= screen.looks - looks <= 110
+    screen.draw(Area(0, 0, 5, 5), (1, 2, 3))
+    assert kinds(session.run(0.2)) == [PicturePart]
+
+
+def test_replies_that_may_hide_events_are_followed_by_another_look():
+    pace = LookPace(can_wake=True)
+    pace.looked(10.0, is_active=True, is_held=False)
+    assert pace.due_s == 10.0 + LOOK_INTERVAL_S
+    assert not pace.may_wake(10.001)
+    pace.looked(11.0, is_active=False, is_held=False)
+    assert pace.may_wake(11.0)
+    assert pace.due_s == 11.0 + CURSOR_CHECK_INTERVAL_S
+
+
+def test_while_a_picture_is_held_back_the_source_does_not_wake_us_more_often_than_pictures_go():
+    pace = LookPace(can_wake=True)
+    pace.looked(10.0, is_active=True, is_held=True)
+    assert not pace.may_wake(10.0 + PICTURE_INTERVAL_S * 0.99)
+    assert pace.may_wake(10.0 + PICTURE_INTERVAL_S)
+
+
+@pytest.mark.parametrize(
+    ("is_active", "expected_s"), [(True, POLL_ACTIVE_INTERVAL_S), (False, POLL_IDLE_INTERVAL_S)]
+)
+def test_a_polled_source_is_asked_more_often_while_it_changes(is_active, expected_s):
+    pace = LookPace(can_wake=False)
+    pace.looked(10.0, is_active=is_active, is_held=False)
+    assert pace.due_s == 10.0 + expected_s
+    assert not pace.may_wake(20.0)

@@ -1,0 +1,138 @@
+"""Draws on a real X display as any program would: its own connection, its own override-redirect window."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+class XPainter:
+    """One client with one window that covers the whole root window."""
+
+    def __init__(self, display: str) -> None:
+        self._xcffib = importlib.import_module("xcffib")
+        self._xproto = importlib.import_module("xcffib.xproto")
+        self._randr = importlib.import_module("xcffib.randr")
+        self._connection: Any = self._xcffib.connect(display=display)
+        self._core = self._connection.core
+        self._screen = self._connection.get_setup().roots[0]
+        self.width, self.height = self._screen.width_in_pixels, self._screen.height_in_pixels
+        self._context = self._connection.generate_id()
+        self._window = self._open_window()
+
+    def put(self, x: int, y: int, bgrx: np.ndarray) -> None:
+        """Show these pixels, a band at a time because a request is bounded."""
+        height, width, _ = bgrx.shape
+        rows = max(1, 200_000 // (width * 4))
+        for top in range(0, height, rows):
+            band = bgrx[top : top + rows]
+            self._core.PutImage(
+                self._xproto.ImageFormat.ZPixmap,
+                self._window,
+                self._context,
+                width,
+                len(band),
+                x,
+                y + top,
+                0,
+                self._screen.root_depth,
+                band.size,
+                band.tobytes(),
+                is_checked=True,
+            ).check()
+
+    def scroll(self, lines: int) -> None:
+        """Move everything up, as a terminal does."""
+        copied = (0, lines, 0, 0, self.width, self.height - lines)
+        self._core.CopyArea(self._window, self._window, self._context, *copied)
+        self.sync()
+
+    def set_cursor(self, glyph: int) -> None:
+        """Another shape from the standard cursor font (X11/cursorfont.h)."""
+        font, cursor = self._connection.generate_id(), self._connection.generate_id()
+        self._core.OpenFont(font, len("cursor"), "cursor")
+        self._core.CreateGlyphCursor(cursor, font, font, glyph, glyph + 1, 0, 0, 0, 65535, 65535, 65535)
+        self._core.ChangeWindowAttributes(
+            self._window, self._xproto.CW.Cursor, [cursor], is_checked=True
+        ).check()
+        self._core.FreeCursor(cursor)
+        self._core.CloseFont(font)
+        self.sync()
+
+    def move_pointer(self, x: int, y: int) -> None:
+        """As a program may, without a device."""
+        self._core.WarpPointer(0, self._screen.root, 0, 0, 0, 0, x, y, is_checked=True).check()
+
+    def move_pointer_by_device(self, x: int, y: int) -> None:
+        """As a hand does, through XTEST."""
+        xtest = self._connection(importlib.import_module("xcffib.xtest").key)
+        xtest.FakeInput(6, 0, 0, self._screen.root, x, y, 0, is_checked=True).check()
+
+    def resize_screen(self, width: int, height: int) -> str:
+        """Another size of the root window by RandR; why the server refused, or ""."""
+        randr = self._connection(self._randr.key)
+        randr.QueryVersion(1, 5).reply()
+        try:
+            resources = randr.GetScreenResources(self._screen.root).reply()
+            for crtc in resources.crtcs:
+                facts = randr.GetCrtcInfo(crtc, resources.config_timestamp).reply()
+                randr.SetCrtcConfig(
+                    crtc, 0, resources.config_timestamp, 0, 0, 0, facts.rotation, 0, []
+                ).reply()
+            randr.SetScreenSize(self._screen.root, width, height, 300, 200, is_checked=True).check()
+        except self._xcffib.Error as exc:
+            return type(exc).__name__
+        self._core.ConfigureWindow(
+            self._window, self._xproto.ConfigWindow.Width | self._xproto.ConfigWindow.Height, [width, height]
+        )
+        self.sync()
+        self.width, self.height = width, height
+        return ""
+
+    def read_root(self) -> np.ndarray:
+        """What the server says is on the whole root window (plain GetImage)."""
+        geometry = self._core.GetGeometry(self._screen.root).reply()
+        size = (0, 0, geometry.width, geometry.height)
+        asked = self._core.GetImage(self._xproto.ImageFormat.ZPixmap, self._screen.root, *size, 0xFFFFFFFF)
+        content = self._connection.wait_for_reply(asked.sequence).buf
+        flat = np.frombuffer(content, np.uint8, geometry.width * geometry.height * 4, 32)
+        return flat.reshape(geometry.height, geometry.width, 4).copy()
+
+    def sync(self) -> None:
+        """Wait until the server has done everything."""
+        self._core.GetInputFocus().reply()
+
+    def close(self) -> None:
+        """Its window goes away."""
+        self._connection.disconnect()
+
+    def _open_window(self) -> int:
+        window = self._connection.generate_id()
+        whole = (0, 0, self.width, self.height, 0)
+        self._core.CreateWindow(
+            self._screen.root_depth,
+            window,
+            self._screen.root,
+            *whole,
+            self._xproto.WindowClass.InputOutput,
+            self._screen.root_visual,
+            self._xproto.CW.BackPixel | self._xproto.CW.OverrideRedirect,
+            [0x203040, 1],
+            is_checked=True,
+        ).check()
+        self._core.MapWindow(window, is_checked=True).check()
+        self._core.CreateGC(self._context, window, 0, [], is_checked=True).check()
+        self.sync()
+        return window
+
+
+@contextmanager
+def painter_on(display: str) -> Iterator[XPainter]:
+    """A painter, disconnected at the end."""
+    painter = XPainter(display)
+    try:
+        yield painter
+    finally:
+        painter.close()
