@@ -56,14 +56,19 @@ def read_private_file(path: Path) -> bytes:
         CertificateRefused: E_IDENTITY_OWNER.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        # O_NONBLOCK: a pipe in the file's place would otherwise be waited for before it can be refused
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as exc:
         raise _missing(path, "no such file") from exc
     except OSError as exc:
         raise CertificateRefused(f"{path}: {exc}", code=ErrorCode.E_IDENTITY_OWNER) from exc
-    with os.fdopen(descriptor, "rb") as file:
-        _check_owner(path, os.fstat(file.fileno()))
-        content = file.read(PRIVATE_FILE_LIMIT_BYTES + 1)
+    try:
+        _check_owner(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(PRIVATE_FILE_LIMIT_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > PRIVATE_FILE_LIMIT_BYTES:
         raise _missing(path, "far too large")
     return content

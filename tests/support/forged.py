@@ -114,3 +114,13 @@ def _tlv(tag: int, content: bytes) -> bytes:
         return bytes((tag, length)) + content
     encoded = length.to_bytes((length.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(encoded))) + encoded + content
+
+
+def key_identifiers(
+    issuer_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey
+) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+    """The two extensions without which OpenSSL's strict check refuses for their sake alone."""
+    return (
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False),
+    )
