@@ -23,6 +23,7 @@ from protocol.errors import EnvironmentFault, ErrorCode
 
 WORKER_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 WORKER_ARGV = (sys.executable, "-I", "-m", "agent.exec")
+START_TIMEOUT_S = 15.0  # an interpreter starts slowly on a busy machine, and reads the order only then
 END_TIMEOUT_S = 3.0
 
 
@@ -68,7 +69,7 @@ class WorkerProcess:
 
     async def send_order(self, order: RunOrder) -> None:
         """The first thing that it hears."""
-        await self._connection.send(TO_WORKER_CODEC.encode(order))
+        await self._connection.send(TO_WORKER_CODEC.encode(order), START_TIMEOUT_S)
 
     async def go(self) -> None:
         """See `ExecWorker`."""

@@ -4,6 +4,8 @@ import contextlib
 import os
 import time
 
+import psutil
+
 KILL_ROUNDS = 40
 KILL_ROUND_S = 0.025
 
@@ -13,8 +15,6 @@ def living_descendants() -> list[int]:
 
     The worker has adopted orphans (`limits.adopt_descendants`), so a daemon that forked twice is among them.
     """
-    import psutil  # here: only the end of a command needs it
-
     living = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):

@@ -23,7 +23,7 @@ from protocol.errors import ErrorCode, PeerViolation, SupportError
 from protocol.limits import COMMAND_OUTPUT_LIMIT_BYTES, COMMAND_TIMEOUT_LIMIT_S
 from protocol.names import shown_text
 
-ORDER_TIMEOUT_S = 10.0
+ORDER_TIMEOUT_S = 20.0
 FLUSH_TIMEOUT_S = 30.0
 ENDED_BY_US = -1
 SIGNAL_STATUS_BASE = 128  # the shells' convention for "ended by signal n"

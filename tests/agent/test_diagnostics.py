@@ -10,6 +10,7 @@ import pytest
 from agent.capabilities.diagnostics import probes
 from agent.capabilities.diagnostics.bounded import BoundedSources, SourceStuck
 from agent.capabilities.diagnostics.snapshot import SnapshotReader
+from protocol.errors import Unreachable
 from protocol.limits import DIAGNOSTICS_ITEMS_LIMIT, DIAGNOSTICS_PROCESSES_LIMIT, DISPLAY_LIMIT
 from protocol.messages.diagnostics import (
     FROM_AGENT_CODEC,
@@ -99,7 +100,7 @@ async def test_a_source_that_fails_is_named_and_the_others_stand(
 async def test_a_source_that_hangs_is_given_up_and_not_asked_again_until_it_returns(
     stuck: threading.Event,
 ) -> None:
-    sources = BoundedSources(timeout_s=0.05)
+    sources = BoundedSources(timeout_s=0.05, at_once_limit=1)
 
     def hang() -> bool:
         return stuck.wait(60)
@@ -109,6 +110,7 @@ async def test_a_source_that_hangs_is_given_up_and_not_asked_again_until_it_retu
     with pytest.raises(SourceStuck, match="still"):
         await sources.ask("disks", hang)
     assert await sources.ask("memory", lambda: 1) == 1
+    assert await sources.ask("memory", lambda: 2) == 2
 
 
 async def test_a_timeout_that_a_source_raises_is_its_own() -> None:
@@ -116,7 +118,17 @@ async def test_a_timeout_that_a_source_raises_is_its_own() -> None:
         raise TimeoutError("of its own")
 
     with pytest.raises(TimeoutError, match="of its own"):
-        await BoundedSources(timeout_s=5).ask("network", fail)
+        await BoundedSources(timeout_s=5, at_once_limit=1).ask("network", fail)
+
+
+@pytest.mark.usefixtures("quick_probes")
+async def test_a_desktop_that_is_gone_spoils_nothing_else() -> None:
+    async def gone() -> tuple[list[Display], str]:
+        raise Unreachable
+
+    snapshot = await SnapshotReader(gone).read(1)
+    assert [failed.source for failed in snapshot.failures] == ["displays"]
+    assert snapshot.system is not None
 
 
 @pytest.mark.usefixtures("quick_probes")

@@ -7,6 +7,7 @@ and the program's end waits for those.
 import asyncio
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -21,11 +22,12 @@ class SourceStuck(SupportError):
 
 
 class BoundedSources:
-    """Asks each named source in one thread at a time; a stuck one is not asked again until it returns."""
+    """Asks each named source in a few threads at most; a stuck one is not asked again until it returns."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, at_once_limit: int) -> None:
         self._timeout_s = timeout_s
-        self._asked: set[str] = set()
+        self._at_once_limit = at_once_limit
+        self._asked: Counter[str] = Counter()  # changed on the loop's thread alone
 
     async def ask(self, name: str, source: Callable[[], T]) -> T:
         """What the source returns or raises.
@@ -33,11 +35,11 @@ class BoundedSources:
         Raises:
             SourceStuck: it does not answer.
         """
-        if name in self._asked:
+        if self._asked[name] >= self._at_once_limit:
             raise SourceStuck("still not answering")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._asked.add(name)
+        self._asked[name] += 1
         thread = threading.Thread(
             target=self._run, args=(name, source, answer), name=f"diagnostics {name}", daemon=True
         )
@@ -54,13 +56,15 @@ class BoundedSources:
         try:
             result = source()
         except Exception as exc:  # noqa: BLE001 - a thread's root: whatever it raised is handed to who asked
-            self._deliver(answer, partial(answer.set_exception, exc))
+            self._deliver(name, answer, partial(answer.set_exception, exc))
         else:
-            self._deliver(answer, partial(answer.set_result, result))
-        finally:
-            self._asked.discard(name)
+            self._deliver(name, answer, partial(answer.set_result, result))
 
-    @staticmethod
-    def _deliver(answer: "asyncio.Future[T]", settle: Callable[[], None]) -> None:
+    def _deliver(self, name: str, answer: "asyncio.Future[T]", settle: Callable[[], None]) -> None:
+        def returned() -> None:
+            self._asked[name] -= 1
+            if not answer.done():
+                settle()
+
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            answer.get_loop().call_soon_threadsafe(lambda: None if answer.done() else settle())
+            answer.get_loop().call_soon_threadsafe(returned)

@@ -9,7 +9,8 @@ import structlog
 
 from agent.capabilities.diagnostics import probes
 from agent.capabilities.diagnostics.bounded import BoundedSources, SourceStuck
-from protocol.limits import DIAGNOSTICS_ITEMS_LIMIT, DISPLAY_LIMIT
+from protocol.errors import SupportError
+from protocol.limits import DIAGNOSTICS_ITEMS_LIMIT, DISPLAY_LIMIT, SESSION_LIMIT_PER_DEVICE
 from protocol.messages.diagnostics import Display, Snapshot, SourceFailed
 
 log = structlog.get_logger()
@@ -17,16 +18,18 @@ log = structlog.get_logger()
 SOURCE_TIMEOUT_S = 3.0
 T = TypeVar("T")
 
+# one for the whole process: a dead disk must not cost a thread for every session that asks about it
+SOURCES = BoundedSources(SOURCE_TIMEOUT_S, at_once_limit=SESSION_LIMIT_PER_DEVICE)
+
 ReadDisplays: TypeAlias = Callable[[], Awaitable[tuple[list[Display], str]]]
 
 
 class SnapshotReader:
-    """Reads snapshots; keeps in mind which sources are stuck."""
+    """Reads the snapshots of one channel."""
 
-    def __init__(self, read_displays: ReadDisplays, timeout_s: float = SOURCE_TIMEOUT_S) -> None:
+    def __init__(self, read_displays: ReadDisplays, sources: BoundedSources = SOURCES) -> None:
         self._read_displays = read_displays
-        self._timeout_s = timeout_s
-        self._sources = BoundedSources(timeout_s)
+        self._sources = sources
         self._failures: list[SourceFailed] = []
 
     async def read(self, request_no: int) -> Snapshot:
@@ -69,9 +72,9 @@ class SnapshotReader:
 
     async def _displays(self) -> list[Display]:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(SOURCE_TIMEOUT_S):
                 displays, failure = await self._read_displays()
-        except TimeoutError:
+        except (TimeoutError, SupportError):
             displays, failure = [], "the desktop does not answer"
         if failure:
             self._failed("displays", probes.shown_path(failure))
