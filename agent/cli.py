@@ -50,7 +50,7 @@ def join(
     token: Annotated[
         str,
         typer.Argument(
-            metavar="[TOKEN]",
+            metavar="TOKEN",
             help="The join token. Every user of this computer can read it in the list of processes; "
             "--token-file keeps it to yourself.",
             show_default=False,

@@ -16,7 +16,7 @@ from agent.policy_store import PolicyStore
 from agent.state import DataDir
 from protocol.aio.log_in import connect_control, log_in
 from protocol.certificates import Role, verify_chain
-from protocol.errors import BackendUnavailable, SupportError, Unreachable
+from protocol.errors import BackendUnavailable, SupportError, Unreachable, error_text
 from protocol.identity import Identity, load_identity
 
 EXPIRY_WARNING = timedelta(days=14)

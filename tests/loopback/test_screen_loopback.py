@@ -1,0 +1,126 @@
+"""`screen` through a whole session in one process: pictures pass unread, bounded, and end with the grant."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.desktop import ipc_messages as ipc
+from agent.local_frames import connect_local
+from protocol.errors import ErrorCode, SupportError, Unreachable
+from protocol.grantables import Grantable
+from protocol.messages import screen
+from tests.support.desktop import FakeWorker
+from tests.support.device_end import attached, device_end, open_channel
+from tests.support.organisation import acme
+
+pytestmark = pytest.mark.real
+
+VIEW = Grantable.SCREEN_VIEW
+WHOLE = screen.Rectangle(0, 0, 64, 64)
+DISPLAYS = screen.Displays(
+    displays=[screen.DisplayFacts(index=0, x=0, y=0, width=64, height=64, scale=1.0)],
+    shown_index=0,
+    source="fake",
+)
+
+
+def part(number: int, size_bytes: int) -> bytes:
+    """A picture part of about this size."""
+    made = screen.PicturePart(number, 0, 64, 64, False, True, [WHOLE], b"p" * size_bytes)
+    return screen.FROM_AGENT_CODEC.encode(made)
+
+
+async def test_messages_pass_both_ways_unchanged(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        sent = [screen.FROM_AGENT_CODEC.encode(DISPLAYS), part(1, 300_000), part(2, 10)]
+        for message in sent:
+            await worker.send(message)
+        assert [await opened.stream.receive() for _ in sent] == sent
+        seen = screen.FROM_TECHNICIAN_CODEC.encode(screen.PictureSeen(picture_no=2))
+        await opened.stream.send(seen)
+        assert await worker.receive() == seen
+        await opened.session.end()
+        assert await worker.is_cut_off()
+        await opened.desktop.order(ipc.StopScreen)
+    kinds = [kind for kind in opened.device.kinds() if kind.startswith("screen")]
+    assert kinds == ["screen.started", "screen.ended"]
+
+
+async def test_a_technician_who_does_not_read_slows_the_worker_down(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        sent = 0
+
+        async def flood() -> None:
+            nonlocal sent
+            for number in range(1, 200):
+                await worker.send(part(number, 500_000))
+                sent += 1
+
+        flooding = asyncio.create_task(flood())
+        await asyncio.sleep(0.5)
+        assert not flooding.done()
+        assert sent < 40  # the window of 8 MiB, and what queues and sockets hold
+        await asyncio.gather(*(opened.stream.receive() for _ in range(20)))
+        flooding.cancel()
+        await asyncio.gather(flooding, return_exceptions=True)
+
+
+async def test_garbage_from_the_technician_ends_the_session(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        await opened.stream.send(b"\xc1garbage")
+        assert await worker.is_cut_off()
+        with pytest.raises(SupportError):
+            await opened.stream.receive()
+        await opened.device.over()
+
+
+async def test_why_no_screen_can_be_shown_reaches_the_technician(tmp_path: Path) -> None:
+    async with device_end(acme(), tmp_path) as device, attached(device) as desktop:
+        desktop.screen_code = ErrorCode.E_SCREEN_NONE
+        async with await device.connect(acme().technician()) as session:
+            await session.ask([VIEW])
+            stream = await session.open_channel(VIEW)
+            told = screen.FROM_AGENT_CODEC.decode(await stream.receive())
+            assert told == screen.ScreenFailed(code=ErrorCode.E_SCREEN_NONE)
+            with pytest.raises(SupportError):
+                await stream.receive()
+
+
+async def test_a_worker_that_dies_is_told_to_the_technician(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        worker.close()
+        ended = ipc.ScreenEnded(opened.session.session_id, ErrorCode.E_SCREEN_FAILED, "killed")
+        await opened.desktop.say(ended)
+        told = screen.FROM_AGENT_CODEC.decode(await opened.stream.receive())
+        assert told == screen.ScreenFailed(code=ErrorCode.E_SCREEN_FAILED)
+
+
+async def test_a_worker_with_a_used_or_wrong_ticket_is_refused(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        await opened.desktop.worker()
+        used = opened.desktop.all_of(ipc.StartScreen)[0].ticket
+        for presented in (used, b"\0" * 32):
+            socket_path = opened.device.server.socket_path
+            second = await FakeWorker.connect(socket_path, opened.session.session_id, presented)
+            refused = ipc.TO_COMMAND_LINE_CODEC.decode(await second.receive())
+            assert refused == ipc.IpcRefused(code=ErrorCode.E_TICKET)
+            second.close()
+
+
+async def test_garbage_on_the_local_socket_leaves_the_session_alone(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        stranger = await connect_local(str(opened.device.server.socket_path))
+        await stranger.send(b"garbage")
+        answer = ipc.TO_COMMAND_LINE_CODEC.decode(await stranger.receive(4096))
+        assert answer == ipc.IpcRefused(code=ErrorCode.E_MESSAGE_FORMAT)
+        with pytest.raises(Unreachable):
+            await stranger.receive(4096)
+        stranger.close()
+        await worker.send(part(1, 10))
+        assert await opened.stream.receive() == part(1, 10)

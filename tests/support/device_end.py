@@ -1,0 +1,162 @@
+"""The agent's end of sessions in this process: real runner and local socket, a desktop played by the test."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.capabilities.base import Capability
+from agent.capabilities.diagnostics.capability import DiagnosticsCapability
+from agent.capabilities.input.capability import InputCapability
+from agent.capabilities.screen.capability import ScreenCapability
+from agent.desktop.ipc_messages import DesktopHello, WorkerHello
+from agent.desktop_link import DesktopLink
+from agent.input_desk import SessionInput
+from agent.live_session import BuildFor, DeviceSide
+from agent.local_server import LocalServer
+from agent.policy_store import PolicyStore
+from agent.session_runner import SessionRunner
+from agent.worker_desk import SessionWorker, WorkerDesk
+from protocol.aio.audit_log import AuditLog
+from protocol.aio.channel_io import ChannelStream
+from protocol.audit import AuditEvent, read_record, verify_records
+from protocol.grantables import Grantable
+from protocol.identity import Identity
+from protocol.ids import DeviceId, SessionId, new_session_id
+from protocol.messages.diagnostics import Display
+from technician_client.opening import Wanted, establish
+from technician_client.sessions import TechnicianSession
+from tests.support.desktop import Answer, FakeDesktop, allow_all
+from tests.support.organisation import Organisation
+from tests.support.wires import MemoryWire, wire_pair
+
+
+@dataclass
+class QuietAudit:
+    """A technician's audit, in memory."""
+
+    events: list[AuditEvent] = field(default_factory=list)
+
+    def append(self, event: AuditEvent) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+
+class DeviceEnd:
+    """A device of this organisation whose sessions come over wires in memory."""
+
+    def __init__(self, organisation: Organisation, folder: Path, group: str = "default") -> None:
+        self.organisation = organisation
+        self.identity: Identity = organisation.device(group=group)
+        self.device_id = DeviceId(self.identity.subject_id)
+        self.audit_path = folder / "audit.jsonl"
+        self.policies = PolicyStore(folder / "policy.dsse", organisation.root_der)
+        self.desktop_link = DesktopLink()
+        self.tickets = WorkerDesk()
+        self.server = LocalServer(
+            folder / "run" / "agent.sock",
+            {DesktopHello: self.desktop_link.handle, WorkerHello: self.tickets.handle},
+            allowed_uids=frozenset({0}),
+        )
+        self.side = DeviceSide(
+            identity=self.identity,
+            device_id=self.device_id,
+            device_name=self.identity.name,
+            organisation_name=organisation.display_name,
+            group=group,
+            policies=self.policies,
+            desktop=self.desktop_link,
+            audit_log=AuditLog(self.audit_path),
+            build_capabilities=self._build,
+        )
+        self.runners: dict[asyncio.Task[None], SessionRunner] = {}
+
+    def _build(self, session: BuildFor) -> dict[str, Capability]:
+        async def read_displays() -> tuple[list[Display], str]:
+            return await session.desk.seat.read_displays(), ""
+
+        built: list[Capability] = [
+            ScreenCapability(SessionWorker(self.tickets, session.desk, "auto"), session.audit),
+            InputCapability(SessionInput(session.desk), session.audit, lambda: session.peer_clock.offset_ms),
+            DiagnosticsCapability(read_displays),
+        ]
+        return {capability.name: capability for capability in built}
+
+    def publish(self, envelope: bytes) -> None:
+        """Put a policy in force."""
+        self.policies.accept(envelope, datetime.now(UTC))
+
+    def offer(self, session_id: SessionId | None = None) -> tuple[SessionId, MemoryWire]:
+        """Start a session; the technician's end of its wire is returned."""
+        session_id = session_id or new_session_id()
+        mine, theirs = wire_pair()
+        runner = SessionRunner(self.side, session_id)
+        self.runners[asyncio.create_task(runner.run(mine))] = runner
+        return session_id, theirs
+
+    async def connect(self, technician: Identity) -> TechnicianSession:
+        """A technician's whole session with this device."""
+        session_id, wire = self.offer()
+        return await establish(wire, Wanted(session_id, self.device_id, technician, QuietAudit()))
+
+    async def over(self, timeout_s: float = 3.0) -> None:
+        """Wait until no session is left."""
+        if self.runners:
+            _, late = await asyncio.wait(list(self.runners), timeout=timeout_s)
+            assert not late, "a session did not end"
+
+    def kinds(self) -> list[str]:
+        """The audit log's kinds, in order; its chain is checked."""
+        lines = self.audit_path.read_bytes().splitlines(keepends=True) if self.audit_path.exists() else []
+        assert verify_records(lines).is_intact
+        return [read_record(line.rstrip(b"\n")).kind for line in lines]
+
+
+@asynccontextmanager
+async def device_end(
+    organisation: Organisation, folder: Path, group: str = "default"
+) -> AsyncIterator[DeviceEnd]:
+    """A device whose local socket is open; every session is ended at the end."""
+    end = DeviceEnd(organisation, folder, group)
+    await end.server.open()
+    serving = asyncio.create_task(end.server.serve())
+    try:
+        yield end
+    finally:
+        for runner in end.runners.values():
+            runner.end("finished")
+        await asyncio.gather(*end.runners, return_exceptions=True)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+@asynccontextmanager
+async def attached(end: DeviceEnd, answer: Answer = allow_all) -> AsyncIterator[FakeDesktop]:
+    """A desktop process that is connected to this device."""
+    async with FakeDesktop(end.server.socket_path, answer) as desktop:
+        await end.desktop_link.attached.wait()
+        yield desktop
+
+
+@dataclass(frozen=True)
+class OpenChannel:
+    """A session in which one permission is granted and its channel is open."""
+
+    device: DeviceEnd
+    desktop: FakeDesktop
+    session: TechnicianSession
+    stream: ChannelStream
+
+
+@asynccontextmanager
+async def open_channel(
+    organisation: Organisation, folder: Path, grantable: Grantable
+) -> AsyncIterator[OpenChannel]:
+    """A device, its desktop, a technician, and this permission's channel between them."""
+    async with device_end(organisation, folder) as device, attached(device) as desktop:
+        async with await device.connect(organisation.technician()) as session:
+            await session.ask([grantable])
+            yield OpenChannel(device, desktop, session, await session.open_channel(grantable))
+        await device.over()
