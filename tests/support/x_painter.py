@@ -100,6 +100,11 @@ class XPainter:
         flat = np.frombuffer(content, np.uint8, geometry.width * geometry.height * 4, 32)
         return flat.reshape(geometry.height, geometry.width, 4).copy()
 
+    def unmap(self) -> None:
+        """Take its window away, to be a reader only."""
+        self._core.UnmapWindow(self._window, is_checked=True).check()
+        self.sync()
+
     def sync(self) -> None:
         """Wait until the server has done everything."""
         self._core.GetInputFocus().reply()

@@ -1,0 +1,234 @@
+"""The real worker process on a real X server, seen by a real decoder."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from protocol.messages.screen import CursorShape, Displays, PicturePart, PictureSeen, Refresh, ShowDisplay
+from tests.support.viewer import Viewer
+from tests.support.worker_host import SESSION_ID, TICKET, screen_worker
+from tests.support.x_painter import painter_on
+from tests.support.xvfb import start_xvfb, xvfb
+
+__all__ = ["xvfb"]
+pytestmark = pytest.mark.real
+
+
+def is_equal(viewer: Viewer, painter) -> bool:
+    return np.array_equal(viewer.bgr(), painter.read_root()[..., :3])
+
+
+def noise(width: int, height: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
+
+
+def test_the_worker_says_who_it_is_and_then_shows_the_screen(xvfb):
+    with screen_worker(xvfb.environment) as host:
+        assert host.run_until(lambda: host.viewer.cursor_place is not None)
+        assert (host.hello.session_id, host.hello.ticket) == (SESSION_ID, TICKET)
+        kinds = [type(message) for _, message in host.messages]
+        assert kinds[0] is Displays
+        assert kinds.index(PicturePart) == 1
+        assert CursorShape in kinds
+        assert host.viewer.displays.source == "xcffib"
+        assert host.viewer.frame.shape == (800, 1280, 4)
+
+
+@pytest.mark.parametrize("source", ["xcffib", "mss"])
+def test_after_drawing_and_quiet_the_viewer_has_every_pixel_of_the_server(xvfb, source):
+    with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment, source) as host:
+        painter.move_pointer(1279, 799)
+        painter.set_cursor(68)
+        painter.put(100, 100, noise(300, 200, 1))
+        for step in range(40):
+            painter.scroll(16)
+            painter.put(0, 780, noise(1270, 16, step))
+            host.run(0.01)
+        host.run(1.0)
+        expected = painter.read_root()[:780, :1260, :3]
+        assert np.array_equal(host.viewer.bgr()[:780, :1260], expected)
+        if source == "xcffib":
+            assert is_equal(host.viewer, painter)
+
+
+@pytest.mark.skipif(shutil.which("xterm") is None, reason="xterm must be installed: apt-get install xterm")
+def test_a_terminal_that_scrolls_is_shown_exactly():
+    with start_xvfb((1920, 1080), has_openbox=True) as server:
+        text = "sleep 2; for i in $(seq 1 9000); do echo line $i of a long listing; done; sleep 30"
+        terminal = subprocess.Popen(
+            ["xterm", "-geometry", "150x50", "-e", "sh", "-c", text], env=server.environment
+        )
+        try:
+            with painter_on(server.display) as reader, screen_worker(server.environment) as host:
+                reader.unmap()
+                host.run(5.0)
+                assert len({part.picture_no for part in host.viewer.pictures}) > 5
+                assert is_equal(host.viewer, reader)
+        finally:
+            terminal.kill()
+            terminal.wait()
+
+
+def test_nothing_is_sent_while_nothing_changes(xvfb):
+    with screen_worker(xvfb.environment) as host:
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.run(0.5)
+        before = host.received_bytes
+        host.run(1.5)
+        assert host.received_bytes == before
+
+
+def test_a_refresh_gives_a_new_viewer_everything(xvfb):
+    with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment) as host:
+        painter.put(5, 5, noise(200, 200, 4))
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.viewer = Viewer()
+        host.send(Refresh())
+        assert host.run_until(lambda: host.viewer.cursor_place is not None)
+        assert is_equal(host.viewer, painter)
+
+
+def test_another_size_in_the_middle_is_followed(xvfb):
+    with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment) as host:
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        refusal = painter.resize_screen(1024, 700)
+        if refusal:
+            pytest.skip(f"this X server must be able to change its size by RandR (it said {refusal})")
+        painter.put(0, 0, noise(900, 600, 5))
+        assert host.run_until(lambda: host.viewer.frame.shape == (700, 1024, 4))
+        host.run(0.5)
+        assert is_equal(host.viewer, painter)
+
+
+def test_a_viewer_that_paints_nothing_gets_two_pictures_and_then_the_newest(xvfb):
+    with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment) as host:
+        host.acknowledges = False
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        for step in range(30):
+            painter.put(0, 0, noise(300, 300, step))
+            host.run(0.02)
+        assert {part.picture_no for part in host.viewer.pictures} == {1, 2}
+        host.send(PictureSeen(2))
+        host.run(0.3)
+        assert is_equal(host.viewer, painter)
+
+
+def test_the_worker_ends_at_once_when_the_socket_closes(xvfb):
+    with screen_worker(xvfb.environment) as host:
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        started_s = time.monotonic()
+        said = host.end()
+        assert time.monotonic() - started_s < 0.25
+        assert host.process.returncode == 0
+        assert said == ""
+
+
+def test_the_worker_ends_when_its_socket_closes_while_nobody_reads(xvfb):
+    """A full socket must not keep it, and neither must a picture that is being made."""
+    with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment) as host:
+        for step in range(20):
+            painter.put(0, 0, noise(1280, 800, step))
+        started_s = time.monotonic()
+        host.end()
+        assert time.monotonic() - started_s < 0.5
+
+
+def test_a_stopped_worker_loop_does_not_keep_the_process(xvfb):
+    """The watch is a thread of its own: SIGSTOP and SIGCONT stand for a loop that is stuck."""
+    with screen_worker(xvfb.environment) as host:
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.process.send_signal(signal.SIGSTOP)
+        host.connected.close()
+        host.process.send_signal(signal.SIGCONT)
+        host.process.wait(1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs prctl, so Linux")
+def test_the_worker_dies_with_the_process_that_started_it(xvfb, tmp_path):
+    path = str(tmp_path / "worker.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        program = (
+            "import subprocess, sys, time\n"
+            "argv = [sys.executable, '-I', '-m', 'agent.capabilities.screen.worker']\n"
+            "argv += ['--socket', sys.argv[1], '--session', 's']\n"
+            "child = subprocess.Popen(argv, stdin=subprocess.PIPE)\n"
+            "child.stdin.write(bytes(32)); child.stdin.close(); time.sleep(60)\n"
+        )
+        parent = subprocess.Popen([sys.executable, "-c", program, path], env=xvfb.environment)
+        listener.settimeout(20)
+        connected, _ = listener.accept()
+        connected.recv(1)
+        parent.kill()
+        parent.wait()
+        connected.settimeout(2)
+        while connected.recv(1 << 20):  # a process that lives keeps it open, and this times out
+            pass
+        connected.close()
+
+
+def test_without_a_display_the_viewer_gets_a_code_and_the_log_the_reasons():
+    with screen_worker({"PATH": "/usr/bin", "DISPLAY": ":54321"}) as host:
+        assert host.run_until(lambda: host.viewer.failure != "")
+        assert host.viewer.failure == "E_SCREEN_NONE"
+        said = host.wait()
+        assert host.process.returncode == 6
+        assert "xcffib: no X server answers" in said
+        assert "mss:" in said
+        assert "Traceback" not in said
+
+
+def test_an_unknown_source_is_refused_in_one_line(xvfb):
+    with screen_worker(xvfb.environment, "telepathy") as host:
+        said = host.wait()
+        assert host.process.returncode == 2
+        assert said.count("\n") == 1
+
+
+def test_a_server_that_dies_is_reported_and_ends_the_worker():
+    with start_xvfb() as server:
+        environment = server.environment
+        hosting = screen_worker(environment)
+        host = hosting.__enter__()
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+    host.run_until(lambda: host.viewer.failure != "")
+    assert host.viewer.failure == "E_SCREEN_FAILED"
+    said = host.wait()
+    assert host.process.returncode == 7
+    assert "Traceback" not in said
+    hosting.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("garbage", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x03abc", b"\0\0\0\x01\xc1"])
+def test_garbage_from_the_viewer_ends_the_worker_with_a_code_and_no_traceback(xvfb, garbage):
+    with screen_worker(xvfb.environment) as host:
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.connected.send(garbage)
+        host.run_until(lambda: host.viewer.failure != "")
+        assert host.viewer.failure.startswith("E_MESSAGE")
+        assert "Traceback" not in host.wait()
+        assert host.process.returncode == 4
+
+
+def test_a_display_that_does_not_exist_changes_nothing(xvfb):
+    with screen_worker(xvfb.environment) as host:
+        host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.viewer.displays = None
+        host.send(ShowDisplay(5))
+        assert host.run_until(lambda: host.viewer.displays is not None)
+        assert host.viewer.displays.shown_index == 0
+
+
+@pytest.mark.parametrize("ticket", [b"", b"short"])
+def test_a_ticket_that_is_cut_is_refused_before_anything_is_opened(ticket):
+    argv = ["-I", "-m", "agent.capabilities.screen.worker", "--socket", "/nowhere", "--session", "s"]
+    ran = subprocess.run([sys.executable, *argv], input=ticket, capture_output=True, check=False)
+    assert ran.returncode == 2
+    assert b"32-byte ticket" in ran.stderr
