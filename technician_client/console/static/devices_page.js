@@ -1,0 +1,117 @@
+// The device list: who is there, and the way to each of them.
+
+import { get } from "./api.js";
+import { byId, element, foreign, setText, show } from "./dom.js";
+import { ago } from "./format.js";
+import { fillHeader, showGone, showLink } from "./header.js";
+import { watch } from "./live.js";
+import { notice } from "./notice.js";
+
+const AGE_EVERY_MS = 30_000;
+const devices = new Map();
+
+async function load() {
+  try {
+    const answer = await get("/api/devices");
+    devices.clear();
+    for (const device of answer.devices) devices.set(device.device_id, device);
+    show(byId("problem"), false);
+  } catch (refusal) {
+    byId("problem").replaceChildren(...notice(refusal.problem));
+    show(byId("problem"), true);
+  }
+  draw();
+}
+
+function draw() {
+  const wanted = byId("search").value.trim().toLowerCase();
+  const known = [...devices.values()].filter((device) => device.status !== "removed");
+  const rows = known.filter((device) => matches(device, wanted)).sort(inOrder);
+  byId("devices").replaceChildren(...rows.map(row));
+  show(byId("table-frame"), rows.length > 0);
+  drawEmpty(known.length, rows.length, wanted);
+  const online = known.filter((device) => device.is_present).length;
+  setText(byId("summary"), known.length ? `${online} of ${known.length} online` : "");
+}
+
+function matches(device, wanted) {
+  return [device.name, device.group, device.platform, device.device_id].some((text) =>
+    text.toLowerCase().includes(wanted),
+  );
+}
+
+function inOrder(one, other) {
+  return Number(other.is_present) - Number(one.is_present) || one.name.localeCompare(other.name);
+}
+
+function drawEmpty(knownCount, shownCount, wanted) {
+  const empty = byId("empty");
+  show(empty, shownCount === 0 && byId("problem").hidden);
+  if (knownCount === 0) {
+    empty.replaceChildren(
+      element("h2", {}, "No devices yet"),
+      element("p", {}, "Make a join token, then join the first device with it:"),
+      element("pre", {}, "alongside fleet token create\nalongside-agent join TOKEN"),
+      element("p", { class: "muted" }, "The device appears here by itself."),
+    );
+  } else {
+    empty.replaceChildren(
+      element("h2", {}, "No device matches"),
+      element("p", { class: "muted" }, "Nothing is called ", foreign(`“${wanted}”`), "."),
+      element("button", { type: "button", onclick: clearSearch }, "Show all devices"),
+    );
+  }
+}
+
+function clearSearch() {
+  byId("search").value = "";
+  draw();
+  byId("search").focus();
+}
+
+function row(device) {
+  const query = `device=${encodeURIComponent(device.device_id)}`;
+  const isPending = device.status === "pending";
+  const state = isPending ? "Waiting for approval" : device.is_present ? "Online" : "Away";
+  const dot = isPending ? "pending" : device.is_present ? "here" : "away";
+  const connect = device.is_present && !isPending
+    ? element("a", { class: "button primary", href: `/session?${query}`, "data-connect": device.device_id }, "Connect")
+    : element("span", { class: "muted small" }, isPending ? "Not approved yet" : "");
+  return element(
+    "tr",
+    { "data-device": device.device_id },
+    element("th", { scope: "row" }, element("a", { href: `/device?${query}`, class: "device-name" }, foreign(device.name))),
+    element("td", {}, element("span", { class: "state" }, element("span", { class: `dot ${dot}` }), state)),
+    element("td", {}, foreign(device.group || "–")),
+    element("td", {}, foreign(device.platform || "–")),
+    element("td", { class: "muted" }, device.is_present ? "now" : ago(device.last_seen_at_utc)),
+    element("td", { class: "action" }, connect),
+  );
+}
+
+byId("search").addEventListener("input", draw);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "/" && document.activeElement !== byId("search")) {
+    event.preventDefault();
+    byId("search").focus();
+  }
+});
+setInterval(draw, AGE_EVERY_MS);
+await fillHeader().catch(showGone);
+await load();
+let wasConnected = true;
+watch({
+  onDevice(device) {
+    devices.set(device.device_id, device);
+    draw();
+  },
+  onLink(link) {
+    showLink(link);
+    if (link.is_connected && !wasConnected) load();
+    wasConnected = link.is_connected;
+  },
+  onGone() {
+    wasConnected = false;
+    showGone();
+  },
+});

@@ -1,0 +1,118 @@
+// Only the screen, pixel for pixel. Asks by itself, and comes back by itself when the link was lost.
+
+import { byId, element } from "./dom.js";
+import { Keyboard } from "./input/keyboard.js";
+import { Pointer } from "./input/pointer.js";
+import { CONTROL, SCREEN } from "./permissions.js";
+import { Cursor } from "./screen/cursor.js";
+import { Painter } from "./screen/painter.js";
+import { SessionLink } from "./session_link.js";
+
+const FIRST_DELAY_MS = 500;
+const DELAY_LIMIT_MS = 15_000;
+const LENGTH_S = 8 * 3600;
+// nobody said no: trying again is not rude
+const COMES_BACK = new Set([
+  "E_LINK_LOST", "E_PEER_SILENT", "E_RELAY_UNREACHABLE", "E_DEVICE_AWAY", "E_BUSY", "E_RATE", "E_TICKET",
+  "E_NOT_RUNNING", "E_SCREEN_FAILED", "E_GRANT_ENDED",
+]);
+const deviceId = new URLSearchParams(location.search).get("device") ?? "";
+const canvas = byId("screen");
+const sink = byId("key-sink");
+const message = element("p", { class: "message", role: "status" });
+let link = null;
+let displayIndex = 0;
+let delayMs = FIRST_DELAY_MS;
+let mayControl = false;
+
+function say(text) {
+  message.textContent = text;
+  if (text && !message.isConnected) document.body.append(message);
+  if (!text) message.remove();
+}
+
+function state(word) {
+  document.documentElement.dataset.state = word;
+}
+
+const cursor = new Cursor(canvas, null);
+const painter = new Painter(canvas, {
+  onPainted(sequence) {
+    link.send("seen", { sequence });
+    delayMs = FIRST_DELAY_MS;
+    if (document.documentElement.dataset.state === "live") return;
+    state("live");
+    say("");
+  },
+  onSize(width, height) {
+    canvas.style.width = `${width / window.devicePixelRatio}px`;
+    canvas.style.height = `${height / window.devicePixelRatio}px`;
+  },
+});
+
+function input(events) {
+  if (mayControl) link.send("input", { display_index: displayIndex, events });
+}
+
+new Keyboard(sink, { send: input, releaseAll: () => link?.send("release_all"), onEscape: () => sink.blur() });
+new Pointer(canvas, {
+  send: input,
+  isActive: () => mayControl,
+  onPress: () => sink.focus({ preventScroll: true }),
+  onMove: () => cursor.ownMove(),
+});
+canvas.addEventListener("focus", () => sink.focus({ preventScroll: true }));
+canvas.addEventListener("mousedown", (event) => event.preventDefault());
+
+function control(isAllowed) {
+  mayControl = isAllowed;
+  cursor.controlling(isAllowed);
+  if (isAllowed) sink.focus({ preventScroll: true });
+}
+
+function answered({ granted, refused }) {
+  control(CONTROL in granted);
+  if (SCREEN in granted) {
+    say("Waiting for the first picture…");
+    return;
+  }
+  link.end();
+  over({ problem: refused[SCREEN] });
+}
+
+function over({ problem }) {
+  link.close();
+  control(false);
+  painter.reset();
+  state("ended");
+  say(problem ? `${problem.sentence} ${problem.remedy}` : "The session has ended.");
+  if (!problem || !COMES_BACK.has(problem.code)) return;
+  setTimeout(open, delayMs * (0.5 + Math.random() / 2));
+  delayMs = Math.min(delayMs * 2, DELAY_LIMIT_MS);
+}
+
+function open() {
+  let isOver = false;
+  const once = (problem) => {
+    if (isOver) return;
+    isOver = true;
+    over(problem);
+  };
+  state("waiting");
+  say("Contacting the device…");
+  link = new SessionLink(deviceId)
+    .on("ready", () => {
+      say("Asking for the screen…");
+      link.send("ask", { grantables: [SCREEN, CONTROL], reason: "kiosk", ticket_number: "", length_s: LENGTH_S });
+    })
+    .on("answer", answered)
+    .on("binary", (buffer) => (Painter.isPicture(buffer) ? painter : cursor).receive(buffer))
+    .on("displays", (shown) => {
+      displayIndex = shown.shown_index;
+    })
+    .on("grant_ended", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
+    .on("channel_over", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
+    .on("over", once);
+}
+
+open();

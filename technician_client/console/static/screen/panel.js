@@ -1,0 +1,193 @@
+// The screen tab: picture, pointer, keys, and the tools above them.
+
+import { byId, element, setText, show } from "../dom.js";
+import { Gate } from "../gate.js";
+import { KEYSYMS } from "../input/keysyms.js";
+import { Keyboard } from "../input/keyboard.js";
+import { Pointer } from "../input/pointer.js";
+import { PermissionBar } from "../permission_bar.js";
+import { CONTROL, SCREEN } from "../permissions.js";
+import { Cursor } from "./cursor.js";
+import { Fit } from "./fit.js";
+import { Painter } from "./painter.js";
+
+const FIGURES_EVERY_MS = 1000;
+const HINT_MS = 4000;
+
+export class ScreenPanel {
+  #link = null;
+  #displayIndex = 0;
+  #before = 0;
+
+  constructor(workspace) {
+    this.workspace = workspace;
+    this.canvas = byId("screen");
+    this.fit = new Fit(byId("stage"), this.canvas, () => this.cursor?.draw());
+    this.cursor = new Cursor(this.canvas, byId("remote-cursor"), () => this.fit.scale);
+    this.painter = new Painter(this.canvas, {
+      onPainted: (sequence) => this.#painted(sequence),
+      onSize: () => this.fit.apply(),
+    });
+    this.keyboard = new Keyboard(byId("key-sink"), {
+      send: (events) => this.#input(events),
+      releaseAll: () => this.#link?.send("release_all"),
+      onEscape: () => this.#giveKeysBack(),
+    });
+    this.pointer = new Pointer(this.canvas, {
+      send: (events) => this.#input(events),
+      isActive: () => this.#mayControl(),
+      onPress: () => this.#takeKeys(),
+      onMove: () => this.cursor.ownMove(),
+    });
+    this.gate = new Gate(byId("screen-gate"), workspace, {
+      grantable: SCREEN,
+      title: "Ask the person",
+      text: "Nothing is shown before the person at the device has allowed it. They can stop it at any time.",
+      mayChoose: true,
+    });
+    new PermissionBar(byId("permissions"), workspace);
+    this.#bindTools();
+    workspace.addEventListener("link", (event) => this.#attach(event.detail));
+    workspace.addEventListener("change", () => this.#follow());
+    setInterval(() => this.#figures(), FIGURES_EVERY_MS);
+  }
+
+  #attach(link) {
+    this.#link = link;
+    this.painter.reset();
+    link
+      .on("binary", (buffer) => (Painter.isPicture(buffer) ? this.painter : this.cursor).receive(buffer))
+      .on("cursor_moved", ({ x, y }) => this.cursor.moved(x, y))
+      .on("displays", (message) => this.#displays(message))
+      .on("input_state", (message) => {
+        if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
+      })
+      .on("problem", (message) => this.#hint(`${message.problem.sentence} ${message.problem.remedy}`))
+      .on("stats", (message) => setText(byId("bits"), String(Math.round(message.received_kbit_s))));
+  }
+
+  #follow() {
+    const { permissions, phase, isLive } = this.workspace;
+    const isOpen = permissions.isAllowed(SCREEN);
+    show(byId("tools"), phase === "ready");
+    show(byId("canvas-frame"), isOpen && isLive);
+    this.cursor.controlling(this.#mayControl());
+    if (!isOpen) byId("key-sink").blur();
+  }
+
+  #mayControl() {
+    return this.workspace.phase === "ready" && this.workspace.permissions.isAllowed(CONTROL);
+  }
+
+  #painted(sequence) {
+    this.#link.send("seen", { sequence });
+    if (!this.workspace.isLive) {
+      this.workspace.painted();
+      this.fit.apply();
+    }
+  }
+
+  #input(events) {
+    if (this.#mayControl()) this.#link.send("input", { display_index: this.#displayIndex, events });
+  }
+
+  #takeKeys() {
+    byId("key-sink").focus({ preventScroll: true });
+    if (this.#mayControl()) this.#hint("Keys go to the device. Ctrl + Alt + Shift gives them back.");
+    else this.#hint("You are watching. Ask for Control to use mouse and keyboard.");
+  }
+
+  #giveKeysBack() {
+    byId("key-sink").blur();
+    byId("keys").focus();
+    this.#hint("Keys stay on this computer again.");
+  }
+
+  #displays({ displays, shown_index: shownIndex }) {
+    this.#displayIndex = shownIndex;
+    const chooser = byId("display");
+    show(chooser, displays.length > 1);
+    chooser.replaceChildren(...displays.map(({ index, width, height }) =>
+      element("option", { value: index, selected: index === shownIndex }, `Display ${index + 1} (${width} × ${height})`)));
+  }
+
+  #bindTools() {
+    this.canvas.addEventListener("focus", () => this.#takeKeys());
+    this.canvas.addEventListener("mousedown", (event) => event.preventDefault());
+    byId("refresh").addEventListener("click", () => this.#link?.send("refresh"));
+    byId("display").addEventListener("change", (event) =>
+      this.#link?.send("show_display", { index: Number(event.target.value) }));
+    byId("fit").addEventListener("click", () => {
+      this.fit.setExact(!this.fit.isExact);
+      byId("fit").setAttribute("aria-pressed", String(!this.fit.isExact));
+      setText(byId("fit"), this.fit.isExact ? "1 : 1" : "Fit");
+    });
+    byId("full-screen").addEventListener("click", () => this.#fullScreen());
+    this.#bindKeysMenu();
+  }
+
+  async #fullScreen() {
+    if (document.fullscreenElement) {
+      await document.exitFullscreen();
+      return;
+    }
+    await byId("stage").requestFullscreen();
+    await navigator.keyboard?.lock?.().catch(() => {});
+    byId("key-sink").focus();
+  }
+
+  #bindKeysMenu() {
+    const list = byId("keys-list");
+    const open = (isOpen) => {
+      show(list, isOpen);
+      byId("keys").setAttribute("aria-expanded", String(isOpen));
+      if (isOpen) list.querySelector("button").focus();
+    };
+    byId("keys").addEventListener("click", () => open(list.hidden));
+    list.addEventListener("keydown", (event) => {
+      const items = [...list.querySelectorAll("button")];
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (event.key === "Escape") {
+        open(false);
+        byId("keys").focus();
+      } else if (step) {
+        event.preventDefault();
+        items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
+      }
+    });
+    document.addEventListener("click", (event) => {
+      if (!event.target.closest(".menu")) open(false);
+    });
+    for (const item of list.querySelectorAll("[data-keys]")) {
+      item.addEventListener("click", () => {
+        open(false);
+        this.keyboard.stroke(item.dataset.keys.split(" ").map((name) => KEYSYMS[name]));
+        byId("key-sink").focus();
+      });
+    }
+    byId("type-text").addEventListener("click", () => {
+      open(false);
+      byId("text-field").value = "";
+      byId("text-dialog").showModal();
+    });
+    byId("text-dialog").addEventListener("close", (event) => {
+      if (event.target.returnValue === "send") this.keyboard.typeText(byId("text-field").value);
+      event.target.returnValue = "";
+      byId("text-field").value = "";
+    });
+  }
+
+  #figures() {
+    setText(byId("rate"), String(Math.max(0, this.painter.pictures - this.#before)));
+    this.#before = this.painter.pictures;
+    setText(byId("age"), this.workspace.isLive ? this.painter.ageMs.toFixed(this.painter.ageMs < 10 ? 1 : 0) : "–");
+  }
+
+  #hint(text) {
+    const hint = byId("hint");
+    setText(hint, text);
+    show(hint, true);
+    clearTimeout(this.hintTimer);
+    this.hintTimer = setTimeout(() => show(hint, false), HINT_MS);
+  }
+}

@@ -1,0 +1,420 @@
+"""A technician's program that is not there: `FakeConsoleApp` with scripted devices, for the console's pages.
+
+Run it by hand with `python -m tests.support.console_fakes` and open the address that it prints.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+import protocol
+from protocol.catalogue import Catalogue
+from protocol.errors import ErrorCode, NotGranted, SupportError, Unreachable
+from protocol.grantables import Grantable
+from protocol.ids import DeviceId, new_grant_id, new_session_id
+from protocol.limits import PICTURE_PART_TILES_LIMIT, TILE_PIXELS, ZSTD_WINDOW_LOG
+from protocol.messages import commands, diagnostics, screen
+from protocol.messages import input as input_messages
+from protocol.messages.consent import AskAnswer, AskPending, GivenGrant, GrantEnded
+from protocol.messages.presence import DeviceRow
+from protocol.messages.session import Ready
+from technician_client.console.backend import LinkState, Myself, PresenceNews
+from technician_client.notices import SessionNotice, SessionOver
+from technician_client.session_audit import SessionAudit
+from tests.support.audit_sink import RecordingSink
+
+DESK = DeviceId("d-aaaaaaaaaaaaaaaaaaaa")
+HOSTILE = DeviceId("d-bbbbbbbbbbbbbbbbbbbb")
+AWAY = DeviceId("d-cccccccccccccccccccc")
+HOSTILE_NAME = '<img src=x onerror="alert(1)"> \u202eexe.doc 👩‍💻'
+Pixels = NDArray[np.uint8]
+
+
+def device_row(device_id: str, name: str, **changes: object) -> DeviceRow:
+    """A present device of the group "desks", unless the changes say otherwise."""
+    row = DeviceRow(
+        device_id,
+        name,
+        "desks",
+        "Debian 12",
+        "approved",
+        True,
+        "2026-11-01T08:00:00Z",
+        "2026-11-21T22:10:00Z",
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def colour_card(width: int, height: int, shift: int = 0) -> Pixels:
+    """A picture (BGR) in which every pixel tells its place, so that a misplaced tile shows."""
+    y, x = np.mgrid[0:height, 0:width]
+    channels = (x + shift, y * 3, (x * 7 + y * 13) ^ (x >> 3))
+    return np.stack([(channel & 255).astype(np.uint8) for channel in channels], axis=-1)
+
+
+@dataclass
+class FakeChannel:
+    """One end of a channel; the device script at the other end uses `to_page` and `on_message`."""
+
+    on_message: Callable[[bytes], None] = lambda message: None
+    arrived: asyncio.Queue[bytes | SupportError] = field(default_factory=asyncio.Queue)
+    sent: list[bytes] = field(default_factory=list)
+    is_closed: bool = False
+
+    async def send(self, message: bytes) -> None:
+        """Keep it and hand it to the script."""
+        self.sent.append(message)
+        self.on_message(message)
+
+    async def receive(self) -> bytes:
+        """What the script said next."""
+        item = await self.arrived.get()
+        if isinstance(item, SupportError):
+            self.arrived.put_nowait(item)
+            raise item
+        return item
+
+    def to_page(self, message: bytes) -> None:
+        """The script says something."""
+        self.arrived.put_nowait(message)
+
+    def finish(self, code: ErrorCode) -> None:
+        """The channel is over."""
+        self.arrived.put_nowait(Unreachable("fake", code=code))
+
+    def close(self) -> None:
+        """Done with it."""
+        self.is_closed = True
+
+
+class FakeScreen:
+    """Shows pictures on a screen channel as an agent does: tiles, parts, one zstd stream."""
+
+    def __init__(self, channel: FakeChannel) -> None:
+        self._channel = channel
+        self._compressor = zstandard.ZstdCompressor(
+            compression_params=zstandard.ZstdCompressionParameters.from_level(1, window_log=ZSTD_WINDOW_LOG)
+        ).compressobj()
+        self._picture_nos = itertools.count(1)
+        self._is_first = True
+        self.seen: list[int] = []
+        channel.on_message = self._hear
+
+    def show(self, picture: Pixels, captured_at_ms: int | None = None) -> int:
+        """Send the whole picture; returns its number."""
+        height, width = picture.shape[:2]
+        number = next(self._picture_nos)
+        now_ms = int(asyncio.get_running_loop().time() * 1000)
+        tiles = [
+            screen.Rectangle(x, y, min(TILE_PIXELS, width - x), min(TILE_PIXELS, height - y))
+            for y in range(0, height, TILE_PIXELS)
+            for x in range(0, width, TILE_PIXELS)
+        ]
+        batches = [
+            tiles[at : at + PICTURE_PART_TILES_LIMIT] for at in range(0, len(tiles), PICTURE_PART_TILES_LIMIT)
+        ]
+        for index, batch in enumerate(batches):
+            raw = b"".join(
+                picture[one.y : one.y + one.height, one.x : one.x + one.width].tobytes() for one in batch
+            )
+            packed = self._compressor.compress(raw)
+            packed += self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            self._say(
+                screen.PicturePart(
+                    picture_no=number,
+                    captured_at_ms=now_ms if captured_at_ms is None else captured_at_ms,
+                    width=width,
+                    height=height,
+                    is_reset=self._is_first,
+                    is_last=index == len(batches) - 1,
+                    rectangles=batch,
+                    compressed=packed,
+                )
+            )
+            self._is_first = False
+        return number
+
+    def describe(self, width: int, height: int) -> None:
+        """Two displays and an arrow as the cursor."""
+        displays = [
+            screen.DisplayFacts(0, 0, 0, width, height, 1.0),
+            screen.DisplayFacts(1, width, 0, 1280, 1024, 1.0),
+        ]
+        self._say(screen.Displays(displays, 0, "fake"))
+        arrow = np.zeros((24, 16, 4), np.uint8)
+        for row in range(20):
+            arrow[row, : min(row // 2 + 2, 14)] = (0, 0, 0, 255)
+            arrow[row, 1 : min(row // 2 + 1, 13)] = (255, 255, 255, 255)
+        self._say(screen.CursorShape(16, 24, 0, 0, arrow.tobytes()))
+        self._say(screen.CursorMoved(width // 2, height // 2))
+
+    def _say(self, message: screen.FromAgent) -> None:
+        self._channel.to_page(screen.FROM_AGENT_CODEC.encode(message))
+
+    def _hear(self, message: bytes) -> None:
+        decoded = screen.FROM_TECHNICIAN_CODEC.decode(message)
+        if isinstance(decoded, screen.PictureSeen):
+            self.seen.append(decoded.picture_no)
+
+
+@dataclass
+class Script:
+    """How the device and its person behave."""
+
+    consent: str = "ask"
+    name: str = "Reception desk"
+    offers: list[str] = field(default_factory=lambda: [str(grantable) for grantable in Grantable])
+    picture: Pixels = field(default_factory=lambda: colour_card(1280, 720))
+    refused: dict[str, str] = field(default_factory=dict)  # grantable → code
+    answer_after_s: float = 0.0
+    snapshot: diagnostics.Snapshot | None = None
+    output: bytes = b""
+
+
+class FakeSession:
+    """A session whose other end is a `Script`."""
+
+    def __init__(self, device_id: DeviceId, script: Script) -> None:
+        self.session_id = new_session_id()
+        self.device_id = device_id
+        self.script = script
+        self.ready = Ready(1, self.session_id, script.name, "Example Org", script.consent, script.offers)
+        self.group_name = "X25519MLKEM768"
+        self.clock_offset_ms = 0.0
+        self.round_trip_ms = 4.2
+        self.notices: asyncio.Queue[SessionNotice] = asyncio.Queue()
+        self.sink = RecordingSink()
+        self.audit = SessionAudit(self.sink, actor="ada", device_id=device_id, session_id=self.session_id)
+        self.asked: list[dict[str, object]] = []
+        self.channels: dict[Grantable, FakeChannel] = {}
+        self.screen: FakeScreen | None = None
+        self.ended_with: list[str] = []
+        self._held: dict[Grantable, GivenGrant] = {}
+
+    async def ask(
+        self,
+        grantables: Iterable[Grantable],
+        *,
+        reason: str = "",
+        ticket_number: str = "",
+        length_s: int = 1800,
+    ) -> AskAnswer:
+        """Answers as the script says."""
+        wished = list(grantables)
+        self.asked.append({"grantables": wished, "reason": reason, "ticket_number": ticket_number})
+        self.notices.put_nowait(AskPending(len(self.asked), 300.0))
+        await asyncio.sleep(self.script.answer_after_s)
+        granted = [
+            GivenGrant(new_grant_id(), grantable, float(length_s))
+            for grantable in wished
+            if grantable not in self.script.refused
+        ]
+        self._held |= {Grantable(grant.grantable): grant for grant in granted}
+        refused = {
+            grantable: self.script.refused[grantable]
+            for grantable in wished
+            if grantable in self.script.refused
+        }
+        return AskAnswer(len(self.asked), granted, refused)
+
+    async def open_channel(self, grantable: Grantable) -> FakeChannel:
+        """A channel with the script at its other end."""
+        if grantable not in self._held:
+            raise NotGranted(grantable)
+        channel = FakeChannel()
+        self.channels[grantable] = channel
+        match grantable:
+            case Grantable.SCREEN_VIEW:
+                self.screen = FakeScreen(channel)
+                height, width = self.script.picture.shape[:2]
+                self.screen.describe(width, height)
+                self.screen.show(self.script.picture)
+            case Grantable.DIAGNOSTICS_READ:
+                channel.on_message = lambda message: self._snapshot(channel, message)
+            case Grantable.COMMANDS_RUN:
+                channel.on_message = lambda message: self._command(channel, message)
+            case Grantable.INPUT_CONTROL:
+                channel.to_page(input_messages.FROM_AGENT_CODEC.encode(input_messages.InputState(True, "")))
+        return channel
+
+    def held(self) -> Mapping[Grantable, GivenGrant]:
+        """What was granted."""
+        return dict(self._held)
+
+    async def end(self, cause: str = "technician_left") -> None:
+        """Remember why."""
+        self.ended_with.append(cause)
+
+    def stop(self, code: ErrorCode = ErrorCode.E_SESSION_STOPPED) -> None:
+        """The person presses Stop, or the session ends for another reason."""
+        self.notices.put_nowait(SessionOver(code))
+
+    def end_grant(self, grantable: Grantable, code: ErrorCode = ErrorCode.E_GRANT_ENDED) -> None:
+        """One permission ends."""
+        grant = self._held.pop(grantable)
+        self.channels[grantable].finish(code)
+        self.notices.put_nowait(GrantEnded(grant.grant_id, grantable, code))
+
+    def events(self) -> list[input_messages.Event]:
+        """Every input event that arrived, in order."""
+        decoded = [
+            input_messages.FROM_TECHNICIAN_CODEC.decode(message)
+            for message in self.channels[Grantable.INPUT_CONTROL].sent
+        ]
+        return [
+            event for one in decoded if isinstance(one, input_messages.InputEvents) for event in one.events
+        ]
+
+    def _snapshot(self, channel: FakeChannel, message: bytes) -> None:
+        request = diagnostics.FROM_TECHNICIAN_CODEC.decode(message)
+        snapshot = msgspec.structs.replace(
+            self.script.snapshot or sample_snapshot(), request_no=request.request_no
+        )
+        channel.to_page(diagnostics.FROM_AGENT_CODEC.encode(snapshot))
+
+    def _command(self, channel: FakeChannel, message: bytes) -> None:
+        order = commands.FROM_TECHNICIAN_CODEC.decode(message)
+        if isinstance(order, commands.CancelCommand):
+            answers: list[commands.FromAgent] = [
+                commands.CommandEnded(order.request_id, -1, False, 0.5, "E_COMMAND_TIMEOUT")
+            ]
+        else:
+            request_id = order.request_id
+            answers = [
+                commands.CommandStarted(request_id, ["/usr/bin/df", "-h"]),
+                commands.CommandOutput(request_id, "stdout", self.script.output or SAMPLE_OUTPUT),
+                commands.CommandEnded(request_id, 0, False, 0.02, ""),
+            ]
+        for answer in answers:
+            channel.to_page(commands.FROM_AGENT_CODEC.encode(answer))
+
+
+class FakeConsoleApp:
+    """Everything the console asks of the technician's program."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script or Script()
+        self.sessions: list[FakeSession] = []
+        self.link = LinkState(True, "https://relay.example.org")
+        self.refusal: SupportError | None = None
+        self.rows = {
+            row.device_id: row
+            for row in (
+                device_row(DESK, self.script.name),
+                device_row(HOSTILE, HOSTILE_NAME, group="<b>g</b>", platform="${7*7}"),
+                device_row(AWAY, "Warehouse till", is_present=False, last_seen_at_utc="2026-11-19T22:10:00Z"),
+            )
+        }
+        self._queues: set[asyncio.Queue[PresenceNews]] = set()
+
+    def myself(self) -> Myself:
+        """Ada."""
+        return Myself("Ada Lovelace", "ada", "Example Org", "0" * 64, 6.5)
+
+    def link_state(self) -> LinkState:
+        """As `tell` last said."""
+        return self.link
+
+    async def devices(self) -> list[DeviceRow]:
+        """The scripted rows, or the scripted refusal."""
+        if self.refusal is not None:
+            raise self.refusal
+        return list(self.rows.values())
+
+    @contextmanager
+    def watch(self) -> Iterator[asyncio.Queue[PresenceNews]]:
+        """A queue of what `tell` says."""
+        queue: asyncio.Queue[PresenceNews] = asyncio.Queue()
+        self._queues.add(queue)
+        try:
+            yield queue
+        finally:
+            self._queues.discard(queue)
+
+    def tell(self, news: PresenceNews) -> None:
+        """Something changed."""
+        if isinstance(news, LinkState):
+            self.link = news
+        else:
+            self.rows[news.device_id] = news
+        for queue in self._queues:
+            queue.put_nowait(news)
+
+    def catalogue(self) -> Catalogue:
+        """The one that is shipped."""
+        shipped = Path(protocol.__file__).parent / "default_catalogue.json"
+        return msgspec.json.decode(shipped.read_bytes(), type=Catalogue)
+
+    async def open_session(self, device_id: DeviceId) -> FakeSession:
+        """A session with the script."""
+        if device_id not in self.rows or not self.rows[device_id].is_present:
+            raise Unreachable("fake", code=ErrorCode.E_DEVICE_AWAY)
+        session = FakeSession(device_id, self.script)
+        self.sessions.append(session)
+        return session
+
+
+SAMPLE_OUTPUT = (
+    b"Filesystem      Size  Used Avail Use% Mounted on\n"
+    b"/dev/nvme0n1p2  468G  211G  233G  48% /\n"
+    b"tmpfs           7.8G  1.2M  7.8G   1% /run\n"
+    b"/dev/nvme0n1p1  511M  6.1M  505M   2% /boot/efi\n"
+)
+
+
+def sample_snapshot(hostname: str = "reception-01") -> diagnostics.Snapshot:
+    """A plausible device with one source that failed."""
+    gib = 1 << 30
+    names = ("firefox-esr", "Xorg", "soffice.bin", "gnome-shell", "alongside-agent")
+    return diagnostics.Snapshot(
+        request_no=1,
+        took_s=0.31,
+        system=diagnostics.System(
+            hostname,
+            "Debian GNU/Linux",
+            "12 (bookworm)",
+            "6.1.0-26-amd64",
+            "x86_64",
+            "2026-11-15T07:02:11Z",
+            573_000.0,
+            "2026-11-21T22:12:00Z",
+        ),
+        cpu=diagnostics.Cpu("Intel Core i5-1135G7 @ 2.40GHz", 4, 8, 23.4, 0.81, 0.66, 0.59),
+        memory=diagnostics.Memory(16 * gib, 3 * gib, 4 * gib, 1 * gib),
+        disks=[
+            diagnostics.Disk("/", "/dev/nvme0n1p2", "ext4", 468 * gib, 233 * gib),
+            diagnostics.Disk("/home", "/dev/nvme0n1p3", "ext4", 200 * gib, 9 * gib),
+        ],
+        interfaces=[
+            diagnostics.NetworkInterface(
+                "eth0", True, 1000, ["192.0.2.17", "2001:db8::17"], 3 * gib, 21 * gib
+            ),
+            diagnostics.NetworkInterface("wlan0", False, 0, [], 0, 0),
+        ],
+        processes=[
+            diagnostics.Process(1200 + index, name, "maria", 21.0 / (index + 1), (900 - 150 * index) << 20)
+            for index, name in enumerate(names)
+        ],
+        logins=[diagnostics.LogIn("maria", "tty2", "", "2026-11-21T07:58:00Z")],
+        displays=[diagnostics.Display("DP-1", 0, 0, 1920, 1080)],
+        failures=[diagnostics.SourceFailed("temperatures", "no sensors were found")],
+    )
+
+
+async def _serve_by_hand() -> None:
+    from technician_client.console.server import ConsoleOptions, run_console
+
+    app = FakeConsoleApp(Script(answer_after_s=2.0))
+    await run_console(app, ConsoleOptions(on_ready=print))
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_by_hand())
