@@ -1,8 +1,10 @@
 """A throw-away organisation with one identity of every role, and more on request."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,8 +20,11 @@ from protocol.certificates import (
     make_root,
     spki,
 )
+from protocol.envelope import sign_envelope
 from protocol.identity import Identity
 from protocol.ids import OrganisationId, SubjectId, device_id, organisation_id
+from protocol.join_token import TokenTerms, join, make_token, read_token
+from protocol.policy import POLICY_TYPE, default_policy
 
 EVERYTHING = Scope(frozenset({"*"}), frozenset({"*"}))
 PEOPLE_LIFETIME = timedelta(days=7)
@@ -120,6 +125,28 @@ class Organisation:
             lifetime=DEVICE_LIFETIME,
         )
         return Identity(key, (der(made), der(enroller.certificate)), self.root_der)
+
+    def token_terms(self, **changes: object) -> TokenTerms:
+        """Terms of a token for one device within a day, unless something else is said."""
+        terms = TokenTerms("https://relay.example", "relay-1", "default", self.now + timedelta(days=1))
+        return replace(terms, **changes)  # type: ignore[arg-type]  # members of `TokenTerms`
+
+    def token(self, **changes: object) -> str:
+        """A join token, as an admin hands it out."""
+        return make_token(self.root, self.root_key, self.token_terms(**changes), now=self.now)
+
+    def joined_device(self, name: str = "reception-pc", **changes: object) -> Identity:
+        """A device that went the whole way: token, reading it, joining with it."""
+        return join(read_token(self.token(**changes), now=self.now), name, now=self.now)
+
+    def policy_document(self, **changes: object) -> dict[str, Any]:
+        """The default policy as JSON values, with some members changed."""
+        return {**default_policy(self.organisation_id, now=self.now), **changes}
+
+    def policy_envelope(self, **changes: object) -> bytes:
+        """The default policy, signed, with some members changed: `groups={"default": "unattended"}`."""
+        document = json.dumps(self.policy_document(**changes)).encode()
+        return sign_envelope(POLICY_TYPE, document, self.policy_signer())
 
 
 @cache
