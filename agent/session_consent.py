@@ -12,7 +12,7 @@ from agent.desktop_link import DesktopLink, SessionDesk
 from agent.session_audit import SessionAudit
 from protocol.audit import AuditKind
 from protocol.consent import ConsentMachine, GiveGrants, ShowIndicator, ShowPrompt
-from protocol.errors import ErrorCode, NotGranted, SupportError, Unreachable
+from protocol.errors import ErrorCode, NotGranted, Refused, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.grants import Grant, GrantBook, GrantParties
 from protocol.ids import DeviceId, SessionId
@@ -105,7 +105,7 @@ class SessionConsent:
             return Outcome(frozenset(), dict.fromkeys(asked, exc.code))
         is_there = await self._bind()
         person = _PersonAtDesk(self, ask, pending)
-        runner = ConsentRunner(machine, person, lambda effect: self._give(effect, ask.length_s))
+        runner = ConsentRunner(machine, person, lambda effect: self._give(effect, person))
         try:
             outcome = await runner.run(self._facts.admitted.rules.consent, is_anybody_there=is_there)
         except asyncio.CancelledError:
@@ -133,11 +133,12 @@ class SessionConsent:
         self._on_desk(self.desk)
         return True
 
-    def _give(self, effect: GiveGrants, length_s: int) -> None:
+    def _give(self, effect: GiveGrants, person: "_PersonAtDesk") -> None:
         assert self.book is not None
+        length_s = person.ask_terms.length_s
         self._audit.write(
             AuditKind.CONSENT_ALLOWED,
-            {"granted": " ".join(sorted(effect.granted)), "is_unattended": int(self.is_unattended)},
+            {"granted": " ".join(sorted(effect.granted))} | person.answer_facts,
             actor=POLICY if self.is_unattended else PERSON,
         )
         for grantable in sorted(effect.granted):
@@ -154,8 +155,10 @@ class SessionConsent:
         actor = PERSON if ErrorCode.E_CONSENT_DENIED in codes else AGENT
         self._audit.note(kind, {"codes": " ".join(sorted(codes))}, succeeded=False, actor=actor)
 
-    def indicator(self, extra: frozenset[Grantable] = frozenset()) -> ipc.ShowIndicator:
-        """What the indicator says now, with what is about to be granted."""
+    def indicator(
+        self, extra: frozenset[Grantable] = frozenset(), length_s: float = 0.0
+    ) -> ipc.ShowIndicator:
+        """What the indicator says now, with what is about to be granted for so long."""
         live = self.book.live if self.book else []
         now_s = asyncio.get_running_loop().time()
         return ipc.ShowIndicator(
@@ -163,7 +166,7 @@ class SessionConsent:
             technician_name=shown_name(self._facts.admitted.peer.name),
             organisation_name=shown_name(self._facts.organisation_name),
             grantables=sorted({grant.grantable.value for grant in live} | {each.value for each in extra}),
-            remaining_s=max((grant.until_s - now_s for grant in live), default=0.0),
+            remaining_s=max((length_s, *(grant.until_s - now_s for grant in live))),
             is_unattended=self.is_unattended,
         )
 
@@ -210,23 +213,28 @@ class _PersonAtDesk:
         self, consent: SessionConsent, ask: Ask, pending: Callable[[float], Awaitable[None]]
     ) -> None:
         self._consent = consent
-        self._ask = ask
+        self.ask_terms = ask
         self._pending = pending
         self.failure: ErrorCode | None = None
+        self.answer_facts: dict[str, str | int] = {}
 
     async def ask(self, prompt: ShowPrompt) -> PersonAnswer:
         assert self._consent.desk is not None
         await self._pending(prompt.timeout_s)
         try:
-            answer = await self._consent.desk.seat.ask(self._consent.prompt(self._ask, prompt))
+            answer = await self._consent.desk.seat.ask(self._consent.prompt(self.ask_terms, prompt))
+            if answer.code == ErrorCode.E_BUSY:
+                raise Refused("the desktop shows another prompt", code=ErrorCode.E_BUSY)
         except SupportError as exc:
             self.failure = exc.code
             raise
+        self.answer_facts = {"text_sha256": answer.text_sha256, "took_ms": round(answer.took_s * 1000)}
         return PersonAnswer(_known(answer.allowed) & prompt.grantables, answer.code)
 
     async def show_indicator(self, shown: ShowIndicator) -> None:
         assert self._consent.desk is not None
-        await self._consent.desk.show_indicator(self._consent.indicator(shown.grantables))
+        shown_now = self._consent.indicator(shown.grantables, self.ask_terms.length_s)
+        await self._consent.desk.show_indicator(shown_now)
 
 
 def _known(words: list[str]) -> frozenset[Grantable]:

@@ -1,0 +1,244 @@
+"""The real agent process at a real relay: joining, running, being asked, and ending."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.desktop import ipc_messages as ipc
+from agent.local_frames import connect_local
+from protocol.aio.log_in import open_session_wire
+from protocol.errors import SupportError
+from protocol.grantables import Grantable
+from protocol.identity import Identity
+from protocol.ids import DeviceId, checked_session_id
+from protocol.join_token import TokenTerms, make_token
+from protocol.messages import control
+from technician_client.opening import Wanted, establish
+from technician_client.sessions import TechnicianSession
+from tests.support.desktop import FakeDesktop, deny
+from tests.support.device_end import QuietAudit
+from tests.support.organisation import Organisation, acme
+from tests.support.policies import signed_policy
+from tests.support.relay_process import RelayProcess, claim_relay, log_in_client, running_relay
+
+pytestmark = pytest.mark.real
+
+AGENT = (sys.executable, "-c", "from agent.cli import main; main()")
+
+
+def call(*words: str, data: Path, stdin: str = "", ok: bool = True) -> dict[str, Any]:
+    """Run one command with --json; its document. Nothing may look like a traceback."""
+    done = subprocess.run(
+        [*AGENT, *words, "--data", str(data), "--json"],
+        input=stdin, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    assert (done.returncode == 0) is ok, done.stderr
+    return {"status": done.returncode, **json.loads(done.stdout)}
+
+
+@dataclass
+class RunningAgent:
+    """One `alongside-agent run`."""
+
+    process: "subprocess.Popen[str]"
+    ready: dict[str, Any]
+    log_file: Path
+
+    @property
+    def socket(self) -> Path:
+        """Its local socket."""
+        return Path(self.ready["socket"])
+
+
+@contextmanager
+def running_agent(data: Path, *words: str) -> Iterator[RunningAgent]:
+    """Start it and read its ready line; it has to end by SIGTERM with status 0."""
+    log_file = data.with_name("agent.log")
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    with log_file.open("a") as log:
+        process = subprocess.Popen(
+            [*AGENT, "run", "--data", str(data), "--json", *words],
+            stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
+        )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, log_file.read_text()
+        yield RunningAgent(process, json.loads(line), log_file)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0, log_file.read_text()
+        assert "Traceback" not in log_file.read_text()
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def new_token(relay: RelayProcess, organisation: Organisation, group: str = "default", **terms: Any) -> str:
+    """A join token of this relay."""
+    made = TokenTerms(relay.relay_url, relay.relay_id, group, datetime.now(UTC) + timedelta(hours=1), **terms)
+    return make_token(organisation.root, organisation.root_key, made, now=datetime.now(UTC))
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[RelayProcess]:
+    """A claimed relay with a policy."""
+    with running_relay(tmp_path / "relay") as started:
+        asyncio.run(claim_relay(started, acme()))
+        yield started
+
+
+@pytest.fixture
+def joined(relay: RelayProcess, tmp_path: Path) -> Path:
+    """The data folder of a device that has joined."""
+    data = tmp_path / "agent"
+    call("join", "--token-file", "-", "--name", "Reception", data=data, stdin=new_token(relay, acme()))
+    return data
+
+
+async def connect(relay: RelayProcess, technician: Identity, device_id: str) -> TechnicianSession:
+    """A session through the real relay."""
+    client = await log_in_client(relay, technician)
+    await client.send(control.OpenSession(request_no=1, device_id=device_id))
+    opened = await client.wait_for(control.SessionOpened)
+    wire = await open_session_wire(relay.relay_url, opened.route, opened.ticket)
+    await client.close()
+    wanted = Wanted(checked_session_id(opened.session_id), DeviceId(device_id), technician, QuietAudit())
+    return await establish(wire, wanted)
+
+
+def wait_for(data: Path, wanted: str, timeout_s: float = 15.0) -> None:
+    """Wait until `status` says that the link is like this."""
+    deadline_s = time.monotonic() + timeout_s
+    while call("status", data=data)["link"] != wanted:
+        assert time.monotonic() < deadline_s, f"the link did not become {wanted}"
+        time.sleep(0.2)
+
+
+def test_joining_makes_a_private_identity_and_works_once(relay: RelayProcess, joined: Path) -> None:
+    assert (joined / "identity.pem").stat().st_mode & 0o777 == 0o600
+    assert joined.stat().st_mode & 0o777 == 0o700
+    again = call("join", new_token(relay, acme()), data=joined, ok=False)
+    assert again["error"]["code"] == "E_ALREADY_JOINED"
+    assert again["status"] == 3
+
+
+def test_a_join_that_the_relay_refuses_leaves_nothing(relay: RelayProcess, tmp_path: Path) -> None:
+    strangers = Organisation("Strangers")
+    data = tmp_path / "agent"
+    refused = call("join", new_token(relay, strangers), data=data, ok=False)
+    assert refused["error"]["code"] == "E_ORG_UNKNOWN"
+    assert not list(data.glob("identity*"))
+    cut = call("join", new_token(relay, acme())[:-9], data=data, ok=False)
+    assert cut["error"]["code"] == "E_TOKEN_FORMAT"
+
+
+def test_a_token_that_is_used_up_is_refused(relay: RelayProcess, tmp_path: Path) -> None:
+    token = new_token(relay, acme(), uses_limit=1)
+    call("join", token, data=tmp_path / "first")
+    refused = call("join", token, data=tmp_path / "second", ok=False)
+    assert refused["error"]["code"] == "E_TOKEN_USED"
+
+
+def test_it_runs_once_per_folder_answers_status_and_leaves(relay: RelayProcess, joined: Path) -> None:
+    with running_agent(joined) as agent:
+        assert agent.ready["link"] == "connected"
+        assert agent.socket.stat().st_mode & 0o777 == 0o600
+        status = call("status", data=joined)
+        assert (status["device_id"], status["group"]) == (agent.ready["device_id"], "default")
+        assert status["has_desktop"] is False
+        second = call("run", data=joined, ok=False)
+        assert second["error"]["code"] == "E_ALREADY_RUNNING"
+        checks = {check["name"]: check["state"] for check in call("doctor", data=joined)["checks"]}
+        assert (checks["identity"], checks["relay"], checks["service"]) == ("ok", "ok", "ok")
+        call("leave", data=joined)
+        assert agent.process.wait(10) == 0
+    assert not (joined / "identity.pem").exists()
+    assert not (joined / "relay.json").exists()
+    kinds = [line["kind"] for line in call("history", data=joined)["lines"]]
+    assert kinds[0] == "device.joined"
+    assert kinds[-1] == "device.left"
+    assert call("run", data=joined, ok=False)["error"]["code"] == "E_IDENTITY_MISSING"
+
+
+def test_an_identity_that_others_could_read_is_not_used(joined: Path) -> None:
+    (joined / "identity.pem").chmod(0o640)
+    refused = call("run", data=joined, ok=False)
+    assert refused["error"]["code"] == "E_IDENTITY_OWNER"
+    assert refused["status"] == 5
+
+
+def test_a_killed_relay_is_survived(relay: RelayProcess, joined: Path) -> None:
+    with running_agent(joined) as agent:
+        relay.kill()
+        wait_for(joined, "connecting")
+        relay.restart()
+        wait_for(joined, "connected")
+        assert agent.process.poll() is None
+
+
+def test_an_agent_starts_without_its_relay_and_says_so(relay: RelayProcess, joined: Path) -> None:
+    relay.stop()
+    with running_agent(joined) as agent:
+        assert agent.ready["link"] == "connecting"
+        assert call("status", data=joined)["link_code"] == "E_RELAY_UNREACHABLE"
+    relay.restart()
+
+
+async def test_a_session_through_the_real_relay_is_seen(relay: RelayProcess, joined: Path) -> None:
+    admin = await log_in_client(relay, acme().admin())
+    await admin.send(control.PublishPolicy(1, 1, signed_policy(acme())))
+    await admin.wait_for(control.Done)
+    await admin.close()
+    with running_agent(joined) as agent:
+        async with FakeDesktop(agent.socket) as desktop:
+            session = await connect(relay, acme().technician(), agent.ready["device_id"])
+            answer = await session.ask([Grantable.SCREEN_VIEW, Grantable.COMMANDS_RUN])
+            assert len(answer.granted) == 2
+            stream = await session.open_channel(Grantable.SCREEN_VIEW)
+            worker = await desktop.worker()
+            await worker.send(b"a picture")
+            assert await stream.receive() == b"a picture"
+            status = await asyncio.to_thread(call, "status", data=joined)
+            assert status["policy_version"] == 1
+            assert status["sessions"][0]["grantables"] == ["commands.run", "screen.view"]
+            await session.end()
+            await desktop.order(ipc.HideIndicator)
+            desktop.answer = deny
+            session = await connect(relay, acme().technician(), agent.ready["device_id"])
+            assert not (await session.ask([Grantable.SCREEN_VIEW])).granted
+            await session.end()
+        # idle: no heavy library was loaded, and no processor time goes by
+        maps = Path(f"/proc/{agent.process.pid}/maps").read_text()
+        assert not [name for name in ("numpy", "xcffib", "zstandard", "_tkinter") if name in maps]
+
+
+async def test_garbage_and_an_idle_stranger_change_nothing(relay: RelayProcess, joined: Path) -> None:
+    with running_agent(joined) as agent:
+        idle = await connect_local(str(agent.socket))
+        for garbage in (b"\xff" * 100, b"\x81\xa4type\xa1x", ipc.HELLO_CODEC.encode(ipc.StatusAsked())[:-1]):
+            stranger = await connect_local(str(agent.socket))
+            await stranger.send(garbage)
+            answer = ipc.TO_COMMAND_LINE_CODEC.decode(await stranger.receive(4096))
+            assert answer == ipc.IpcRefused(code="E_MESSAGE_FORMAT")
+            with pytest.raises(SupportError):
+                await stranger.receive(4096)
+            stranger.close()
+        assert (await asyncio.to_thread(call, "status", data=joined))["link"] == "connected"
+        idle.close()
+        await asyncio.sleep(0)
