@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agent.platform.interfaces import ScreenSource
 from agent.platform.portable.mss_screen import NAME as MSS
 from agent.platform.portable.mss_screen import open_mss_screen
+from agent.platform.x11.input import XTestInjector
 from agent.platform.x11.screen import NAME as XCFFIB
 from agent.platform.x11.screen import open_x11_screen
 from protocol.errors import BackendUnavailable, UsageError
@@ -95,6 +96,18 @@ def doctor_reports() -> list[tuple[str, bool, str]]:
     if not candidates:
         reports.append(("screen", False, "no graphical session: DISPLAY is not set"))
     return reports
+
+
+def input_reports() -> list[tuple[str, bool, str]]:
+    """As `doctor_reports`, for pointer and keyboard. Connects, plays nothing, and leaves."""
+    kind = _kind_here()
+    if kind not in {"x11", "wayland"}:
+        return [("input", False, f"there is no way to play input on: {kind}")]
+    try:
+        XTestInjector(os.environ.get("DISPLAY", "")).close()
+    except BackendUnavailable as exc:
+        return [("input by xtest", False, exc.detail)]
+    return [("input by xtest", True, "XTest")]
 
 
 def _report(candidate: Candidate) -> tuple[str, bool, str]:

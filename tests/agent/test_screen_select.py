@@ -5,12 +5,22 @@ import sys
 
 import pytest
 
-from agent.platform.select import Candidate, open_first, screen_candidates, session_kind
+from agent.platform.select import (
+    Candidate,
+    doctor_reports,
+    input_reports,
+    open_first,
+    screen_candidates,
+    session_kind,
+)
 from agent.platform.x11.connection import xwayland_sign
 from agent.platform.x11.cursor import straight_rgba
 from agent.platform.x11.screen import open_x11_screen
 from protocol.errors import BackendUnavailable, UsageError
 from tests.support.screen_source import FakeScreen
+from tests.support.xvfb import xvfb
+
+__all__ = ["xvfb"]
 
 
 def refusing(name: str, reason: str) -> Candidate:
@@ -89,6 +99,22 @@ def test_a_cursor_is_no_longer_premultiplied():
     assert straight_rgba(half_red + opaque_blue + nothing, 3, 1) == bytes(
         [255, 0, 0, 128, 0, 0, 255, 255, 0, 0, 0, 0]
     )
+
+
+@pytest.mark.real
+def test_the_doctor_names_each_source_and_input_on_a_real_display(xvfb):
+    reports = {name: (is_ok, text) for name, is_ok, text in [*doctor_reports(), *input_reports()]}
+    assert reports["screen by xcffib"] == (True, "X11, MIT-SHM; screen 1280x800")
+    assert reports["screen by mss"][0]
+    assert reports["input by xtest"][0]
+
+
+def test_the_doctor_says_what_is_missing_without_a_display(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":54321")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    reports = [*doctor_reports(), *input_reports()]
+    failed = {name for name, is_ok, text in reports if not is_ok and text}
+    assert failed == {"screen by xcffib", "screen by mss", "input by xtest"}
 
 
 @pytest.mark.real
