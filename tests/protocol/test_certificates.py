@@ -5,50 +5,27 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.certificate_profile import ENROLLER_OID, ROLE_OIDS, SCOPE_OID, TLS_USAGES, utf8_string
+from protocol.certificate_profile import ENROLLER_OID, ROLE_OIDS, TLS_USAGES, utf8_string
 from protocol.certificates import (
-    EnrollerTerms,
     Role,
     Scope,
-    Subject,
     VerifiedPeer,
-    issue,
     make_root,
     organisation_of_root,
-    spki,
     verify_chain,
 )
 from protocol.errors import CertificateRefused, ErrorCode, WrongState
 from protocol.grantables import Grantable
-from protocol.ids import SubjectId, device_id
 from tests.support import forged
 from tests.support.organisation import Organisation, acme, der, intruders, new_key
+from tests.support.verifying import code_of, verify
 
 C = ErrorCode
 PEOPLE = [Role.ADMIN, Role.TECHNICIAN, Role.POLICY]
-
-
-def verify(chain, organisation=None, *, roles=tuple(Role), now=None, lifetime_limit=None):
-    organisation = organisation or acme()
-    return verify_chain(
-        chain,
-        organisation.root_der,
-        roles=roles,
-        now=now or organisation.now,
-        lifetime_limit=lifetime_limit,
-    )
-
-
-def code_of(chain, organisation=None, **terms):
-    with pytest.raises(CertificateRefused) as refusal:
-        verify(chain, organisation, **terms)
-    return refusal.value.code
 
 
 # what is accepted
@@ -325,213 +302,6 @@ def test_a_root_that_did_not_sign_itself_is_refused():
     crossed = replace(forgery, path_length=1).sign(other, acme().root_key, new_key().public_key())
     with pytest.raises(CertificateRefused):
         organisation_of_root(crossed)
-
-
-# shapes (CRT-10, CRT-11, CRT-12)
-
-
-def uri_of(organisation, rest):
-    return f"alongside://{organisation.organisation_id}/{rest}"
-
-
-@pytest.mark.parametrize(
-    "uris",
-    [
-        (),
-        (uri_of(acme(), "technician/ada"), uri_of(acme(), "technician/bob")),
-        (uri_of(acme(), "technician/ada"), uri_of(acme(), "technician/ada")),
-        ("https://example.com/technician/ada",),
-        (uri_of(acme(), "technician/ada\0.evil"),),
-        (uri_of(acme(), "technician/*"),),
-        (uri_of(acme(), "technician/Ada"),),
-        (uri_of(acme(), "technician/ada/more"),),
-        (uri_of(acme(), "superuser/ada"),),
-        (uri_of(acme(), "technician/ada\n"),),
-        (uri_of(acme(), "technician/" + "a" * 65),),
-    ],
-)
-def test_anything_but_exactly_one_uri_of_ours_is_refused(uris):
-    forgery = replace(forged.person(acme()), uris=uris)
-    assert code_of([forged.signed_by_root(acme(), forgery)]) is C.E_CERT_FORMAT
-
-
-def test_a_dns_name_beside_the_uri_is_refused():
-    names = [
-        x509.UniformResourceIdentifier(uri_of(acme(), "technician/ada")),
-        x509.DNSName("ada.example"),
-    ]
-    forgery = replace(
-        forged.person(acme()), uris=(), extensions=((x509.SubjectAlternativeName(names), False),)
-    )
-    assert code_of([forged.signed_by_root(acme(), forgery)]) is C.E_CERT_FORMAT
-
-
-def test_the_same_extension_twice_is_refused():
-    stand_in = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.99"), b"\x30\x00")
-    once = forged.signed_by_root(acme(), replace(forged.person(acme()), extensions=((stand_in, False),)))
-    twice = forged.resigned(once, bytes.fromhex("0603551d63"), bytes.fromhex("0603551d11"), acme().root_key)
-    assert code_of([twice]) is C.E_CERT_FORMAT
-
-
-@pytest.mark.parametrize(("is_critical", "is_accepted"), [(True, False), (False, True)])
-def test_an_unknown_private_extension_is_refused_when_it_is_critical(is_critical, is_accepted):
-    extension = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
-    forgery = replace(forged.person(acme()), extensions=((extension, is_critical),))
-    chain = [forged.signed_by_root(acme(), forgery)]
-    if is_accepted:
-        assert verify(chain).subject_id == "ada"
-    else:
-        assert code_of(chain) is C.E_CERT_FORMAT
-
-
-def test_a_standard_extension_that_others_would_enforce_is_refused():
-    constraints = x509.NameConstraints([x509.DNSName("example.com")], None)
-    forgery = replace(forged.person(acme()), extensions=((constraints, False),))
-    assert code_of([forged.signed_by_root(acme(), forgery)]) is C.E_CERT_FORMAT
-
-
-@pytest.mark.parametrize(
-    "key",
-    [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)],
-    ids=["p384", "rsa"],
-)
-def test_a_key_that_is_not_p256_is_refused(key):
-    assert code_of([forged.signed_by_root(acme(), forged.person(acme()), key)]) is C.E_CERT_FORMAT
-
-
-def test_a_signature_with_another_hash_is_refused():
-    forgery = replace(forged.person(acme()), hash_algorithm=hashes.SHA384())
-    assert code_of([forged.signed_by_root(acme(), forgery)]) is C.E_CERT_FORMAT
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"is_authority": True, "path_length": 0, "may_sign_certificates": True, "may_sign": False},
-        {"may_sign_certificates": True},
-        {"may_sign": False},
-    ],
-    ids=["ca", "cert-sign", "no-signature"],
-)
-def test_a_person_with_the_key_usage_of_an_authority_is_refused(changes):
-    forgery = replace(forged.person(acme()), **changes)
-    assert code_of([forged.signed_by_root(acme(), forgery)]) in (C.E_CERT_FORMAT, C.E_CERT_ROLE)
-
-
-def test_a_negative_serial_is_refused():
-    good = forged.signed_by_root(acme(), forged.person(acme()))
-    serial = x509.load_der_x509_certificate(good).serial_number
-    encoded = serial.to_bytes(serial.bit_length() // 8 + 1, "big")
-    negative = bytes([encoded[0] | 0x80]) + encoded[1:]
-    assert code_of([forged.resigned(good, encoded, negative, acme().root_key)]) is C.E_CERT_FORMAT
-
-
-def test_bytes_after_the_certificate_are_refused():
-    leaf, *rest = acme().device().chain
-    assert code_of([leaf + b"\0", *rest]) is C.E_CERT_FORMAT
-
-
-def test_an_indefinite_length_is_refused():
-    leaf, *rest = acme().device().chain
-    assert code_of([b"\x30\x80" + leaf[4:] + b"\0\0", *rest]) is C.E_CERT_FORMAT
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b'{"grantables":[],"groups":["a"],"more":1}',
-        b'{"grantables":[], "groups":["a"]}',
-        b'{"groups":["a"],"grantables":[]}',
-        b'{"grantables":[],"groups":["b"],"groups":["a"]}',
-        b'{"grantables":[],"groups":["b","a"]}',
-        b'{"grantables":[],"groups":["../etc"]}',
-        b"[]",
-        b"\xff",
-        b"",
-    ],
-)
-def test_a_scope_that_is_not_the_one_canonical_spelling_is_refused(content):
-    extension = x509.UnrecognizedExtension(SCOPE_OID, utf8_string(content))
-    forgery = replace(forged.person(acme()), extensions=((extension, False),))
-    assert code_of([forged.signed_by_root(acme(), forgery)]) in (C.E_CERT_FORMAT, C.E_CERT_SCOPE)
-
-
-def test_a_device_that_gives_itself_a_scope_is_refused():
-    enroller, key = acme().enroller(), new_key()
-    content = utf8_string(b'{"grantables":["*"],"groups":["*"]}')
-    forgery = replace(
-        forged.device(acme(), key),
-        extensions=((x509.UnrecognizedExtension(SCOPE_OID, content), False),),
-    )
-    made = forgery.sign(enroller.certificate, enroller.key, key.public_key())
-    assert code_of([made, der(enroller.certificate)]) is C.E_CERT_SCOPE
-
-
-def test_a_device_with_the_id_of_another_key_is_refused():
-    enroller, key = acme().enroller(), new_key()
-    made = forged.device(acme(), new_key()).sign(enroller.certificate, enroller.key, key.public_key())
-    assert code_of([made, der(enroller.certificate)]) is C.E_CERT_SUBJECT
-
-
-# issuing refuses what verifying would refuse
-
-
-def test_a_key_cannot_be_given_a_second_role_by_itself():
-    subject = Subject(Role.TECHNICIAN, SubjectId("ada"), "Ada")
-    with pytest.raises(CertificateRefused):
-        issue(
-            acme().root,
-            acme().root_key,
-            subject,
-            acme().root_key.public_key(),
-            now=acme().now,
-            lifetime=timedelta(days=1),
-        )
-
-
-@pytest.mark.parametrize(
-    "subject",
-    [
-        Subject(Role.DEVICE, SubjectId("d-" + "a" * 20), "PC"),
-        Subject(Role.ENROLLER, SubjectId("e-1"), "Token"),
-        Subject(Role.TECHNICIAN, SubjectId("Ada Lovelace"), "Ada"),
-        Subject(Role.TECHNICIAN, SubjectId("ada"), "Ada", Scope(frozenset({"no such/group"}))),
-        Subject(
-            Role.TECHNICIAN,
-            SubjectId("ada"),
-            "Ada",
-            enroller=EnrollerTerms(acme().now, 1, False, "default"),
-        ),
-    ],
-)
-def test_the_root_issues_nothing_that_would_not_be_accepted(subject):
-    with pytest.raises(CertificateRefused):
-        issue(
-            acme().root,
-            acme().root_key,
-            subject,
-            new_key().public_key(),
-            now=acme().now,
-            lifetime=timedelta(days=1),
-        )
-
-
-def test_a_device_certificate_ends_with_its_enroller_at_the_latest():
-    enroller, key = acme().enroller(), new_key()
-    subject = Subject(Role.DEVICE, SubjectId(device_id(spki(key.public_key()))), "PC")
-    made = issue(
-        enroller.certificate,
-        enroller.key,
-        subject,
-        key.public_key(),
-        now=acme().now,
-        lifetime=timedelta(days=99_999),
-    )
-    assert made.not_valid_after_utc == enroller.certificate.not_valid_after_utc
-
-
-def test_a_name_with_direction_tricks_is_shown_plainly():
-    assert verify(acme().device("pc\u202egnp.exe").chain).name == "pc\ufffdgnp.exe"
 
 
 # garbage
