@@ -26,7 +26,7 @@ _FACT_NAME_LIMIT_CHARS: Final = 48
 _EXACT_INTEGER_LIMIT: Final = 2**53  # beyond it other readers of JSON round (RFC 8259, 6)
 NO_PREVIOUS: Final = "0" * 64
 
-_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class AuditKind(StrEnum):

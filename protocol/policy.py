@@ -30,7 +30,7 @@ from protocol.limits import (
 POLICY_TYPE: Final = "application/vnd.alongside.policy+json"
 DEFAULT_LIFETIME: Final = timedelta(days=365)
 
-Group = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
+Group = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}\Z")]
 Moment = Annotated[datetime, Meta(tz=True)]
 AskingRole: TypeAlias = Literal["technician", "admin"]
 
@@ -44,7 +44,7 @@ class Consent(StrEnum):
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     format: Literal["alongside-policy/1"]
-    organisation_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    organisation_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     version: Annotated[int, Meta(ge=1, le=2**53)]
     issued_at_utc: Moment
     expires_at_utc: Moment

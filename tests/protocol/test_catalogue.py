@@ -172,6 +172,7 @@ def test_a_windows_program_with_a_drive_is_allowed():
         {"platforms": []},
         {"platforms": ["beos"]},
         {"command_id": "Ping Host"},
+        {"command_id": "ping\n"},
         {"title": "a\u202eb"},
         {"person_text": ""},
         {"shell": True},

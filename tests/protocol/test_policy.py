@@ -68,6 +68,7 @@ def test_a_group_that_is_not_named_is_asked_and_a_role_that_is_not_named_gets_no
         ({"groups": {"default": "unseen"}}, "$.groups[...]"),
         ({"groups": {"default": True}}, "$.groups[...]"),
         ({"groups": {"De fault": "ask"}}, "$.groups"),
+        ({"groups": {"default\n": "ask"}}, "$.groups"),
         ({"roles": {"technician": ["screen.hide"]}}, "$.roles[...][0]"),
         ({"roles": {"device": []}}, "$.roles"),
         ({"version": 0}, "$.version"),
