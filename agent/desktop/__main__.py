@@ -1,0 +1,30 @@
+"""`python -m agent.desktop --socket PATH [--display :N]`: the desktop process of one OS session."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.desktop.app import Settings, run
+from protocol.errors import SupportError, exit_status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and say in one sentence what stood in the way; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m agent.desktop", description=__doc__)
+    parser.add_argument("--socket", required=True, type=Path, help="the agent service's local socket")
+    parser.add_argument("--display", default=os.environ.get("DISPLAY", ""), help="X display, for example :0")
+    given = parser.parse_args(argv)
+    os.umask(0o077)
+    if given.display:
+        os.environ["DISPLAY"] = given.display  # the screen workers and xcffib go to the same one
+    try:
+        return run(Settings(given.socket, given.display))
+    except SupportError as exc:
+        print(f"{exc.text.sentence} {exc.text.remedy} ({exc.code}: {exc.detail})", file=sys.stderr)
+        return int(exit_status(exc.code))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

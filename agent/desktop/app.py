@@ -1,0 +1,228 @@
+"""The desktop process: builds its parts, runs Tk in the main thread, ends when the service's socket ends."""
+
+import contextlib
+import getpass
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from agent.desktop.hot_key import HotKey
+from agent.desktop.input_gate import InputGate
+from agent.desktop.ipc import ServiceLink
+from agent.desktop.ipc_messages import DesktopHello, PromptAnswered, ShowPrompt
+from agent.desktop.orders import Orders, Parts
+from agent.desktop.screen_workers import WORKER_ARGV, ScreenWorkers, WorkerTerms
+from agent.desktop.watch import StuckWatch
+from agent.desktop.x11_windows import WindowProperties
+from agent.platform.x11.input import XTestInjector
+from agent.platform.x11.monitors import read_displays
+from protocol.errors import BackendUnavailable, ErrorCode, ExitStatus, SupportError, error_text, exit_status
+from protocol.limits import NAME_LIMIT_CHARS
+from protocol.version import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    import tkinter as tk
+
+log = structlog.get_logger()
+
+BEAT_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read once from the command line. `display` is an X display, for example ":0"."""
+
+    socket_path: Path
+    display: str
+    worker_argv: tuple[str, ...] = WORKER_ARGV
+
+
+def run(settings: Settings) -> int:
+    """Serve until the service goes away or a signal comes; returns the exit status.
+
+    Raises:
+        SupportError: E_NOT_RUNNING, E_IDENTITY_OWNER, or E_SCREEN_NONE.
+    """
+    root = open_root(settings.display)
+    hello = DesktopHello(
+        version=PROTOCOL_VERSION,
+        os_session=f"x11{settings.display}"[:NAME_LIMIT_CHARS],
+        user=getpass.getuser()[:NAME_LIMIT_CHARS],
+        pid=os.getpid(),
+    )
+    try:
+        link = ServiceLink(settings.socket_path, hello)
+    except SupportError:
+        root.destroy()
+        raise
+    return Desktop(root, link, settings).serve()
+
+
+def open_root(display: str) -> "tk.Tk":
+    """The hidden Tk root.
+
+    Raises:
+        BackendUnavailable: E_SCREEN_NONE, Tk is not installed or the display does not answer.
+    """
+    try:
+        import tkinter as tk
+    except ImportError as exc:
+        raise BackendUnavailable(f"{exc}; install it with: apt-get install python3-tk") from None
+    if not display:
+        raise BackendUnavailable("no display: DISPLAY is not set")
+    try:
+        root = tk.Tk(screenName=display, baseName="alongside", className="Alongside")
+    except tk.TclError as exc:
+        raise BackendUnavailable(str(exc)) from None
+    root.withdraw()
+    # Tk's `send` would let every program on this display run Tcl in here, and so press Allow
+    root.tk.call("rename", "send", "")
+    return root
+
+
+class Desktop:
+    """Owns the windows, the threads and the order of their end."""
+
+    def __init__(self, root: "tk.Tk", link: ServiceLink, settings: Settings) -> None:
+        from agent.desktop.indicator import BarCalls, Bars
+        from agent.desktop.looks import Looks
+        from agent.desktop.prompt import Prompt, PromptTools
+
+        self._root, self._link = root, link
+        self._status = int(ExitStatus.OK)
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._wake_fd, self._waker_fd = os.pipe()
+        self._properties = WindowProperties(settings.display)
+        self._looks = Looks(root, self._properties.resource("Xft.dpi"))
+        self._keys = HotKey(settings.display, lambda: self._orders.stop_all())
+        has_hot_key = self._keys.is_available()
+        self._bars = Bars(
+            self._looks,
+            self._properties,
+            BarCalls(lambda name: self._orders.shown(name), lambda name: self._orders.stop(name)),
+        )
+        self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
+        self._gate = InputGate(lambda: XTestInjector(settings.display))
+        self._watch = StuckWatch(self._workers.kill_all)
+        tools = PromptTools(self._looks, self._properties, has_hot_key)
+
+        def open_prompt(order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> Prompt:
+            return Prompt(tools, order, on_answer)
+
+        self._orders = Orders(
+            Parts(
+                send=link.send,
+                open_prompt=open_prompt,
+                bars=self._bars,
+                workers=self._workers,
+                gate=self._gate,
+                keys=self._keys,
+                read_displays=lambda: read_displays(settings.display),
+                leave=self._leave,
+            )
+        )
+
+    def serve(self) -> int:
+        """Run the main loop to its end; returns the exit status."""
+        root: Any = self._root
+        readable = root.tk.READABLE if hasattr(root.tk, "READABLE") else 2
+        root.report_callback_exception = self._on_crash
+        os.set_blocking(self._waker_fd, False)
+        signal.set_wakeup_fd(self._waker_fd, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._root.quit())
+        root.tk.createfilehandler(self._wake_fd, readable, lambda *_: self._take_calls())
+        keys_fd = self._keys.descriptor()
+        if keys_fd is not None:
+            root.tk.createfilehandler(keys_fd, readable, lambda *_: self._keys.read())
+        self._link.start(lambda order: self._post(lambda: self._carry_out(order)), self._on_service_gone)
+        log.info("desktop.ready", display=str(root.tk.call("winfo", "screen", ".")))
+        try:
+            root.mainloop()
+        finally:
+            self._close(keys_fd)
+        return self._status
+
+    def _carry_out(self, order: Any) -> None:
+        self._orders.carry_out(order)
+        if self._bars.session_ids:
+            self._watch.watch(is_needed=True)
+            self._beat()
+
+    def _beat(self) -> None:
+        self._watch.beat()
+        if self._bars.session_ids:
+            if not self._beating:
+                self._beating = True
+                self._root.after(BEAT_MS, self._beat_again)
+        else:
+            self._watch.watch(is_needed=False)
+
+    _beating = False
+
+    def _beat_again(self) -> None:
+        self._beating = False
+        self._beat()
+
+    def _post(self, call: Callable[[], None]) -> None:
+        self._calls.put(call)
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self._waker_fd, b"\0")
+
+    def _take_calls(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_fd, 4096)
+        while True:
+            try:
+                call = self._calls.get_nowait()
+            except Empty:
+                return
+            try:
+                call()
+            except Exception:  # noqa: BLE001 -- the root of the window thread: a crash is a refusal
+                self._on_crash(*sys.exc_info())
+                return
+
+    def _on_service_gone(self, fault: SupportError | None) -> None:
+        def end() -> None:
+            if fault is not None:
+                log.error("desktop.ipc_broken", code=str(fault.code), detail=fault.detail)
+                self._status = int(exit_status(fault.code))
+            self._root.quit()
+
+        self._post(end)
+
+    def _leave(self, code: str) -> None:
+        print(f"{error_text(code).sentence} {error_text(code).remedy} ({code})", file=sys.stderr)
+        self._status = int(exit_status(code))
+        self._root.quit()
+
+    def _on_crash(
+        self, kind: type[BaseException] | None, crash: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert crash is not None
+        log.error("desktop.crashed", code=str(ErrorCode.E_INTERNAL), exc_info=crash)
+        self._status = int(ExitStatus.INTERNAL)
+        self._root.quit()
+
+    def _close(self, keys_fd: int | None) -> None:
+        root: Any = self._root
+        self._workers.kill_all()
+        self._gate.close()
+        signal.set_wakeup_fd(-1)
+        root.tk.deletefilehandler(self._wake_fd)
+        if keys_fd is not None:
+            root.tk.deletefilehandler(keys_fd)
+        self._keys.close()
+        self._bars.close()
+        self._properties.close()
+        self._link.close()
+        root.destroy()

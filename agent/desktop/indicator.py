@@ -1,0 +1,228 @@
+"""The indicator: a bar at the top of the screen for each live session, with Stop. It cannot be hidden.
+
+The window manager has no say in it (override-redirect). It comes back when it is covered, moved or unmapped;
+if that does not help it calls `on_stop`, because a session that the person cannot see must not go on.
+"""
+
+import time
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.desktop import looks as lk
+from agent.desktop.cover_rules import CoverRules, Order, Sight
+from agent.desktop.ipc_messages import ShowIndicator
+from agent.desktop.looks import Button, Looks
+from agent.desktop.place import primary_place
+from agent.desktop.prompt_text import clock, indicator_text
+from agent.desktop.x11_windows import WindowProperties, name_parts
+
+WINDOW_CLASS = "alongside-indicator"
+TICK_MS = 500
+TEXT_WIDTH_PX = 560
+_SIGHTS = {
+    "VisibilityUnobscured": Sight.CLEAR,
+    "VisibilityPartiallyObscured": Sight.PARTLY,
+    "VisibilityFullyObscured": Sight.COVERED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BarCalls:
+    """What a bar tells: the session's id comes along. Each may come more than once."""
+
+    on_shown: Callable[[str], None]
+    on_stop: Callable[[str], None]
+
+
+class Bar:
+    """One session's bar."""
+
+    def __init__(self, looks: Looks, properties: WindowProperties, calls: BarCalls, number: int) -> None:
+        self._looks, self._properties, self._calls = looks, properties, calls
+        self._session_id = ""
+        self._until_s = 0.0
+        self._top = 0
+        self._owes_shown = False
+        self._is_over = False
+        self._rules = CoverRules(time.monotonic())
+        window = self._window = tk.Toplevel(
+            looks.root, name=f"alongside-indicator-{number}", class_=WINDOW_CLASS, background=lk.ACCENT_DARK
+        )
+        window.withdraw()
+        window.overrideredirect(boolean=True)
+        window.title("Alongside: someone is helping you")
+        self._build()
+        for pattern in ("<Visibility>", "<Map>", "<Unmap>", "<Configure>", "<Destroy>"):
+            window.bind(pattern, self._on_window)
+        self._ticking = window.after(TICK_MS, self._tick)
+
+    @property
+    def is_in_sight(self) -> bool:
+        """Whether the person can see it at this moment."""
+        return self._rules.is_in_sight
+
+    @property
+    def height(self) -> int:
+        """Pixels that it takes."""
+        return self._window.winfo_reqheight()
+
+    def show(self, order: ShowIndicator) -> None:
+        """Show it, or change what it says; `on_shown` follows when it is in sight."""
+        self._session_id = order.session_id
+        self._until_s = time.monotonic() + order.remaining_s
+        who, may = indicator_text(order)
+        self._who.configure(text=who)
+        self._may.configure(text=may)
+        self._owes_shown = True
+        self._show_time()
+        self._window.update_idletasks()
+        self._place()
+        self._window.deiconify()
+        self._window.lift()
+        if self._rules.is_in_sight:
+            self._tell_shown()
+
+    def move_to(self, top: int) -> None:
+        """Stand so many pixels below the top of the primary monitor."""
+        self._top = top
+        self._place()
+
+    def stopping(self) -> None:
+        """Stop was pressed: say so until the service takes the bar away."""
+        self._may.configure(text="has been stopped")
+        self._stop.enable(is_enabled=False)
+        self._stop.configure(text="Stopped")
+
+    def close(self) -> None:
+        """Take it away without a word."""
+        self._is_over = True
+        if self._window.winfo_exists():
+            self._window.after_cancel(self._ticking)
+            self._window.destroy()
+
+    def _build(self) -> None:
+        px = self._looks.px
+        bar = tk.Frame(self._window, background=lk.ACCENT)
+        bar.pack(fill="both", expand=True, padx=px(1), pady=(0, px(1)))
+        mark = tk.Canvas(bar, width=px(28), height=px(28), background=lk.ACCENT, highlightthickness=0)
+        mark.create_image(0, 0, anchor="nw", image=self._looks.mark(28, lk.ACCENT))
+        mark.pack(side="left", padx=(px(14), px(10)), pady=px(6))
+        self._stop = Button(bar, self._looks, lk.STOP, ("Stop", "Stopped"))
+        self._stop.pack(side="right", padx=(px(4), px(8)), pady=px(3))
+        # the press already stops: waiting for the release would be waiting
+        self._stop.bind("<ButtonPress-1>", self._on_stop_pressed)
+        name_parts(self._properties, {"stop": self._stop})
+        self._left = lk.label(bar, self._looks, "", lk.Type(15, lk.ON_ACCENT, is_bold=True))
+        self._left.configure(width=7, anchor="e", font=self._looks.font(15, is_bold=True))
+        self._left.pack(side="right", padx=(px(10), px(6)))
+        words = tk.Frame(bar, background=lk.ACCENT)
+        words.pack(side="left", pady=px(5))
+        width_px = TEXT_WIDTH_PX
+        self._who = lk.label(words, self._looks, "", lk.Type(14, lk.ON_ACCENT, True, width_px))
+        self._who.pack(anchor="w")
+        self._may = lk.label(words, self._looks, "", lk.Type(13, lk.ON_ACCENT, width_px=width_px))
+        self._may.pack(anchor="w")
+
+    def _on_stop_pressed(self, _: Any) -> None:
+        self._calls.on_stop(self._session_id)
+
+    def _on_window(self, event: Any) -> None:
+        if event.widget is not self._window or self._is_over:
+            return
+        now_s = time.monotonic()
+        match event.type:
+            case tk.EventType.Visibility:
+                self._follow(self._rules.seen(_SIGHTS.get(str(event.state), Sight.CLEAR), now_s))
+            case tk.EventType.Unmap:
+                self._follow(self._rules.seen(Sight.GONE, now_s))
+            case tk.EventType.Configure:
+                self._place()
+            case tk.EventType.Destroy:
+                self._is_over = True
+                self._calls.on_stop(self._session_id)
+
+    def _follow(self, order: Order) -> None:
+        if order is Order.LIFT:
+            if not self._window.winfo_viewable():
+                self._window.deiconify()
+                self._place()
+            self._window.lift()
+        elif order is Order.GIVE_UP:
+            self._calls.on_stop(self._session_id)
+        if self._rules.is_in_sight:
+            self._tell_shown()
+
+    def _tell_shown(self) -> None:
+        if self._owes_shown:
+            self._owes_shown = False
+            self._calls.on_shown(self._session_id)
+
+    def _tick(self) -> None:
+        self._show_time()
+        self._place()
+        self._follow(self._rules.tick(time.monotonic()))
+        if not self._is_over:
+            self._ticking = self._window.after(TICK_MS, self._tick)
+
+    def _show_time(self) -> None:
+        self._left.configure(text=clock(max(0.0, self._until_s - time.monotonic())))
+
+    def _place(self) -> None:
+        window = self._window
+        screen = primary_place(window, self._properties)
+        width = min(window.winfo_reqwidth(), screen.width)
+        left, top = screen.x + (screen.width - width) // 2, screen.y + self._top
+        if (window.winfo_rootx(), window.winfo_rooty()) != (left, top):
+            window.geometry(f"+{left}+{top}")
+
+
+class Bars:
+    """The bars of all live sessions, one below the other."""
+
+    def __init__(self, looks: Looks, properties: WindowProperties, calls: BarCalls) -> None:
+        self._looks, self._properties, self._calls = looks, properties, calls
+        self._bars: dict[str, Bar] = {}
+        self._numbers = 0
+
+    @property
+    def session_ids(self) -> tuple[str, ...]:
+        """The sessions that have a bar."""
+        return tuple(self._bars)
+
+    def show(self, order: ShowIndicator) -> None:
+        """Show this session's bar, or change what it says."""
+        if order.session_id not in self._bars:
+            self._numbers += 1
+            self._bars[order.session_id] = Bar(self._looks, self._properties, self._calls, self._numbers)
+        self._bars[order.session_id].show(order)
+        self._stack()
+
+    def is_in_sight(self, session_id: str) -> bool:
+        """Whether the person can see this session's bar at this moment."""
+        bar = self._bars.get(session_id)
+        return bar is not None and bar.is_in_sight
+
+    def stopping(self, session_id: str) -> None:
+        """Show that Stop was pressed."""
+        if session_id in self._bars:
+            self._bars[session_id].stopping()
+
+    def hide(self, session_id: str) -> None:
+        """The session is over."""
+        bar = self._bars.pop(session_id, None)
+        if bar is not None:
+            bar.close()
+        self._stack()
+
+    def close(self) -> None:
+        """Take every bar away."""
+        for session_id in self.session_ids:
+            self.hide(session_id)
+
+    def _stack(self) -> None:
+        top = 0
+        for bar in self._bars.values():
+            bar.move_to(top)
+            top += bar.height + self._looks.px(2)

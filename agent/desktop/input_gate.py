@@ -1,0 +1,166 @@
+"""Whose events act, and when: between the service's orders and the one injector.
+
+Injection runs on its own thread, event by event under a lock. Stop and prompts close the gate first, without
+waiting for anything, and then let go of what is held; should the display server keep the injector busy, the
+injecting thread lets go as soon as it comes back.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Final
+
+import structlog
+
+from agent.desktop.ipc_messages import Inject
+from agent.platform.input_interface import InputInjector
+from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.messages.input import Event, TypeText
+
+log = structlog.get_logger()
+
+RELEASE_WAIT_S = 0.1
+ORDERS_WAITING_LIMIT: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    session_id: str
+    epoch: int
+    display_index: int
+    events: tuple[Event, ...]
+
+
+class _Release:
+    """Queued: let go of everything."""
+
+
+class _End:
+    """Queued: the thread ends."""
+
+
+class InputGate:
+    """Opened by `allow`, closed by `end`, `suspend` (a prompt is open) and `close`. Any thread may call."""
+
+    def __init__(self, open_injector: Callable[[], InputInjector]) -> None:
+        self._open_injector = open_injector
+        self._injector: InputInjector | None = None
+        self._busy = threading.Lock()  # held while the injector is used
+        self._allowed: frozenset[str] = frozenset()
+        self._prompts = 0
+        self._epoch = 0  # what was queued under an older one never acts
+        self._queue: SimpleQueue[_Batch | _Release | _End] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def allow(self, session_id: str) -> str:
+        """Events of this session act from now on; "" or the code that says why they cannot."""
+        try:
+            with self._busy:
+                if self._injector is None:
+                    self._injector = self._open_injector()
+        except BackendUnavailable as exc:
+            log.warning("input.unavailable", detail=exc.detail)
+            return str(ErrorCode.E_INPUT_NONE)
+        if self._thread is None:
+            self._queue = SimpleQueue()  # a thread that ends late never takes its successor's orders
+            self._thread = threading.Thread(target=self._run, args=[self._queue], name="input", daemon=True)
+            self._thread.start()
+        self._allowed |= {session_id}
+        return ""
+
+    def inject(self, order: Inject) -> None:
+        """Queue the events; dropped when they may not act, or when far too many wait."""
+        if not self._may_act(order.session_id, self._epoch):
+            return
+        if self._queue.qsize() >= ORDERS_WAITING_LIMIT:
+            log.warning("input.flooded", session_id=order.session_id)
+            self.release()
+            return
+        self._queue.put(_Batch(order.session_id, self._epoch, order.display_index, tuple(order.events)))
+
+    def end(self, session_id: str) -> None:
+        """No further events of this session; what is down goes up. The injector closes after the last one."""
+        if session_id not in self._allowed:
+            return
+        self._allowed -= {session_id}
+        self.release()
+        if not self._allowed:
+            self._finish()
+
+    def release(self) -> None:
+        """What is queued is dropped and what is down goes up; waits at most `RELEASE_WAIT_S`."""
+        self._epoch += 1
+        if not self._busy.acquire(timeout=RELEASE_WAIT_S):
+            self._queue.put(_Release())
+            return
+        try:
+            if self._injector is not None:
+                self._injector.release_all()
+        finally:
+            self._busy.release()
+
+    def suspend(self) -> None:
+        """A prompt of ours opens: what is down goes up, and nothing acts until `resume`."""
+        self._prompts += 1
+        self.release()
+
+    def resume(self) -> None:
+        """That prompt is gone."""
+        self._epoch += 1
+        self._prompts -= 1
+
+    def close(self) -> None:
+        """End all sessions' input. May be called twice."""
+        self._allowed = frozenset()
+        self.release()
+        self._finish()
+
+    def _finish(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(_End())
+            thread.join(RELEASE_WAIT_S)
+        if self._busy.acquire(timeout=RELEASE_WAIT_S):
+            try:
+                injector, self._injector = self._injector, None
+                if injector is not None:
+                    injector.close()
+            finally:
+                self._busy.release()
+
+    def _may_act(self, session_id: str, epoch: int) -> bool:
+        return session_id in self._allowed and not self._prompts and epoch == self._epoch
+
+    def _run(self, queue: "SimpleQueue[_Batch | _Release | _End]") -> None:
+        while True:
+            match queue.get():
+                case _Batch() as batch:
+                    self._play(batch)
+                case _Release():
+                    with self._busy:
+                        if self._injector is not None:
+                            self._injector.release_all()
+                case _End():
+                    return
+
+    def _play(self, batch: _Batch) -> None:
+        for event in _small_steps(batch.events):
+            with self._busy:
+                if self._injector is None or not self._may_act(batch.session_id, batch.epoch):
+                    return
+                try:
+                    self._injector.inject(event, batch.display_index)
+                except BackendUnavailable as exc:
+                    log.warning("input.lost", detail=exc.detail)
+                    self._allowed = frozenset()
+                    return
+
+
+def _small_steps(events: tuple[Event, ...]) -> Iterator[Event]:
+    """Text is played character by character, so that Stop never waits for a long one."""
+    for event in events:
+        if isinstance(event, TypeText):
+            yield from (TypeText(character) for character in event.text)
+        else:
+            yield event

@@ -1,0 +1,125 @@
+"""The desktop process's end of the service's local socket: frames in on one thread, out on another.
+
+The window thread never waits for the socket: what it sends is queued, so that Stop acts while the service
+is stuck.
+"""
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+import structlog
+
+from agent.desktop.ipc_messages import (
+    FROM_DESKTOP_CODEC,
+    HELLO_CODEC,
+    TO_DESKTOP_CODEC,
+    DesktopHello,
+    FromDesktop,
+    ToDesktop,
+)
+from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError, Unreachable
+
+log = structlog.get_logger()
+
+LENGTH_BYTES = 4
+ANNOUNCED = struct.Struct(">I")
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
+CONNECT_TIMEOUT_S = 5.0
+
+
+class ServiceLink:
+    """A connection that said hello. `start` begins to hand over what comes."""
+
+    def __init__(self, socket_path: Path, hello: DesktopHello) -> None:
+        """Connect.
+
+        Raises:
+            Unreachable: E_NOT_RUNNING, nothing listens there.
+            Refused: E_IDENTITY_OWNER, another user listens there.
+        """
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            self._socket.connect(str(socket_path))
+        except OSError as exc:
+            self._socket.close()
+            raise Unreachable(f"{socket_path}: {exc}", code=ErrorCode.E_NOT_RUNNING) from None
+        try:
+            _check_owner(self._socket)
+        except SupportError:
+            self._socket.close()
+            raise
+        self._socket.settimeout(None)
+        self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._outgoing.put(HELLO_CODEC.encode(hello))
+        self._writer = threading.Thread(target=self._write, name="ipc-out", daemon=True)
+
+    def start(
+        self, on_order: Callable[[ToDesktop], None], on_end: Callable[[SupportError | None], None]
+    ) -> None:
+        """Read on a thread of its own; `on_end` comes once, with None when the service closed."""
+        self._writer.start()
+        reading = threading.Thread(target=self._read, args=(on_order, on_end), name="ipc-in", daemon=True)
+        reading.start()
+
+    def send(self, message: FromDesktop) -> None:
+        """Queue a message; never waits, any thread may call."""
+        self._outgoing.put(FROM_DESKTOP_CODEC.encode(message))
+
+    def close(self) -> None:
+        """Send what is queued for a moment, then disconnect. May be called twice."""
+        self._outgoing.put(None)
+        if self._writer.is_alive():
+            self._writer.join(0.2)
+        self._socket.close()
+
+    def _write(self) -> None:
+        try:
+            while (payload := self._outgoing.get()) is not None:
+                self._socket.sendall(ANNOUNCED.pack(len(payload)) + payload)
+        except OSError as exc:
+            log.debug("ipc.unsent", detail=str(exc))  # the reader sees the end too
+
+    def _read(
+        self, on_order: Callable[[ToDesktop], None], on_end: Callable[[SupportError | None], None]
+    ) -> None:
+        try:
+            while True:
+                on_order(TO_DESKTOP_CODEC.decode(self._frame()))
+        except EOFError:
+            on_end(None)
+        except SupportError as exc:
+            on_end(exc)
+
+    def _frame(self) -> bytes:
+        length = int(ANNOUNCED.unpack(self._exactly(LENGTH_BYTES))[0])
+        if not 0 < length <= TO_DESKTOP_CODEC.limit_bytes:
+            raise PeerViolation(f"a frame of {length} bytes", code=ErrorCode.E_MESSAGE_SIZE)
+        return self._exactly(length)
+
+    def _exactly(self, length: int) -> bytes:
+        received = bytearray()
+        while len(received) < length:
+            try:
+                piece = self._socket.recv(length - len(received))
+            except OSError:
+                piece = b""
+            if not piece:
+                raise EOFError
+            received += piece
+        return bytes(received)
+
+
+def _check_owner(connected: socket.socket) -> None:
+    """Only our own user, or root, may tell us what to show."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _pid, uid, _gid = _CREDENTIALS.unpack(credentials)
+    if uid not in (0, os.getuid()):
+        raise Refused(f"uid {uid} listens there", code=ErrorCode.E_IDENTITY_OWNER)

@@ -1,0 +1,37 @@
+"""Where on the desktop our windows stand: the monitor with the pointer, and the primary one."""
+
+import tkinter as tk
+from dataclasses import dataclass
+
+from agent.desktop.x11_windows import WindowProperties
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A rectangle of the desktop in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def place_at_pointer(root: tk.Misc, properties: WindowProperties) -> Place:
+    """The monitor that the pointer is on; else the primary one."""
+    x, y = root.winfo_pointerx(), root.winfo_pointery()
+    places = _places(root, properties)
+    for place in places:
+        if place.x <= x < place.x + place.width and place.y <= y < place.y + place.height:
+            return place
+    return places[0]
+
+
+def primary_place(root: tk.Misc, properties: WindowProperties) -> Place:
+    """The primary monitor."""
+    return _places(root, properties)[0]
+
+
+def _places(root: tk.Misc, properties: WindowProperties) -> list[Place]:
+    return [Place(shown.x, shown.y, shown.width, shown.height) for shown in properties.displays()] or [
+        Place(0, 0, root.winfo_screenwidth(), root.winfo_screenheight())
+    ]

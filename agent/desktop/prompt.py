@@ -1,0 +1,186 @@
+"""The prompt: one window that asks the person, and gives back one answer."""
+
+import time
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from agent.desktop import looks as lk
+from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
+from agent.desktop.looks import Looks, TickBox
+from agent.desktop.place import place_at_pointer
+from agent.desktop.prompt_rules import Answer, PromptRules
+from agent.desktop.prompt_text import clock, prompt_text
+from agent.desktop.prompt_view import PromptView
+from agent.desktop.x11_windows import WindowProperties, name_parts
+
+TICK_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTools:
+    """What a prompt needs from the desktop around it."""
+
+    looks: Looks
+    properties: WindowProperties
+    has_hot_key: bool
+
+
+class Prompt:
+    """Shows an order at once; calls `on_answer` exactly once, unless `cancel` comes before."""
+
+    def __init__(
+        self, tools: PromptTools, order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]
+    ) -> None:
+        self.prompt_no = order.prompt_no
+        self._tools = tools
+        self._looks = tools.looks
+        self._on_answer = on_answer
+        self._text = prompt_text(order, has_hot_key=tools.has_hot_key)
+        self._rules = PromptRules(
+            (name for name, _ in self._text.boxes), ordered_s=time.monotonic(), timeout_s=order.timeout_s
+        )
+        self._place = place_at_pointer(tools.looks.root, tools.properties)
+        self._view = PromptView(tools.looks, self._text, self._place.height)
+        self._window = self._view.window
+        self._ticking = ""
+        self._bind()
+        self._show()
+
+    def cancel(self) -> None:
+        """Close without an answer; the question is moot."""
+        if self._ticking:
+            self._window.after_cancel(self._ticking)
+            self._ticking = ""
+        self._rules.refuse(time.monotonic())
+        if self._window.winfo_exists():
+            self._window.destroy()
+
+    def _bind(self) -> None:
+        view = self._view
+        view.refuse.configure(command=self._on_refuse)
+        view.allow.configure(command=self._on_allow)
+        view.more.configure(command=self._on_more_time)
+        parts: dict[str, tk.Widget] = {"more_time": view.more, "refuse": view.refuse, "allow": view.allow}
+        for grantable, box in view.boxes.items():
+            box.configure(command=partial(self._on_box, grantable, box))
+            parts[f"box:{grantable}"] = box
+        for widget in parts.values():
+            self._guard(widget)
+        name_parts(self._tools.properties, parts)
+
+    def _show(self) -> None:
+        window = self._window
+        window.resizable(width=False, height=False)
+        window.protocol("WM_DELETE_WINDOW", self._on_refuse)
+        window.bind("<Escape>", self._on_escape)
+        window.bind("<Visibility>", self._on_visible)
+        window.bind("<Destroy>", self._on_destroyed)
+        window.attributes("-topmost", True)
+        window.attributes("-type", "dialog")
+        window.update_idletasks()
+        width, height = window.winfo_reqwidth(), window.winfo_reqheight()
+        place = self._place
+        left = place.x + max(0, (place.width - width) // 2)
+        top = place.y + max(0, (place.height - height) // 2)
+        window.geometry(f"+{left}+{top}")
+        wrapper = self._tools.properties.parent_of(window.winfo_id())
+        if wrapper and wrapper != self._tools.properties.parent_of(wrapper):
+            self._tools.properties.leave_focus(wrapper)
+        self._view.refuse.focus_set()
+        window.deiconify()
+        window.lift()
+        self._tick()
+
+    def _tick(self) -> None:
+        now_s = time.monotonic()
+        answer = self._rules.tick(now_s)
+        if answer:
+            self._give(answer)
+            return
+        arming_s = self._rules.arming_left_s(now_s)
+        self._view.allow.enable(is_enabled=self._rules.may_allow(now_s))
+        self._view.allow.configure(
+            text=f"{self._text.allow} in {int(arming_s) + 1}" if arming_s else self._text.allow
+        )
+        left = f"No answer means no: {clock(self._rules.left_s(now_s))}"
+        if arming_s:
+            announced = f"Allow can be pressed in {int(arming_s) + 1} s."
+        else:
+            announced = "" if self._rules.ticked else "Nothing is ticked."
+        self._view.waiting.configure(text=f"{left}\n{announced}" if announced else left)
+        self._ticking = self._window.after(TICK_MS, self._tick)
+
+    def _on_visible(self, event: Any) -> None:
+        if event.widget is not self._window or event.state == "VisibilityFullyObscured":
+            return
+        self._rules.shown(time.monotonic())
+
+    def _on_box(self, grantable: str, box: TickBox) -> None:
+        self._rules.tick_box(grantable, is_ticked=box.is_on)
+        self._view.allow.enable(is_enabled=self._rules.may_allow(time.monotonic()))
+
+    def _on_more_time(self) -> None:
+        self._rules.more_time(time.monotonic())
+        if not self._rules.extensions_left:
+            self._view.more.configure(state="disabled", disabledforeground=lk.MUTED)
+
+    def _on_allow(self) -> None:
+        answer = self._rules.allow(time.monotonic())
+        if answer:
+            self._give(answer)
+
+    def _on_refuse(self) -> None:
+        answer = self._rules.refuse(time.monotonic())
+        if answer:
+            self._give(answer)
+
+    def _on_escape(self, event: Any) -> None:
+        if not event.send_event:
+            self._on_refuse()
+
+    def _on_destroyed(self, event: Any) -> None:
+        if event.widget is self._window:
+            self._ticking = ""
+            self._on_refuse()
+
+    def _give(self, answer: Answer) -> None:
+        self.cancel()
+        self._on_answer(
+            PromptAnswered(
+                prompt_no=self.prompt_no,
+                allowed=list(answer.allowed),
+                code=answer.code,
+                text_sha256=self._text.sha256(),
+                took_s=answer.took_s,
+            )
+        )
+
+    def _guard(self, widget: tk.Widget) -> None:
+        """Events that another program made up do nothing; keys do nothing while the person is typing."""
+
+        def refuse_made_up(event: Any) -> str | None:
+            return "break" if event.send_event else None
+
+        def refuse_typing(event: Any) -> str | None:
+            if event.send_event or not self._rules.key_counts(time.monotonic()):
+                return "break"
+            if event.keysym in ("Return", "KP_Enter"):
+                event.widget.invoke()
+                return "break"
+            return None
+
+        for pattern in ("<ButtonPress>", "<ButtonRelease>", "<KeyRelease>"):
+            widget.bind(pattern, refuse_made_up)
+        for pattern in ("<Key-Return>", "<Key-KP_Enter>", "<Key-space>"):
+            widget.bind(pattern, refuse_typing)
+        widget.bind("<Key>", self._note_typing)
+
+    def _note_typing(self, event: Any) -> str | None:
+        if event.send_event:
+            return "break"
+        if event.char and event.char.isprintable():
+            self._rules.key_counts(time.monotonic())
+        return None

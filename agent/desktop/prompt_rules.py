@@ -1,0 +1,109 @@
+"""When the person's answer counts, sans-I/O: facts and the time go in, the answer comes out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from protocol.errors import ErrorCode
+from protocol.limits import CONSENT_ARMING_S
+
+KEYS_QUIET_S = 0.5
+EXTENSIONS_LIMIT = 3
+
+
+class State(Enum):
+    """A prompt is hidden, then open, then answered; it is answered once."""
+
+    HIDDEN = auto()
+    OPEN = auto()
+    ANSWERED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`allowed` empty is a refusal, and `code` says which; `took_s` counts from when it was shown."""
+
+    allowed: tuple[str, ...]
+    code: str
+    took_s: float
+
+
+class PromptRules:
+    """Allow counts once the prompt was visible for `CONSENT_ARMING_S` and something is ticked.
+
+    Keys that press a button count only after the keyboard was quiet for `KEYS_QUIET_S`: whoever types
+    when the prompt comes up neither allows nor refuses by accident. Escape, closing and the time refuse.
+    """
+
+    def __init__(self, asked: Iterable[str], *, ordered_s: float, timeout_s: float) -> None:
+        self.asked = tuple(asked)
+        self.ticked = set(self.asked)
+        self.state = State.HIDDEN
+        self.deadline_s = ordered_s + timeout_s
+        self.extensions_left = EXTENSIONS_LIMIT
+        self._timeout_s = timeout_s
+        self._shown_s = ordered_s
+        self._quiet_from_s = ordered_s
+
+    def shown(self, now_s: float) -> None:
+        """The person can see it from now on; may be said again, the first time counts."""
+        if self.state is State.HIDDEN:
+            self.state = State.OPEN
+            self._shown_s = self._quiet_from_s = now_s
+
+    def arming_left_s(self, now_s: float) -> float:
+        """Seconds until Allow may be pressed; all of them while nobody can see the prompt."""
+        if self.state is State.HIDDEN:
+            return CONSENT_ARMING_S
+        return max(0.0, self._shown_s + CONSENT_ARMING_S - now_s)
+
+    def left_s(self, now_s: float) -> float:
+        """Seconds until no answer counts as a refusal."""
+        return max(0.0, self.deadline_s - now_s)
+
+    def may_allow(self, now_s: float) -> bool:
+        """Whether Allow can be pressed."""
+        return self.state is State.OPEN and bool(self.ticked) and not self.arming_left_s(now_s)
+
+    def tick_box(self, grantable: str, *, is_ticked: bool) -> None:
+        """The person changed a box; only what was asked for can be ticked."""
+        if is_ticked and grantable in self.asked:
+            self.ticked.add(grantable)
+        else:
+            self.ticked.discard(grantable)
+
+    def key_counts(self, now_s: float) -> bool:
+        """Whether this press of a key may work a button; every press restarts the quiet time."""
+        is_quiet = self.state is State.OPEN and now_s - self._quiet_from_s >= KEYS_QUIET_S
+        self._quiet_from_s = now_s
+        return is_quiet
+
+    def more_time(self, now_s: float) -> bool:
+        """Start the time anew; False when that was done often enough."""
+        if self.state is State.ANSWERED or not self.extensions_left:
+            return False
+        self.extensions_left -= 1
+        self.deadline_s = now_s + self._timeout_s
+        return True
+
+    def allow(self, now_s: float) -> Answer | None:
+        """The person pressed Allow; None when that does not count yet."""
+        if not self.may_allow(now_s):
+            return None
+        return self._answer(tuple(name for name in self.asked if name in self.ticked), "", now_s)
+
+    def refuse(self, now_s: float) -> Answer | None:
+        """Don't allow, Escape or closing; None when it was answered already."""
+        return self._answer((), ErrorCode.E_CONSENT_DENIED, now_s)
+
+    def tick(self, now_s: float) -> Answer | None:
+        """The refusal that the deadline brings, when it is there."""
+        if now_s < self.deadline_s:
+            return None
+        return self._answer((), ErrorCode.E_CONSENT_TIMEOUT, now_s)
+
+    def _answer(self, allowed: tuple[str, ...], code: str, now_s: float) -> Answer | None:
+        if self.state is State.ANSWERED:
+            return None
+        self.state = State.ANSWERED
+        return Answer(allowed, str(code), max(0.0, now_s - self._shown_s))
