@@ -64,4 +64,4 @@ def test_random_numbers_for_secrets_come_from_secrets():
         for path in PRODUCT
         if re.search(r"^\s*(import random|from random)", path.read_text("utf-8"), re.MULTILINE)
     ]
-    assert users == ["protocol/aio/backoff.py"]
+    assert users == ["agent/link.py", "protocol/aio/backoff.py"]
