@@ -22,7 +22,7 @@ from started import Programs, QuickstartFailed
 
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
-STEPS = 7
+STEPS = 6
 TECHNICIAN_DAYS = 7
 READY_TIMEOUT_S = 60.0
 

@@ -1,0 +1,127 @@
+"""The main job, with every part real: console in a browser, relay, agent, prompt, screen, keys, Stop."""
+
+import json
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.steps import connect, on_canvas, until, until_equal, until_live
+from tests.support.person import Person
+from tests.support.x_screen import pattern_window
+
+pytestmark = pytest.mark.real
+
+STOP_LIMIT_S = 0.25
+
+
+def ended_at_s(pid: int) -> float:
+    """When this process was seen to be gone, on the monotonic clock; looks every millisecond."""
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 2)
+    return time.monotonic()
+
+
+async def test_a_technician_sees_controls_and_is_stopped(system, page, stages):
+    person = Person(system.screen)
+    await connect(page, system)
+    stages.done("console opened, session asked for")
+    person.wait_for_prompt()
+    stages.done("prompt on the person's screen")
+    assert system.screen_workers() == []
+    person.allow()
+    stages.done("allowed by a real click (it arms after 1.5 s)")
+    await until_live(page)
+    stages.done("first picture on the canvas")
+
+    with pattern_window(system.screen):
+        tried = await until_equal(page, system)
+        stages.done(f"canvas equals the source pixel for pixel (look {tried})")
+        assert await page.evaluate("document.getElementById('screen').width") == 1280
+
+    typed = system.folder / "typed"
+    typed.unlink(missing_ok=True)
+    system.start_on_screen("editor", ["xterm", "-geometry", "60x10+300+300", "-e", f"cat > {typed}"])
+    person.wait_for_window("xterm")
+    await page.locator("#screen").click(position=await on_canvas(page, 500, 400))
+    await page.keyboard.type("Hello, 100 % wörld\n")
+    await page.keyboard.press("Control+d")
+    stages.done("keys sent to a real program")
+    until(lambda: typed.exists() and typed.read_text().endswith("\n"))
+    assert typed.read_text() == "Hello, 100 % wörld\n"
+    stages.done("keys arrived on the desktop")
+    for name in ("age", "rate", "bits"):
+        stages.note(f"{name}: {await page.locator(f'#{name}').inner_text()}")
+
+    [worker] = system.screen_workers()
+    pressed_s = person.press_stop()
+    took_s = ended_at_s(worker) - pressed_s
+    stages.note(f"Stop to capture ended: {took_s * 1000:.0f} ms")
+    assert took_s < STOP_LIMIT_S
+    await expect(page.get_by_text("The person at the device stopped the session.").first).to_be_visible()
+    stages.done("the console says that the person stopped it")
+    assert not person.sees("alongside-indicator")
+    system.stop_on_screen("editor")
+
+
+async def test_a_refused_prompt_shows_nothing(system, page, stages):
+    person = Person(system.screen)
+    before = len(system.audit_kinds())
+    await connect(page, system)
+    person.wait_for_prompt()
+    person.refuse()
+    await expect(page.get_by_text("The person at the device said no.").first).to_be_visible()
+    stages.done("asked, refused and told")
+    assert await page.evaluate("document.getElementById('screen').width") <= 1
+    assert system.screen_workers() == []
+    assert not person.sees("alongside-indicator")
+    kinds = system.audit_kinds()[before:]
+    assert "consent.denied" in kinds
+    assert not {"grant.given", "screen.started", "input.started"} & set(kinds)
+
+
+async def test_one_capability_can_be_ticked_off(system, page):
+    person = Person(system.screen)
+    await connect(page, system)
+    person.wait_for_prompt()
+    person.untick(1)
+    person.allow()
+    await until_live(page)
+    bar = page.locator("#permissions")
+    await expect(bar.locator("[data-grantable='screen.view']")).to_have_attribute("data-state", "allowed")
+    await expect(bar.locator("[data-grantable='input.control']")).to_have_attribute("data-state", "refused")
+    await page.get_by_role("button", name="End session").click()
+    until(lambda: not person.sees("alongside-indicator"))
+    assert system.screen_workers() == []
+
+
+async def test_diagnostics_and_commands_from_the_command_line(system, stages):
+    person = Person(system.screen)
+    reading = system.start_alongside("diagnose", system.device_id, "--json")
+    person.wait_for_prompt()
+    person.allow()
+    output, said = reading.communicate(timeout=30)
+    assert reading.returncode == 0, said
+    snapshot = json.loads(output)
+    assert snapshot["memory"]["total_bytes"] == psutil.virtual_memory().total
+    assert snapshot["displays"][0]["width"] == 1280
+    stages.done("diagnostics read, prompt included")
+
+    running = system.start_alongside("run", system.device_id, "dns-lookup", "name=localhost")
+    person.wait_for_prompt()
+    person.allow()
+    output, said = running.communicate(timeout=30)
+    assert running.returncode == 0, said
+    assert "127.0.0.1" in output or "::1" in output
+    stages.done("an approved command run, prompt included")
+
+
+async def test_the_audit_logs_of_both_ends_hold(system):
+    logs = [str(system.agent_folder / "audit.jsonl"), str(system.technician_folder / "audit.jsonl")]
+    system.alongside("audit", "verify", *logs)
+    forged = Path(system.folder / "forged.jsonl")
+    lines = Path(logs[0]).read_bytes().splitlines(keepends=True)
+    forged.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    ended = system.alongside("audit", "verify", str(forged), status=5)
+    assert "E_AUDIT_CHAIN" in ended.stdout + ended.stderr
