@@ -8,7 +8,7 @@ from protocol.errors import ErrorCode, NotGranted, SupportError, WrongState
 from protocol.grantables import Grantable
 from protocol.grants import Grant, GrantBook, GrantParties, open_sealed_grant, seal_grant
 from protocol.ids import DeviceId, SubjectId, new_session_id
-from tests.support.organisation import make_organisation
+from tests.support.organisation import Organisation
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 VIEW, RUN = Grantable.SCREEN_VIEW, Grantable.COMMANDS_RUN
@@ -54,12 +54,13 @@ def test_after_end_all_nothing_can_be_minted():
 
 class TestSealedGrants:
     def sealed(self, organisation, *, remaining_s: float = 500.0):
-        book = GrantBook(parties(organisation.device.subject_id))
+        device = organisation.device()
+        book = GrantBook(parties(device.subject_id))
         [grant] = book.mint([RUN], until_s=100.0)
-        return grant, seal_grant(grant, "ab" * 32, organisation.device, remaining_s=remaining_s, now=NOW)
+        return grant, seal_grant(grant, "ab" * 32, device, remaining_s=remaining_s, now=NOW)
 
     def test_a_sealed_grant_says_what_was_granted_for_a_minute(self):
-        organisation = make_organisation(now=NOW)
+        organisation = Organisation(now=NOW)
         grant, sealed = self.sealed(organisation)
         opened = open_sealed_grant(sealed, organisation.root_der, request_sha256="ab" * 32, now=NOW)
         assert opened.grant_id == grant.grant_id
@@ -71,13 +72,13 @@ class TestSealedGrants:
         assert caught.value.code is ErrorCode.E_GRANT_ENDED
 
     def test_it_is_good_for_its_own_request_alone(self):
-        organisation = make_organisation(now=NOW)
+        organisation = Organisation(now=NOW)
         _, sealed = self.sealed(organisation)
         with pytest.raises(SupportError) as caught:
             open_sealed_grant(sealed, organisation.root_der, request_sha256="cd" * 32, now=NOW)
         assert caught.value.code is ErrorCode.E_GRANT_NONE
 
     def test_another_organisations_device_cannot_seal_one(self):
-        _, sealed = self.sealed(make_organisation(now=NOW))
+        _, sealed = self.sealed(Organisation(now=NOW))
         with pytest.raises(SupportError):
-            open_sealed_grant(sealed, make_organisation(now=NOW).root_der, request_sha256="ab" * 32, now=NOW)
+            open_sealed_grant(sealed, Organisation(now=NOW).root_der, request_sha256="ab" * 32, now=NOW)
