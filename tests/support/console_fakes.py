@@ -106,6 +106,7 @@ class FakeScreen:
         self._picture_nos = itertools.count(1)
         self._is_first = True
         self.seen: list[int] = []
+        self.was_seen = asyncio.Event()
         channel.on_message = self._hear
 
     def show(self, picture: Pixels, captured_at_ms: int | None = None) -> int:
@@ -163,6 +164,7 @@ class FakeScreen:
         decoded = screen.FROM_TECHNICIAN_CODEC.decode(message)
         if isinstance(decoded, screen.PictureSeen):
             self.seen.append(decoded.picture_no)
+            self.was_seen.set()
 
 
 @dataclass

@@ -69,6 +69,7 @@ byId("connect").addEventListener("click", () => {
 });
 byId("end").addEventListener("click", () => workspace.end());
 workspace.addEventListener("change", drawSession);
+workspace.addEventListener("change", drawTimeLeft);
 setInterval(drawTimeLeft, 500);
 drawSession();
 const isSession = location.pathname === "/session";

@@ -27,7 +27,13 @@ function draw() {
   const wanted = byId("search").value.trim().toLowerCase();
   const known = [...devices.values()].filter((device) => device.status !== "removed");
   const rows = known.filter((device) => matches(device, wanted)).sort(inOrder);
+  const focused = document.activeElement.closest?.("tr[data-device]");
+  const hadConnect = "connect" in document.activeElement.dataset;
   byId("devices").replaceChildren(...rows.map(row));
+  if (focused) {
+    const again = byId("devices").querySelector(`[data-device="${CSS.escape(focused.dataset.device)}"]`);
+    again?.querySelector(hadConnect ? "[data-connect], a" : "a")?.focus();
+  }
   show(byId("table-frame"), rows.length > 0);
   drawEmpty(known.length, rows.length, wanted);
   const online = known.filter((device) => device.is_present).length;

@@ -31,8 +31,8 @@ export class DiagnosticsPanel {
       snapshot.cpu && cpuCard(snapshot.cpu),
       snapshot.memory && memoryCard(snapshot.memory),
       snapshot.disks.length && disksCard(snapshot.disks),
-      snapshot.interfaces.length && networkCard(snapshot.interfaces),
       snapshot.displays.length && displaysCard(snapshot.displays),
+      snapshot.interfaces.length && networkCard(snapshot.interfaces),
       snapshot.processes.length && processesCard(snapshot.processes),
       snapshot.logins.length && logInsCard(snapshot.logins),
     ].filter(Boolean);
@@ -121,14 +121,14 @@ function disksCard(disks) {
 }
 
 function networkCard(interfaces) {
-  return card("Network", table(
+  return wide(card("Network", table(
     [["Interface"], ["Addresses"], ["Received", true], ["Sent", true]],
     interfaces.map((one) => [
       element("span", { class: "state" }, element("span", { class: `dot ${one.is_up ? "here" : "away"}` }), foreign(one.name), element("span", { class: "muted" }, one.is_up ? "up" : "down")),
       one.addresses.join(", ") || "–",
       bytes(one.received_bytes),
       bytes(one.sent_bytes),
-    ])));
+    ]))));
 }
 
 function displaysCard(displays) {

@@ -70,7 +70,9 @@ export class ScreenPanel {
     const { permissions, phase, isLive } = this.workspace;
     const isOpen = permissions.isAllowed(SCREEN);
     show(byId("tools"), phase === "ready");
+    show(byId("picture-tools"), isOpen && isLive);
     show(byId("canvas-frame"), isOpen && isLive);
+    if (phase !== "ready") show(byId("hint"), false);
     this.cursor.controlling(this.#mayControl());
     if (!isOpen) byId("key-sink").blur();
   }
@@ -119,8 +121,7 @@ export class ScreenPanel {
       this.#link?.send("show_display", { index: Number(event.target.value) }));
     byId("fit").addEventListener("click", () => {
       this.fit.setExact(!this.fit.isExact);
-      byId("fit").setAttribute("aria-pressed", String(!this.fit.isExact));
-      setText(byId("fit"), this.fit.isExact ? "1 : 1" : "Fit");
+      byId("fit").setAttribute("aria-pressed", String(this.fit.isExact));
     });
     byId("full-screen").addEventListener("click", () => this.#fullScreen());
     this.#bindKeysMenu();
