@@ -82,6 +82,7 @@ class RelayLink:
         policies: PolicyStore,
         *,
         open_wire: OpenWire = open_control_wire,
+        backoff: Backoff | None = None,
     ) -> None:
         self.relay = relay
         self.policies = policies
@@ -89,6 +90,7 @@ class RelayLink:
         self.code = ""
         self._identity = identity
         self._open_wire = open_wire
+        self._backoff = backoff or Backoff()
         self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
@@ -222,22 +224,21 @@ class RelayLink:
     # -- the background task -----------------------------------------------------------------------
 
     async def _run(self) -> None:
-        backoff = Backoff()
         while True:
             try:
-                await self._connect_and_serve(backoff)
+                await self._connect_and_serve()
             except SupportError as exc:
                 self._lost(exc)
             except Exception as exc:  # the root of this task
                 log.exception("link.failed")
                 self._lost(Unreachable(type(exc).__name__, code=ErrorCode.E_INTERNAL))
-            await asyncio.sleep(backoff.next_delay_s())
+            await asyncio.sleep(self._backoff.next_delay_s())
 
-    async def _connect_and_serve(self, backoff: Backoff) -> None:
+    async def _connect_and_serve(self) -> None:
         wire = await self._open_wire(self.relay)
         try:
             welcome, _ = await log_in(wire, self._identity, self.relay.relay_id or None)
-            backoff.reset()
+            self._backoff.reset()
             self._wire, self._failure = wire, None
             self._settled.set()
             self._change(LinkState.CONNECTED, "")

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -81,6 +82,7 @@ class TechnicianSession:
         self._clock = PeerClock()
         self._task: asyncio.Task[None] | None = None
         self._is_ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._deadline_moved = asyncio.Event()
         self._ask_numbers = itertools.count(1)
         self._channel_numbers = itertools.count(1)
         self._asks: dict[int, tuple[frozenset[Grantable], asyncio.Future[AskAnswer]]] = {}
@@ -133,8 +135,6 @@ class TechnicianSession:
                 return await future
         except TimeoutError:
             raise Unreachable("no answer to an ask", code=ErrorCode.E_PEER_SILENT) from None
-        finally:
-            self._asks.pop(number, None)
 
     async def open_channel(self, grantable: Grantable) -> ChannelStream:
         """Open the channel of a permission that is held.
@@ -225,7 +225,10 @@ class TechnicianSession:
     async def _keep_time(self) -> None:
         loop = asyncio.get_running_loop()
         while (deadline_s := self._machine.deadline_s) is not None:
-            await asyncio.sleep(min(max(deadline_s - loop.time(), 0.0), 1.0))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline_s):
+                    await self._deadline_moved.wait()
+            self._deadline_moved.clear()
             self._machine.heard(self._io.heard_at_s)
             for effect in self._machine.tick(loop.time()):
                 match effect:
@@ -242,6 +245,7 @@ class TechnicianSession:
         if ready.session_id != self.session_id:
             raise PeerViolation(f"Ready of session {ready.session_id}")
         self._machine.accepted(_now_s())
+        self._deadline_moved.set()
         self.audit.note(AuditKind.SESSION_READY, group_name=self.group_name, consent=ready.consent)
         self._is_ready.set_result(ready)
 
@@ -270,11 +274,12 @@ class TechnicianSession:
                 self._notice(message)
 
     def _answered(self, answer: AskAnswer) -> None:
-        wished, future = self._asks.pop(answer.ask_no, (frozenset[Grantable](), None))
+        wished, future = self._asks.get(answer.ask_no, (frozenset[Grantable](), None))
         if future is None:
             raise PeerViolation(f"answer to ask {answer.ask_no}, which is not open")
         if not {grant.grantable for grant in answer.granted} <= wished:
             raise PeerViolation("a grant that nobody asked for")
+        del self._asks[answer.ask_no]
         self.audit.answered(answer)
         for grant in answer.granted:
             self._held[Grantable(grant.grantable)] = (grant, _now_s() + grant.remaining_s)

@@ -207,7 +207,7 @@ def technician_list(data: DataOption = None, is_json: JsonOption = False) -> Non
     folder = OrganisationFolder(load_config(data).organisation_folder)
     folder.root_certificate()
     rows = technicians(folder)
-    now = utc_text(datetime.now(UTC))
+    now = datetime.now(UTC)
     documents = [
         {
             "technician_id": row.subject_id,
@@ -215,7 +215,7 @@ def technician_list(data: DataOption = None, is_json: JsonOption = False) -> Non
             "groups": row.groups,
             "grantables": row.grantables,
             "expires_at_utc": row.expires_at_utc,
-            "is_expired": row.expires_at_utc < now,
+            "days_left": round((_moment(row.expires_at_utc) - now) / timedelta(days=1), 2),
         }
         for row in rows
     ]
@@ -225,7 +225,7 @@ def technician_list(data: DataOption = None, is_json: JsonOption = False) -> Non
             row.subject_id,
             ",".join(row.groups),
             row.expires_at_utc,
-            "" if row.expires_at_utc >= now else "over",
+            "" if _moment(row.expires_at_utc) > now else "over",
         )
         for row in rows
     ]
@@ -305,6 +305,10 @@ def _subject_id(given: str, name: str) -> SubjectId:
     if not is_subject_id(given):
         raise UsageError(f"{given!r} is no id; use lower case, digits and . _ -")
     return SubjectId(given)
+
+
+def _moment(utc: str) -> datetime:
+    return datetime.fromisoformat(utc)
 
 
 def _words(text: str) -> frozenset[str]:

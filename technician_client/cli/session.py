@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from protocol.errors import ErrorCode, error_text
+from protocol.errors import ErrorCode, UsageError, error_text
 from technician_client.app import technician_app
 from technician_client.cli.options import DataOption, DeviceArgument, JsonOption
 from technician_client.cli.output import Output
@@ -62,7 +62,7 @@ def console(
     The address works once. The technician's key stays in this process and never reaches the page.
     """
     if kiosk and not device:
-        raise typer.BadParameter("--kiosk needs --connect DEVICE")
+        raise UsageError("--kiosk needs --connect DEVICE")
     wish = ConsoleWish(device=device, is_kiosk=kiosk, has_browser=not no_browser, port=port)
     run_async(serve_console(load_config(data), wish, Output(is_json=is_json)))
 

@@ -76,7 +76,7 @@ class WholeSystem:
         passphrase = ["--passphrase-file", str(self.folder / "organisation-passphrase")]
         self.alongside("policy", "set-consent", "default", consent)
         self.alongside("policy", "sign", *passphrase)
-        self.alongside("policy", "publish", *passphrase)
+        self.alongside("policy", "publish")
 
     def alongside(self, *words: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run `alongside WORDS --data ...` to its end and check its exit status."""
