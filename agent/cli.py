@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-import msgspec
 import typer
 
 from agent import render
@@ -119,9 +118,7 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     from agent.local_client import ask_status
 
     found = asyncio.run(ask_status(DataDir(data or default_data()).socket))
-    document = msgspec.to_builtins(found)
-    document.pop("type")
-    render.result(document, render.status_text(found), as_json=as_json)
+    render.result(render.status_json(found), render.status_text(found), as_json=as_json)
 
 
 @app.command()

@@ -14,6 +14,7 @@ log = structlog.get_logger()
 
 STEADY_AFTER_S = 30.0
 END_TIMEOUT_S = 2.0
+STANDARD_ERROR = 2
 
 
 class DesktopProcess:
@@ -39,7 +40,10 @@ class DesktopProcess:
     async def _run_once(self) -> int | None:
         try:
             child = await asyncio.create_subprocess_exec(
-                *self._argv, env=self._environment, stdin=asyncio.subprocess.DEVNULL
+                *self._argv,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=STANDARD_ERROR,  # ours is for the ready line alone
             )
         except OSError as exc:
             log.error("desktop.not_started", detail=str(exc))

@@ -68,11 +68,18 @@ class LocalServer:
         try:
             await asyncio.Event().wait()
         finally:
-            self._server.close()
-            for task in self._connections:
-                task.cancel()
-            await asyncio.gather(*self._connections, return_exceptions=True)
-            self.socket_path.unlink(missing_ok=True)
+            await self.close()
+
+    async def close(self) -> None:
+        """Close every connection and remove the socket; may be called twice, and without `serve`."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        self.socket_path.unlink(missing_ok=True)
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
 from protocol.errors import ErrorCode, SupportError, error_text, exit_status
@@ -75,6 +76,13 @@ def status_text(status: "Status") -> str:
             f"  {session.technician or '(being verified)'}: {what}, {session.remaining_s:.0f} s left"
         )
     return "\n".join(lines)
+
+
+def status_json(status: "Status") -> dict[str, Any]:
+    """What `status --json` says: the service's answer without the wire's type words."""
+    document: dict[str, Any] = msgspec.to_builtins(status)
+    sessions = [{key: row[key] for key in row if key != "type"} for row in document["sessions"]]
+    return {key: document[key] for key in document if key != "type"} | {"sessions": sessions}
 
 
 def doctor_text(checks: Sequence["Check"]) -> str:

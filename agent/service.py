@@ -136,6 +136,7 @@ class Service:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await server.close()
 
     async def _say_ready(self, server: LocalServer, *, as_json: bool) -> None:
         parts = self._parts

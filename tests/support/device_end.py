@@ -1,6 +1,7 @@
 """The agent's end of sessions in this process: real runner and local socket, a desktop played by the test."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class DeviceEnd:
         self.server = LocalServer(
             folder / "run" / "agent.sock",
             {DesktopHello: self.desktop_link.handle, WorkerHello: self.tickets.handle},
-            allowed_uids=frozenset({0}),
+            allowed_uids=frozenset({os.geteuid()}),
         )
         self.side = DeviceSide(
             identity=self.identity,
@@ -130,6 +131,7 @@ async def device_end(
         await asyncio.gather(*end.runners, return_exceptions=True)
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+        await end.server.close()
 
 
 @asynccontextmanager
