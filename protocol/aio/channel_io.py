@@ -154,6 +154,7 @@ class ChannelIO:
                 stream = self._streams.get(message.channel_no)
                 if stream is not None:
                     stream.arrived(message)
+            self.wake()  # credit may have come for what waits
 
     async def _write(self) -> None:
         while True:

@@ -41,25 +41,27 @@ async def test_messages_arrive_whole_and_in_order_on_each_channel():
 async def test_a_receiver_that_does_not_consume_stops_the_sender():
     async with running_pair() as (left, right, _):
         out, back = left.open(3, CHANNEL_TERMS["commands"]), right.open(3, CHANNEL_TERMS["commands"])
-        sent = 0
+        sent, went_on = 0, asyncio.Event()
 
         async def send_for_ever() -> None:
             nonlocal sent
             while True:
                 await out.send(b"x" * 100_000)
                 sent += 1
+                went_on.set()
 
         sending = asyncio.ensure_future(send_for_ever())
-        await asyncio.sleep(0.2)
-        stopped_at = sent
-        await asyncio.sleep(0.1)
-        assert sent == stopped_at < 20
-        await back.receive()
-        for _ in range(5):
+        stopped_at = -1
+        while sent != stopped_at:
+            stopped_at = sent
+            await asyncio.sleep(0.1)
+        assert stopped_at < 20
+        went_on.clear()
+        for _ in range(6):
             await back.receive()
-        await asyncio.sleep(0.05)
-        assert sent > stopped_at
+        await asyncio.wait_for(went_on.wait(), 10)
         sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
 
 
 async def test_a_lost_link_ends_every_channel_with_its_code():
