@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,13 +22,13 @@ from protocol.limits import DEVICE_LIST_LIMIT, LINK_HEARTBEAT_S, LINK_SILENCE_LI
 from protocol.messages import control
 from protocol.messages.presence import DeviceList, DeviceRow, PresenceChanged
 from protocol.policy import Policy
+from technician_client.broadcast import Broadcast
 from technician_client.policies import PolicyStore
 from technician_client.refusals import refusal
 from technician_client.relay_address import RelayAddress
 
 News = TypeVar("News")
 REQUEST_TIMEOUT_S = 10.0
-EVENTS_LIMIT = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class RelayLink:
         self._waiting: dict[int, asyncio.Future[control.FromRelay]] = {}
         self._declined: dict[str, asyncio.Future[str]] = {}
         self._rows: dict[str, DeviceRow] = {}
-        self._watchers: set[Callable[[LinkEvent], None]] = set()
+        self._events: Broadcast[LinkEvent] = Broadcast()
         self._settled = asyncio.Event()
         self._policy_came = asyncio.Event()
         self._failure: SupportError | None = None
@@ -178,27 +178,11 @@ class RelayLink:
             pass  # the one on disk counts, if there is one
         return self.policies.require(now=datetime.now(UTC))
 
-    @contextmanager
-    def watch(self, choose: Callable[[LinkEvent], News | None]) -> Iterator["asyncio.Queue[News]"]:
-        """A queue of what `choose` makes of each event from now on, without its Nones.
-
-        A reader that is slow loses the oldest.
-        """
-        queue: asyncio.Queue[News] = asyncio.Queue(EVENTS_LIMIT)
-
-        def tell(event: LinkEvent) -> None:
-            news = choose(event)
-            if news is None:
-                return
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(news)
-
-        self._watchers.add(tell)
-        try:
-            yield queue
-        finally:
-            self._watchers.discard(tell)
+    def watch(
+        self, choose: Callable[[LinkEvent], News | None]
+    ) -> "AbstractContextManager[asyncio.Queue[News]]":
+        """A queue of what `choose` makes of each event while the context is open; see `Broadcast`."""
+        return self._events.watch(choose)
 
     async def request(self, make: Callable[[int], control.FromClient]) -> control.FromRelay:
         """Send what `make` builds for a fresh request number; returns its answer.
@@ -309,7 +293,7 @@ class RelayLink:
         if row.device_id not in self._rows and len(self._rows) >= DEVICE_LIST_LIMIT:
             raise PeerViolation("more devices than a relay may list")
         self._rows[row.device_id] = row
-        self._tell(row)
+        self._events.tell(row)
 
     def _note_policy(self, message: control.PolicyPublished) -> None:
         try:
@@ -317,7 +301,7 @@ class RelayLink:
         except SupportError as exc:
             log.warning("policy.refused", code=str(exc.code), detail=exc.detail)
         else:
-            self._tell(PolicyAccepted(policy))
+            self._events.tell(PolicyAccepted(policy))
         self._policy_came.set()
 
     def _lost(self, failure: SupportError) -> None:
@@ -333,8 +317,4 @@ class RelayLink:
     def _change(self, state: LinkState, code: str) -> None:
         if (state, code) != (self.state, self.code):
             self.state, self.code = state, code
-            self._tell(LinkChanged(state, code))
-
-    def _tell(self, event: LinkEvent) -> None:
-        for tell in list(self._watchers):
-            tell(event)
+            self._events.tell(LinkChanged(state, code))

@@ -98,13 +98,23 @@ async def _paired_wire(link: RelayLink, opened: SessionOpened) -> Wire:
     declining = asyncio.create_task(link.declined(opened.session_id))
     try:
         await asyncio.wait({pairing, declining}, return_when=asyncio.FIRST_COMPLETED)
-        if pairing.done():
-            return pairing.result()
-        raise refusal(declining.result(), "said by the device")
+        if not pairing.done():
+            raise refusal(declining.result(), "said by the device")
+        return pairing.result()
+    except BaseException:
+        await _abandon(pairing)
+        raise
     finally:
-        for task in (pairing, declining):
-            task.cancel()
-        await asyncio.gather(pairing, declining, return_exceptions=True)
+        declining.cancel()
+        await asyncio.gather(declining, return_exceptions=True)
+
+
+async def _abandon(pairing: asyncio.Task[Wire]) -> None:
+    """Give the pairing up; a wire that it opened meanwhile is closed."""
+    pairing.cancel()
+    (outcome,) = await asyncio.gather(pairing, return_exceptions=True)
+    if not isinstance(outcome, BaseException):
+        await outcome.close()
 
 
 def _audit(wanted: Wanted) -> SessionAudit:

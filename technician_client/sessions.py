@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
-import msgspec
 import structlog
 
 from protocol.aio.channel_io import ChannelIO, ChannelStream
@@ -33,6 +32,7 @@ from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, Gr
 from protocol.messages.session import EndSession, Heartbeat, HeartbeatAnswer, Ready
 from protocol.session import Ended, PeerClock, SendHeartbeat, SessionMachine
 from protocol.version import PROTOCOL_VERSION
+from technician_client.held_grants import HeldGrants
 from technician_client.notices import SessionNotice, SessionOver
 from technician_client.refusals import refusal
 from technician_client.session_audit import SessionAudit
@@ -88,7 +88,7 @@ class TechnicianSession:
         self._asks: dict[int, tuple[frozenset[Grantable], asyncio.Future[AskAnswer]]] = {}
         self._opening: dict[int, asyncio.Future[None]] = {}
         self._streams: dict[int, tuple[Grantable, ChannelStream]] = {}
-        self._held: dict[Grantable, tuple[GivenGrant, float]] = {}
+        self._grants = HeldGrants()
 
     async def __aenter__(self) -> Self:
         return self
@@ -165,12 +165,7 @@ class TechnicianSession:
 
     def held(self) -> Mapping[Grantable, GivenGrant]:
         """The permissions that are live now, each with the time it has left."""
-        now_s = _now_s()
-        return {
-            grantable: msgspec.structs.replace(given, remaining_s=until_s - now_s)
-            for grantable, (given, until_s) in self._held.items()
-            if until_s > now_s
-        }
+        return self._grants.live(now_s=_now_s())
 
     async def end(self, cause: str = "technician_left") -> None:
         """Say goodbye and end. Returns when nothing of the session is left; may be called twice."""
@@ -281,15 +276,12 @@ class TechnicianSession:
             raise PeerViolation("a grant that nobody asked for")
         del self._asks[answer.ask_no]
         self.audit.answered(answer)
-        for grant in answer.granted:
-            self._held[Grantable(grant.grantable)] = (grant, _now_s() + grant.remaining_s)
+        self._grants.add(answer.granted, now_s=_now_s())
         if not future.done():
             future.set_result(answer)
 
     def _grant_ended(self, ended: GrantEnded) -> None:
-        lost = [kind for kind, (given, _) in self._held.items() if given.grant_id == ended.grant_id]
-        for grantable in lost:
-            del self._held[grantable]
+        for grantable in self._grants.end(ended.grant_id):
             self.audit.note(AuditKind.GRANT_ENDED, grant_id=ended.grant_id, code=ended.code)
             for number in [no for no, (kind, _) in self._streams.items() if kind is grantable]:
                 self._drop(number, ended.code)
@@ -314,7 +306,7 @@ class TechnicianSession:
             self.audit.note(AuditKind.SESSION_ENDED, cause=cause)
         except SupportError as exc:
             log.error("audit.failed", code=str(exc.code), detail=exc.detail)
-        self._held.clear()
+        self._grants.clear()
         failure = _over_error(cause)
         _fail([self._is_ready], failure)
         _fail(self._opening.values(), failure)

@@ -167,7 +167,7 @@ class TestNews:
             assert link.known_devices() == [ROW]
 
     async def test_a_slow_reader_loses_the_oldest_news_and_the_link_goes_on(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("technician_client.link.EVENTS_LIMIT", 2)
+        monkeypatch.setattr("technician_client.broadcast.EVENTS_LIMIT", 2)
         async with connected_link(tmp_path) as (link, relay):
             with link.watch(everything) as news:
                 for name in ("one", "two", "three"):
