@@ -52,11 +52,10 @@ def parse(words: list[str]) -> Options:
 class Quickstart:
     """Carries out the steps in order and remembers what it started."""
 
-    def __init__(self, options: Options, *, display: str) -> None:
+    def __init__(self, options: Options, programs: Programs, *, display: str) -> None:
         self.options = options
         self.data = options.data
-        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.programs = Programs(self.data)
+        self.programs = programs
         self._step = 0
         self.display = display
         self.is_demo = not self.display
@@ -213,13 +212,15 @@ def main() -> None:
     os.umask(0o077)
     options = parse(sys.argv[1:])
     try:
+        options.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        programs = Programs(options.data)
         if options.stop:
-            stopped = Programs(options.data).stop_all()
+            stopped = programs.stop_all()
             print(f"Stopped: {', '.join(stopped) or 'nothing was running'}", file=sys.stderr)
             if options.is_json:
                 print(json.dumps({"stopped": stopped}))
             return
-        quickstart = Quickstart(options, display=os.environ.get("DISPLAY", ""))
+        quickstart = Quickstart(options, programs, display=os.environ.get("DISPLAY", ""))
         facts = quickstart.run()
     except QuickstartFailed as exc:
         _fail(exc)

@@ -42,6 +42,7 @@ class Programs:
         self._file = folder / "started.json"
         self._logs = folder / "log"
         self._all: dict[str, Started] = {}
+        self._children: list[subprocess.Popen[bytes]] = []
         if self._file.exists():
             rows = json.loads(self._file.read_text())
             self._all = {name: Started(**row) for name, row in rows.items()}
@@ -54,7 +55,7 @@ class Programs:
         self.stop(name)
         self._logs.mkdir(exist_ok=True, mode=0o700)
         with (self._logs / f"{name}.log").open("ab") as errors, self._output(name).open("wb") as output:
-            started = subprocess.Popen(
+            child = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -62,7 +63,8 @@ class Programs:
                 env=os.environ | (environment or {}),
                 start_new_session=True,
             )
-        return self._remember(name, started.pid, words)
+        self._children.append(child)
+        return self._remember(name, child.pid, words)
 
     def start_ready(
         self, name: str, words: list[str], timeout_s: float, *, environment: dict[str, str] | None = None
@@ -134,6 +136,7 @@ class Programs:
         for straggler in alive:
             straggler.kill()
         psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
+        self._running(name)
         return True
 
     def stop_all(self) -> list[str]:
@@ -148,6 +151,7 @@ class Programs:
 
     def _running(self, name: str) -> Started | None:
         one = self._all.get(name)
+        self._children = [child for child in self._children if child.poll() is None]
         if one is None:
             return None
         try:

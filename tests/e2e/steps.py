@@ -31,7 +31,7 @@ async def connect(page: Page, system: WholeSystem, *, reason: str = "A test look
 
 async def until_live(page: Page) -> None:
     """Until the first picture is painted."""
-    await page.wait_for_function("document.documentElement.dataset.state === 'live'", timeout=20_000)
+    await expect(page.locator("html[data-state=live]")).to_be_attached(timeout=20_000)
 
 
 async def until_equal(page: Page, system: WholeSystem) -> int:

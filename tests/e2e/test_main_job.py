@@ -55,7 +55,7 @@ async def test_a_technician_sees_controls_and_is_stopped(system, page, stages):
         stages.note(f"{name}: {await page.locator(f'#{name}').inner_text()}")
 
     [worker] = system.screen_workers()
-    pressed_s = person.press_stop()
+    pressed_s = person.press("stop")
     took_s = ended_at_s(worker) - pressed_s
     stages.note(f"Stop to capture ended: {took_s * 1000:.0f} ms")
     assert took_s < STOP_LIMIT_S
@@ -85,7 +85,7 @@ async def test_one_capability_can_be_ticked_off(system, page):
     person = Person(system.screen)
     await connect(page, system)
     person.wait_for_prompt()
-    person.untick(1)
+    person.press("box:input.control")
     person.allow()
     await until_live(page)
     bar = page.locator("#permissions")

@@ -2,6 +2,7 @@
 
 import psutil
 import pytest
+from playwright.async_api import expect
 
 from tests.e2e.steps import until, until_equal, until_live
 from tests.support.person import Person
@@ -47,7 +48,7 @@ async def test_a_killed_relay_is_survived(system, page, stages):
     await until_live(page)
     system.kill_relay()
     stages.done("relay killed")
-    await page.wait_for_function("document.documentElement.dataset.state !== 'live'", timeout=20_000)
+    await expect(page.locator("html:not([data-state=live])")).to_be_attached(timeout=20_000)
     until(lambda: not person.sees("alongside-indicator"))
     assert system.screen_workers() == []
     stages.done("both ends have ended the session")

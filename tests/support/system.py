@@ -24,10 +24,12 @@ CALL_TIMEOUT_S = 60.0
 class WholeSystem:
     """Everything that a session needs, started on free ports in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Programs) -> None:
         self.folder = folder
         self._steps = Quickstart(
-            Options(folder, is_json=True, demo_allow=False, no_browser=True, stop=False), display=""
+            Options(folder, is_json=True, demo_allow=False, no_browser=True, stop=False),
+            programs,
+            display="",
         )
         self.screen = self._steps.screen()
         for name in ("clock", "terminal"):
@@ -121,10 +123,10 @@ class WholeSystem:
 @contextmanager
 def whole_system(folder: Path) -> Iterator[WholeSystem]:
     """A running system that is stopped at the end, also when starting it fails half way."""
+    programs = Programs(folder)
     try:
-        system = WholeSystem(folder)
-        yield system
+        yield WholeSystem(folder, programs)
     except QuickstartFailed as exc:
         raise AssertionError(str(exc)) from exc
     finally:
-        Programs(folder).stop_all()
+        programs.stop_all()

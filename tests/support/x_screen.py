@@ -13,17 +13,23 @@ PATTERN_SEED = 20261121
 
 
 @contextmanager
-def connected(screen: dict[str, str]) -> Iterator[xcffib.Connection]:
-    """A connection of our own to this display, with its cookie."""
+def with_cookie(screen: dict[str, str]) -> Iterator[None]:
+    """While it lasts, X libraries in this process find the display's cookie."""
     before = os.environ.get("XAUTHORITY")
-    if "XAUTHORITY" in screen:
-        os.environ["XAUTHORITY"] = screen["XAUTHORITY"]
+    os.environ["XAUTHORITY"] = screen.get("XAUTHORITY", "")
     try:
-        connection = xcffib.connect(display=screen["DISPLAY"])
+        yield
     finally:
-        os.environ.pop("XAUTHORITY", None)
+        del os.environ["XAUTHORITY"]
         if before is not None:
             os.environ["XAUTHORITY"] = before
+
+
+@contextmanager
+def connected(screen: dict[str, str]) -> Iterator[xcffib.Connection]:
+    """A connection of our own to this display, with its cookie."""
+    with with_cookie(screen):
+        connection = xcffib.connect(display=screen["DISPLAY"])
     try:
         yield connection
     finally:
