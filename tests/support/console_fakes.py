@@ -199,6 +199,7 @@ class FakeSession:
         self.channels: dict[Grantable, FakeChannel] = {}
         self.screen: FakeScreen | None = None
         self.ended_with: list[str] = []
+        self.was_ended = asyncio.Event()
         self._held: dict[Grantable, GivenGrant] = {}
 
     async def ask(
@@ -254,6 +255,7 @@ class FakeSession:
     async def end(self, cause: str = "technician_left") -> None:
         """Remember why."""
         self.ended_with.append(cause)
+        self.was_ended.set()
 
     def stop(self, code: ErrorCode = ErrorCode.E_SESSION_STOPPED) -> None:
         """The person presses Stop, or the session ends for another reason."""
