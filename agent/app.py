@@ -79,7 +79,7 @@ class _Assembly:
                 self.identity, self.relay, self.data.tls_ca, self._facts(), intake.take, sessions.offered
             )
         )
-        child = self._desktop_process()
+        child = self._desktop_process(desktop)
         service = Service(
             ServiceParts(
                 _status_facts(self.peer, self.identity, self.relay),
@@ -148,11 +148,11 @@ class _Assembly:
             raise Refused("no policy was published yet", code=ErrorCode.E_COMMAND_UNKNOWN)
         return PolicyInForce(rules.policy, self.policies.envelope)
 
-    def _desktop_process(self) -> DesktopProcess | None:
+    def _desktop_process(self, desktop: DesktopLink) -> DesktopProcess | None:
         display = display_of(self.config.display)
         if not (self.config.has_desktop and display):
             return None
-        return DesktopProcess(self.data.socket, display)
+        return DesktopProcess(self.data.socket, display, desktop.is_free)
 
     async def _open_wire(self, offer: SessionOffered) -> Wire:
         return await open_session_wire(self.relay.url, offer.route, offer.ticket, tls_ca=self.data.tls_ca)

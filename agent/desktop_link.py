@@ -230,6 +230,8 @@ class DesktopLink:
     def __init__(self) -> None:
         self.seat: DesktopSeat | None = None
         self.attached = asyncio.Event()
+        self.is_free = asyncio.Event()
+        self.is_free.set()
 
     async def handle(self, hello: Hello, connection: LocalConnection) -> None:
         """Serve a connection that said `DesktopHello`, until it ends."""
@@ -240,6 +242,7 @@ class DesktopLink:
             await connection.finish()
             return
         seat = self.seat = DesktopSeat(hello, connection)
+        self.is_free.clear()
         self.attached.set()
         log.info("desktop.attached", os_session=hello.os_session, pid=hello.pid)
         try:
@@ -247,6 +250,7 @@ class DesktopLink:
         finally:
             self.seat = None
             self.attached.clear()
+            self.is_free.set()
             log.info("desktop.gone", os_session=hello.os_session, pid=hello.pid)
 
     def _refusal(self, hello: DesktopHello) -> ErrorCode | None:

@@ -20,9 +20,11 @@ STANDARD_ERROR = 2
 class DesktopProcess:
     """One child, while `run` runs. It is given nothing but the socket's path and the display's name."""
 
-    def __init__(self, socket_path: Path, display: str) -> None:
+    def __init__(self, socket_path: Path, display: str, is_free: asyncio.Event) -> None:
+        """`is_free`: none is connected; while one that was started by hand is, none is started."""
         self._argv = [sys.executable, "-I", "-m", "agent.desktop", "--socket", str(socket_path)]
         self._environment = {**os.environ, "DISPLAY": display} if display else dict(os.environ)
+        self._is_free = is_free
         self._backoff = Backoff(first_s=1.0)
         self.pid: int | None = None
 
@@ -30,6 +32,7 @@ class DesktopProcess:
         """Keep it running until cancelled; then it is ended."""
         loop = asyncio.get_running_loop()
         while True:
+            await self._is_free.wait()
             started_s = loop.time()
             status = await self._run_once()
             log.warning("desktop.ended", exit_status=status)

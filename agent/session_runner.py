@@ -41,6 +41,11 @@ class SessionRunner:
         book = self._live.consent.book if self._live else None
         return book.live if book else []
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the technician was admitted, so that there is somebody to say goodbye to."""
+        return self._live is not None
+
     def end(self, cause: str) -> None:
         """Begin the end; the first cause stands. `run` does the rest."""
         if not self._over.done():

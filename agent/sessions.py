@@ -60,8 +60,11 @@ class Sessions:
 
     async def end_all(self, cause: str) -> None:
         """End every session for this cause, and return when nothing of them is left."""
-        for runner in self._running.values():
-            runner.end(cause)
+        for task, runner in self._running.items():
+            if runner.is_live:
+                runner.end(cause)
+            else:
+                task.cancel()
         tasks = list(self._running)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=5.0)
@@ -73,6 +76,12 @@ class Sessions:
         with structlog.contextvars.bound_contextvars(session_id=runner.session_id):
             try:
                 await runner.run(await self._open_wire(offer))
+            except asyncio.CancelledError:
+                if not runner.is_live:
+                    audit.note(
+                        AuditKind.SESSION_REFUSED, {"code": "finished"}, succeeded=False, actor="agent"
+                    )
+                raise
             except SupportError as exc:
                 log.info("session.not_opened", code=str(exc.code), detail=exc.detail)
                 audit.note(AuditKind.SESSION_REFUSED, {"code": str(exc.code)}, succeeded=False)

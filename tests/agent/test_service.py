@@ -32,6 +32,7 @@ from tests.support.device_end import QuietAudit
 from tests.support.organisation import Organisation, acme
 from tests.support.policies import signed_policy
 from tests.support.relay_process import RelayProcess, claim_relay, log_in_client, running_relay
+from tests.support.xvfb import start_xvfb
 
 pytestmark = pytest.mark.real
 
@@ -46,7 +47,7 @@ def call(*words: str, data: Path, stdin: str = "", ok: bool = True) -> dict[str,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     assert (done.returncode == 0) is ok, done.stderr
-    return {"status": done.returncode, **json.loads(done.stdout)}
+    return {**json.loads(done.stdout), "exit": done.returncode}
 
 
 @dataclass
@@ -135,7 +136,7 @@ def test_joining_makes_a_private_identity_and_works_once(relay: RelayProcess, jo
     assert joined.stat().st_mode & 0o777 == 0o700
     again = call("join", new_token(relay, acme()), data=joined, ok=False)
     assert again["error"]["code"] == "E_ALREADY_JOINED"
-    assert again["status"] == 3
+    assert again["exit"] == 3
 
 
 def test_a_join_that_the_relay_refuses_leaves_nothing(relay: RelayProcess, tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_an_identity_that_others_could_read_is_not_used(joined: Path) -> None:
     (joined / "identity.pem").chmod(0o640)
     refused = call("run", data=joined, ok=False)
     assert refused["error"]["code"] == "E_IDENTITY_OWNER"
-    assert refused["status"] == 5
+    assert refused["exit"] == 5
 
 
 def test_a_killed_relay_is_survived(relay: RelayProcess, joined: Path) -> None:
@@ -242,3 +243,42 @@ async def test_garbage_and_an_idle_stranger_change_nothing(relay: RelayProcess, 
         assert (await asyncio.to_thread(call, "status", data=joined))["link"] == "connected"
         idle.close()
         await asyncio.sleep(0)
+
+
+async def test_a_removed_device_says_that_it_was_refused_and_goes_on_running(
+    relay: RelayProcess, joined: Path
+) -> None:
+    with running_agent(joined) as agent:
+        admin = await log_in_client(relay, acme().admin())
+        await admin.send(control.SetDeviceStatus(1, agent.ready["device_id"], "removed"))
+        await admin.wait_for(control.Done)
+        await admin.close()
+        await asyncio.to_thread(wait_for, joined, "refused")
+        status = await asyncio.to_thread(call, "status", data=joined)
+        assert status["link_code"] == "E_DEVICE_REMOVED"
+        assert agent.process.poll() is None
+
+
+async def test_a_bulk_token_s_device_waits_and_says_so(relay: RelayProcess, tmp_path: Path) -> None:
+    data = tmp_path / "agent"
+    token = new_token(relay, acme(), is_bulk=True, uses_limit=0)
+    joined = await asyncio.to_thread(call, "join", "--token-file", "-", data=data, stdin=token)
+    assert joined["status"] == "pending"
+    with running_agent(data):
+        status = await asyncio.to_thread(call, "status", data=data)
+        assert (status["link"], status["link_code"]) == ("connected", "E_DEVICE_PENDING")
+
+
+def test_a_desktop_process_that_dies_is_started_again(relay: RelayProcess, joined: Path) -> None:
+    with start_xvfb() as server, running_agent(joined, "--display", server.display) as agent:
+        assert agent.ready["has_desktop"]
+        os.kill(agent.ready["desktop_pid"], signal.SIGKILL)
+        deadline_s = time.monotonic() + 15
+        seen = [True]
+        while seen[-2:] != [False, True]:
+            assert time.monotonic() < deadline_s, "it was not started again"
+            now = call("status", data=joined)["has_desktop"]
+            if now != seen[-1]:
+                seen.append(now)
+            time.sleep(0.05)
+    assert not Path(f"/proc/{agent.ready['desktop_pid']}").exists()
