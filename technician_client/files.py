@@ -46,7 +46,7 @@ def read_bounded(path: Path, limit_bytes: int = TEXT_FILE_LIMIT_BYTES) -> bytes:
         with path.open("rb") as file:
             content = file.read(limit_bytes + 1)
     except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+        raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from exc
     if len(content) > limit_bytes:
         raise UsageError(f"{path} is larger than {limit_bytes} bytes")
     return content

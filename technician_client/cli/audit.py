@@ -77,7 +77,7 @@ def _verified(path: Path) -> AuditReport:
         with path.open("rb") as file:
             return verify_records(file)
     except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror or exc}") from None
+        raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from None
 
 
 def _records(path: Path) -> list[AuditRecord]:

@@ -35,7 +35,7 @@ class Output:
             self.line(document)
             return
         for renderable in shown:
-            self._results.print(renderable)
+            self._results.print(renderable, soft_wrap=isinstance(renderable, Text))
 
     def line(self, document: JsonObject) -> None:
         """One JSON line on standard output, at once."""
@@ -43,7 +43,7 @@ class Output:
 
     def remark(self, text: str) -> None:
         """A sentence for the person, beside the answer."""
-        self._remarks.print(Text(text))
+        self._remarks.print(Text(text), soft_wrap=True)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """`alongside connect` and `alongside console`: the page for devices, sessions and the screen."""
 
 import asyncio
+import os
+import sys
 import webbrowser
 from dataclasses import dataclass
 from typing import Annotated
@@ -101,6 +103,9 @@ async def _open_browser(url: str, output: Output) -> None:
 
 
 def _browser_opened(url: str) -> bool:
+    # without a display the standard library would start a text browser in this terminal
+    if sys.platform == "linux" and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+        return False
     try:
         return webbrowser.open(url)
     except (webbrowser.Error, OSError):
