@@ -1,0 +1,137 @@
+"""The service's part of `input` by itself: grants, age, order and the end, without a session around it."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.capabilities.input.capability import InputCapability
+from protocol.audit import AuditKind
+from protocol.errors import EnvironmentFault, ErrorCode, NotGranted, PeerViolation, SupportError
+from protocol.grantables import Grantable
+from protocol.messages import input as messages
+from tests.support.capability_channel import ChannelOver, MemoryChannel
+
+PRESS = messages.Key(keysym=0x61, is_pressed=True)
+NOW_S = 1000.0
+
+
+class Desk:
+    """Records what reached the desktop process."""
+
+    def __init__(self) -> None:
+        self.did: list[object] = []
+
+    async def allow(self) -> str:
+        """See `InputDesk`."""
+        self.did.append("allow")
+        return ""
+
+    async def inject(self, events: messages.InputEvents) -> None:
+        """See `InputDesk`."""
+        self.did += events.events
+
+    async def release(self) -> None:
+        """See `InputDesk`."""
+        self.did.append("release")
+
+    async def end(self) -> None:
+        """See `InputDesk`."""
+        self.did.append("end")
+
+
+class Audit:
+    """Keeps kinds; can be full."""
+
+    def __init__(self) -> None:
+        self.kinds: list[AuditKind] = []
+        self.is_full = False
+
+    def write(
+        self, kind: AuditKind, facts: Mapping[str, str | int] | None = None, *, succeeded: bool = True
+    ) -> None:
+        """See `CapabilityAudit`."""
+        if self.is_full:
+            raise EnvironmentFault("full", code=ErrorCode.E_AUDIT_WRITE)
+        self.kinds.append(kind)
+
+    def note(
+        self, kind: AuditKind, facts: Mapping[str, str | int] | None = None, *, succeeded: bool = True
+    ) -> None:
+        """See `CapabilityAudit`."""
+        self.kinds.append(kind)
+
+
+def sent(age_ms: int, offset_ms: int, *events: messages.Event) -> bytes:
+    """Events made so long ago on a technician's clock that is ahead of ours by the offset."""
+    sent_at_ms = int(NOW_S * 1000) - age_ms + offset_ms
+    return messages.FROM_TECHNICIAN_CODEC.encode(messages.InputEvents(sent_at_ms, 0, list(events)))
+
+
+async def serve(channel: MemoryChannel, desk: Desk, audit: Audit, offset_ms: float | None = 0.0) -> None:
+    """Run the capability on this channel to its end."""
+    capability = InputCapability(desk, audit, lambda: offset_ms, lambda: NOW_S)
+    with pytest.raises(SupportError) as caught:
+        await capability.serve(channel)
+    if not isinstance(caught.value, ChannelOver):
+        raise caught.value
+
+
+async def test_events_keep_their_order_and_the_end_releases() -> None:
+    channel, desk, audit = MemoryChannel(Grantable.INPUT_CONTROL), Desk(), Audit()
+    channel.feed(sent(0, 0, PRESS, messages.PointerMove(1, 2)))
+    channel.feed(messages.FROM_TECHNICIAN_CODEC.encode(messages.ReleaseAll()))
+    channel.close()
+    await serve(channel, desk, audit)
+    assert desk.did == ["allow", PRESS, messages.PointerMove(1, 2), "release", "end"]
+    assert audit.kinds == [AuditKind.INPUT_STARTED, AuditKind.INPUT_ENDED]
+
+
+@given(age_ms=st.integers(0, 10_000), offset_ms=st.integers(-(10**6), 10**6))
+def test_age_is_measured_on_the_technician_s_own_clock(age_ms: int, offset_ms: int) -> None:
+    async def check() -> None:
+        channel, desk = MemoryChannel(Grantable.INPUT_CONTROL), Desk()
+        channel.feed(sent(age_ms, offset_ms, PRESS))
+        channel.close()
+        await serve(channel, desk, Audit(), float(offset_ms))
+        assert (PRESS in desk.did) is (age_ms <= 2000)
+
+    asyncio.run(check())
+
+
+async def test_without_the_grant_nothing_reaches_the_desktop() -> None:
+    channel, desk = MemoryChannel(Grantable.SCREEN_VIEW), Desk()
+    with pytest.raises(NotGranted):
+        await serve(channel, desk, Audit())
+    assert desk.did == []
+
+
+async def test_a_grant_that_ended_stops_the_next_event() -> None:
+    channel, desk = MemoryChannel(Grantable.INPUT_CONTROL), Desk()
+    channel.feed(sent(0, 0, PRESS))
+    serving = asyncio.create_task(serve(channel, desk, Audit()))
+    await channel.answer()
+    await asyncio.sleep(0)
+    channel.book.end_all()
+    channel.feed(sent(0, 0, messages.PointerMove(1, 2)))
+    with pytest.raises(NotGranted):
+        await serving
+    assert desk.did == ["allow", PRESS, "end"]
+
+
+async def test_garbage_is_a_violation_and_still_releases() -> None:
+    channel, desk = MemoryChannel(Grantable.INPUT_CONTROL), Desk()
+    channel.feed(b"\xc1")
+    with pytest.raises(PeerViolation):
+        await serve(channel, desk, Audit())
+    assert desk.did == ["allow", "end"]
+
+
+async def test_an_audit_log_that_is_full_refuses_input() -> None:
+    channel, desk, audit = MemoryChannel(Grantable.INPUT_CONTROL), Desk(), Audit()
+    audit.is_full = True
+    with pytest.raises(EnvironmentFault):
+        await serve(channel, desk, audit)
+    assert desk.did == []
