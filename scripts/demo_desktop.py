@@ -53,7 +53,19 @@ def _x_server(programs: Programs) -> dict[str, str]:
     authority.touch(mode=0o600)
     cookie = f"add :0 . {secrets.token_hex(16)}\n"  # Xvfb takes every cookie in the file, whatever its number
     subprocess.run(["xauth", "-q", "-f", str(authority)], input=cookie.encode(), check=True)
-    words = ["Xvfb", "-displayfd", "1", "-screen", "0", SIZE, "-nolisten", "tcp", "-auth", str(authority)]
+    words = [
+        "Xvfb",
+        "-displayfd",
+        "1",
+        "-screen",
+        "0",
+        SIZE,
+        "-nolisten",
+        "tcp",
+        "-noreset",
+        "-auth",
+        str(authority),
+    ]
     programs.start("screen", words)
     number = _display_number(programs)
     _name_cookie(authority, number)

@@ -4,6 +4,7 @@ Every step looks at what is there and does only what is missing, so that it can 
 """
 
 import argparse
+import getpass
 import json
 import os
 import secrets
@@ -115,7 +116,7 @@ class Quickstart:
             self._alongside("org", "technician", "list") if (technician / "identity.pem").exists() else None
         )
         if shown is None or _needs_renewal(shown):
-            name = os.environ.get("SUDO_USER") or os.environ.get("USER") or "technician"
+            name = os.environ.get("SUDO_USER") or getpass.getuser()
             safe = "".join(c for c in name.lower() if c.isascii() and c.isalnum()) or "technician"
             self._alongside(
                 "org", "technician", "add", safe, "--days", str(TECHNICIAN_DAYS), "--this-computer",
