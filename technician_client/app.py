@@ -22,6 +22,7 @@ from technician_client.opening import open_session
 from technician_client.organisation import OrganisationFolder
 from technician_client.policies import PolicyStore
 from technician_client.relay_address import read_relay
+from technician_client.session_audit import SessionAudit
 from technician_client.sessions import TechnicianSession
 
 DAY = timedelta(days=1)
@@ -92,7 +93,6 @@ async def technician_app(config: TechnicianConfig) -> AsyncIterator[TechnicianAp
         SupportError: E_IDENTITY_MISSING, E_IDENTITY_OWNER, E_CERT_EXPIRED (our own), E_CONFIG.
     """
     identity = checked_identity(load_identity(config.identity_file), Role.TECHNICIAN)
-    make_private_folder(config.data)
     async with _link(config, identity) as link:
         yield TechnicianApp(config, identity, link)
 
@@ -123,7 +123,9 @@ async def fleet_link(config: TechnicianConfig) -> AsyncIterator[RelayLink]:
 @asynccontextmanager
 async def _link(config: TechnicianConfig, identity: Identity) -> AsyncIterator[RelayLink]:
     relay = read_relay(config)
-    policies = PolicyStore(config, identity.root_der)
+    make_private_folder(config.data)
+    audit = SessionAudit(AuditLog(config.audit_file), actor=identity.subject_id, device_id="", session_id="")
+    policies = PolicyStore(config, identity.root_der, audit=audit)
     policies.load(now=datetime.now(UTC))
     async with RelayLink(relay, identity, policies) as link:
         yield link

@@ -4,11 +4,13 @@ from datetime import datetime
 
 import msgspec
 
+from protocol.audit import AuditKind
 from protocol.errors import DocumentRefused, ErrorCode, SupportError
 from protocol.limits import POLICY_LIMIT_BYTES
 from protocol.policy import Policy, open_policy
 from technician_client.config import TechnicianConfig
 from technician_client.files import read_bounded, read_document, write_document, write_private
+from technician_client.session_audit import SessionAudit
 
 
 class PolicyMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,8 +24,11 @@ class PolicyMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyStore:
     """Accepts policies that came from the relay, and keeps the newest across restarts."""
 
-    def __init__(self, config: TechnicianConfig, root_der: bytes) -> None:
+    def __init__(
+        self, config: TechnicianConfig, root_der: bytes, *, audit: SessionAudit | None = None
+    ) -> None:
         self._config = config
+        self._audit = audit
         self._root_der = root_der
         self.current: Policy | None = None
         self.refusal: SupportError | None = None
@@ -49,9 +54,11 @@ class PolicyStore:
             policy = self._open(envelope, now=now)
         except SupportError as exc:
             self.refusal = exc
+            self._note(AuditKind.POLICY_REFUSED, succeeded=False, code=str(exc.code))
             raise
         mark = PolicyMark(policy.version, policy.sha256)
         if mark != self._mark():
+            self._note(AuditKind.POLICY_ACCEPTED, version=mark.version, sha256=mark.sha256)
             write_private(self._config.policy_file, envelope)
             write_document(self._config.policy_mark_file, mark)
         self.current, self.refusal = policy, None
@@ -74,6 +81,10 @@ class PolicyStore:
         return open_policy(
             envelope, self._root_der, now=now, newest_version=mark.version, newest_sha256=mark.sha256
         )
+
+    def _note(self, kind: AuditKind, *, succeeded: bool = True, **facts: str | int) -> None:
+        if self._audit is not None:
+            self._audit.note(kind, succeeded=succeeded, **facts)
 
     def _mark(self) -> PolicyMark:
         file = self._config.policy_mark_file

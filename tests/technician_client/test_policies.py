@@ -7,6 +7,8 @@ import pytest
 from protocol.errors import ErrorCode, SupportError
 from technician_client.config import TechnicianConfig
 from technician_client.policies import PolicyStore
+from technician_client.session_audit import SessionAudit
+from tests.support.audit_sink import RecordingSink
 from tests.support.organisation import acme
 from tests.support.signed_policy import signed_policy
 
@@ -66,3 +68,14 @@ def test_a_damaged_file_on_disk_is_reported_and_not_used(tmp_path):
 
 def test_without_any_policy_its_absence_has_a_code(tmp_path):
     assert code_of(lambda: store(tmp_path).require(now=NOW)) == ErrorCode.E_POLICY_MISSING
+
+
+def test_what_is_accepted_and_what_is_refused_is_recorded_once_each(tmp_path):
+    sink = RecordingSink()
+    audit = SessionAudit(sink, actor="ada", device_id="", session_id="")
+    opened = PolicyStore(TechnicianConfig(tmp_path), acme().root_der, audit=audit)
+    envelope = signed_policy(acme(), version=4)
+    opened.accept(envelope, now=NOW)
+    opened.accept(envelope, now=NOW)
+    code_of(lambda: opened.accept(signed_policy(acme(), version=3), now=NOW))
+    assert sink.kinds == ["policy.accepted", "policy.refused"]
