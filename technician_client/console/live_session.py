@@ -57,17 +57,20 @@ class LiveSession:
 
     async def run(self) -> None:
         """Serve the page. Whatever happens the session is ended and no task is left behind."""
-        cause = str(ErrorCode.E_INTERNAL)
+        cause = "technician_left"  # also when this console is being closed
         try:
             await self._page.say(self._ready())
             await until_first_end(self._hear_page(), self._hear_session(), self._say_stats(), self._fail())
         except PageGone:
-            cause = "technician_left"
+            log.debug("console.page_left")
         except SessionEnded as over:
             cause = over.cause
         except SupportError as exc:
             cause = str(exc.code)
             log.warning("console.session_failed", code=cause, detail=exc.detail)
+        except Exception:
+            cause = ErrorCode.E_INTERNAL
+            log.exception("console.session_failed")
         finally:
             await self._close(cause)
 
@@ -78,7 +81,10 @@ class LiveSession:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._failure.done() and not self._failure.cancelled():
             self._failure.exception()
-        await self._session.end(cause)
+        # side by side: a slow page does not delay the end, nor a slow goodbye the page
+        await asyncio.gather(self._session.end(cause), self._say_over(cause))
+
+    async def _say_over(self, cause: str) -> None:
         why = None if cause in _QUIET_CAUSES else say.problem(cause)
         try:
             await self._page.say(say.SayOver(cause, why))

@@ -24,14 +24,13 @@ from protocol.messages.screen import (
 from technician_client.console.backend import Channel
 from technician_client.console.page import Page
 from technician_client.console.page_messages import (
-    SayChannelOver,
     SayCursorMoved,
     SayDisplay,
     SayDisplays,
-    problem,
 )
 from technician_client.console.picture_wire import DecodedPixels, PartHead, pack_cursor, pack_part
 from technician_client.console.race import until_first_end
+from technician_client.refusals import refusal
 
 # pictures that the page has not painted yet; above it nothing more is read, so that the agent's credit runs
 # out and a slow page costs no memory
@@ -123,7 +122,7 @@ class PictureFeed:
             case Displays():
                 await self._page.say(_displays(message))
             case ScreenFailed():
-                await self._page.say(SayChannelOver("screen.view", problem(message.code)))
+                raise refusal(message.code, "said by the screen worker")
 
     async def _part(self, part: PicturePart) -> None:
         if part.picture_no != self._picture_no:

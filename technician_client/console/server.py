@@ -17,6 +17,7 @@ from technician_client.console.assets import OPEN_PATHS, read_assets
 from technician_client.console.backend import ConsoleApp
 from technician_client.console.headers import FIXED_HEADERS, content_security_policy
 from technician_client.console.page_messages import PAGE_MESSAGE_LIMIT_BYTES, Problem, problem
+from technician_client.console.peer_owner import is_own_peer
 from technician_client.console.routes import (
     SOCKET_PATHS,
     ConsoleRoutes,
@@ -112,6 +113,8 @@ class ConsoleServer:
             return problem_answer(problem(ErrorCode.E_INTERNAL), 500)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
+        if not self._is_own_peer(request):
+            return problem_answer(problem(ErrorCode.E_CONSOLE_ORIGIN), 403)
         headers = request.headers
         facts = RequestFacts(
             method=request.method,
@@ -133,6 +136,10 @@ class ConsoleServer:
                 return problem_answer(problem(ErrorCode.E_CONSOLE_TOKEN), 401)
             case Verdict.NO_COOKIE:
                 return refused_page(self._assets, 401)
+
+    def _is_own_peer(self, request: web.Request) -> bool:
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        return peer is None or is_own_peer(peer[1], self._access.port)
 
     async def _add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(FIXED_HEADERS)

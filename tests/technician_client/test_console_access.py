@@ -9,6 +9,7 @@ from technician_client.console.access import (
     RequestFacts,
     Verdict,
 )
+from technician_client.console.peer_owner import may_connect, owner_in
 
 PORT = 4321
 HOST = f"127.0.0.1:{PORT}"
@@ -105,3 +106,29 @@ def test_a_page_on_another_port_of_this_machine_cannot_read_with_our_cookie(
 def test_without_the_cookie_only_the_open_addresses_answer(access: ConsoleAccess, cookie: str) -> None:
     assert access.judge(RequestFacts("GET", HOST, cookie=cookie)) is Verdict.NO_COOKIE
     assert access.judge(RequestFacts("GET", HOST, cookie=cookie, is_open=True)) is Verdict.ALLOWED
+
+
+TABLE = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:10E1 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1 0 100 0 0 10 0
+   1: 0100007F:10E1 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 2 1 0 20 4 30 10 -1
+   2: 0100007F:D431 0100007F:10E1 01 00000000:00000000 00:00000000 00000000  1001        0 3 1 0 20 4 30 10 -1
+   3: short
+"""
+
+
+def test_the_owner_of_a_connection_is_the_client_s_and_not_the_server_s() -> None:
+    assert owner_in(TABLE, client_port=0xD431, server_port=PORT) == 1001
+    assert owner_in(TABLE, client_port=0xD432, server_port=PORT) is None
+    assert owner_in("", client_port=0xD431, server_port=PORT) is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "own", "behind_sudo", "may"),
+    [(1000, 1000, "", True), (0, 1000, "", True), (None, 1000, "", True), (1001, 1000, "", False),
+     (1000, 0, "1000", True), (1001, 0, "1000", False), (1001, 0, "", False), (1001, 1000, "1001", False)],
+)  # fmt: skip
+def test_a_program_of_another_user_may_not_use_a_stolen_cookie(
+    owner: int | None, own: int, behind_sudo: str, may: bool
+) -> None:
+    assert may_connect(owner, own=own, behind_sudo=behind_sudo) is may

@@ -1,6 +1,7 @@
 """A real console on loopback, attacked over HTTP (THREATS.md, WEB-01 to WEB-09)."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -255,6 +256,16 @@ async def test_no_answer_holds_anything_like_a_key(console: Console) -> None:
             text = (await answer.text()).lower()
         for word in ("private", "begin ", "chain", "signature", "ticket", "cookie", "_der"):
             assert word not in text
+
+
+async def test_a_program_of_another_user_is_refused_with_our_own_cookie(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = await console.cookie()
+    own = os.getuid()
+    monkeypatch.setattr("technician_client.console.peer_owner.may_connect", lambda owner, **_: owner != own)
+    async with console.http.get(console.at("/api/me"), headers=cookie) as answer:
+        assert answer.status == 403
 
 
 async def test_it_listens_on_loopback_only(console: Console) -> None:

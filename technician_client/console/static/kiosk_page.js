@@ -70,14 +70,14 @@ function control(isAllowed) {
   if (isAllowed) sink.focus({ preventScroll: true });
 }
 
-function answered({ granted, refused }) {
+function answered({ granted, refused }, once) {
   control(CONTROL in granted);
   if (SCREEN in granted) {
     say("Waiting for the first picture…");
     return;
   }
   link.end();
-  over({ problem: refused[SCREEN] });
+  once({ problem: refused[SCREEN] });
 }
 
 function over({ problem }) {
@@ -105,7 +105,7 @@ function open() {
       say("Asking for the screen…");
       link.send("ask", { grantables: [SCREEN, CONTROL], reason: "kiosk", ticket_number: "", length_s: LENGTH_S });
     })
-    .on("answer", answered)
+    .on("answer", (answer) => answered(answer, once))
     .on("binary", (buffer) => (Painter.isPicture(buffer) ? painter : cursor).receive(buffer))
     .on("displays", (shown) => {
       displayIndex = shown.shown_index;

@@ -29,6 +29,7 @@ export class SessionLink {
   }
 
   #receive(content) {
+    if (this.#isOver) return;
     if (content instanceof ArrayBuffer) {
       this.#tell("binary", content);
       return;

@@ -45,7 +45,12 @@ export class Workspace extends EventTarget {
   }
 
   end() {
-    this.link?.end();
+    if (this.phase !== "opening") {
+      this.link?.end();
+      return;
+    }
+    this.link.close(); // nobody listens there before the device has answered
+    this.#over({ cause: "technician_left", problem: null });
   }
 
   painted() {
