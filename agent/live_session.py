@@ -24,7 +24,7 @@ from agent.session_consent import SessionConsent, SessionFacts
 from protocol.aio.channel_io import ChannelEnded, ChannelIO
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.audit import AuditKind
-from protocol.errors import ErrorCode, SupportError
+from protocol.errors import ErrorCode, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.grants import Grant
 from protocol.identity import Identity
@@ -39,6 +39,7 @@ from protocol.version import PROTOCOL_VERSION
 log = structlog.get_logger()
 
 GOODBYE_TIMEOUT_S = 1.0
+TELL_TIMEOUT_S = 10.0
 TECHNICIAN_LEFT = "technician_left"
 FINISHED = "finished"
 
@@ -272,7 +273,11 @@ class LiveSession:
         await self.consent.refresh_indicator()
 
     async def _tell(self, message: messages.FromAgent) -> None:
-        await self._io.control.send(messages.FROM_AGENT_CODEC.encode(message))
+        try:
+            async with asyncio.timeout(TELL_TIMEOUT_S):
+                await self._io.control.send(messages.FROM_AGENT_CODEC.encode(message))
+        except TimeoutError:
+            raise Unreachable("the technician does not read", code=ErrorCode.E_PEER_SILENT) from None
 
 
 async def say_goodbye(

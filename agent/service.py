@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -17,6 +18,7 @@ from agent.link import RelayLink
 from agent.local_frames import LocalConnection
 from agent.local_server import LocalServer
 from agent.policy_store import PolicyStore
+from agent.rate import RateLimit
 from agent.session_audit import Appends
 from agent.sessions import Sessions
 from protocol.audit import AuditEvent, AuditKind
@@ -27,6 +29,7 @@ from protocol.names import shown_text
 
 log = structlog.get_logger()
 
+POLICY_REFUSALS_PER_HOUR_LIMIT = 20
 READY_TIMEOUT_S = 5.0
 LEAVE_CAUSE = "E_SESSION_STOPPED"
 
@@ -49,6 +52,7 @@ class PolicyIntake:
         self._policies = policies
         self._audit = audit
         self._device_id = device_id
+        self._rate = RateLimit(POLICY_REFUSALS_PER_HOUR_LIMIT, 3600.0)
 
     def take(self, published: PolicyPublished) -> None:
         """One envelope from the relay. What it says about itself beside the envelope is not believed."""
@@ -56,6 +60,8 @@ class PolicyIntake:
             if not self._policies.accept(published.envelope, datetime.now(UTC)):
                 return
         except SupportError as exc:
+            if not self._rate.allows(time.monotonic()):
+                return
             log.warning("policy.refused", code=str(exc.code), detail=exc.detail)
             facts: dict[str, str | int] = {"code": exc.code.value, "detail": shown_text(exc.detail, 200)}
             self._note(AuditKind.POLICY_REFUSED, facts, succeeded=False)

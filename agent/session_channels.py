@@ -9,7 +9,7 @@ import structlog
 from agent.capabilities.base import Capability
 from agent.session_audit import SessionAudit
 from agent.session_consent import SessionConsent
-from protocol.aio.channel_io import ChannelEnded, ChannelIO, ChannelStream
+from protocol.aio.channel_io import ChannelIO, ChannelStream
 from protocol.audit import AuditKind
 from protocol.channels import CHANNEL_TERMS
 from protocol.errors import ErrorCode, NotGranted, PeerViolation, Refused, SupportError, WrongState
@@ -21,6 +21,7 @@ from protocol.names import shown_text
 log = structlog.get_logger()
 
 FINISHED = "finished"
+REFUSALS_LIMIT = 32
 
 Answer = ChannelOpened | ChannelRefused | ChannelClosed
 
@@ -70,6 +71,7 @@ class SessionChannels:
         self._parts = parts
         self._capabilities = capabilities
         self._served: dict[int, _Served] = {}
+        self._refusals = 0
 
     async def open(self, asked: OpenChannel) -> None:
         """Open a channel or refuse it; a refusal is answered and written, and the session goes on."""
@@ -77,6 +79,10 @@ class SessionChannels:
             capability = self._admit(asked)
             stream = self._parts.channels.open(asked.channel_no, CHANNEL_TERMS[capability.name])
         except (Refused, WrongState) as exc:
+            self._refusals += 1
+            if self._refusals > REFUSALS_LIMIT:
+                self._parts.end_session(ErrorCode.E_RATE)
+                return
             named = shown_text(asked.capability, 32)
             self._parts.audit.note(
                 AuditKind.CHANNEL_REFUSED, {"capability": named, "code": str(exc.code)}, succeeded=False
@@ -131,7 +137,7 @@ class SessionChannels:
             async with asyncio.timeout(2.0):
                 await self._parts.channels.drain()
             await self._parts.tell(ChannelClosed(channel_no=stream.number, code=code))
-        except (ChannelEnded, TimeoutError):
+        except (SupportError, TimeoutError):
             log.debug("channel.over", channel_no=stream.number)
         finally:
             stream.close()

@@ -7,6 +7,7 @@ import structlog
 
 from agent.desktop.ipc_messages import SessionStatus
 from agent.live_session import DeviceSide
+from agent.rate import RateLimit
 from agent.session_audit import SessionAudit
 from agent.session_runner import SessionRunner
 from protocol.aio.wire import Wire
@@ -18,6 +19,8 @@ from protocol.messages.control import SessionDeclined, SessionOffered
 
 log = structlog.get_logger()
 
+OFFERS_PER_MINUTE_LIMIT = 60
+
 OpenWire = Callable[[SessionOffered], Awaitable[Wire]]
 Decline = Callable[[SessionDeclined], Awaitable[None]]
 
@@ -28,6 +31,7 @@ class Sessions:
     def __init__(self, device: DeviceSide, open_wire: OpenWire) -> None:
         self._device = device
         self._open_wire = open_wire
+        self._rate = RateLimit(OFFERS_PER_MINUTE_LIMIT, 60.0)
         self._running: dict[asyncio.Task[None], SessionRunner] = {}
 
     async def offered(self, offer: SessionOffered, decline: Decline) -> None:
@@ -37,6 +41,10 @@ class Sessions:
             PeerViolation: the relay's session id is malformed.
         """
         session_id = checked_session_id(offer.session_id)
+        if not self._rate.allows(asyncio.get_running_loop().time()):
+            log.warning("session.too_many_offers", session_id=session_id)
+            await decline(SessionDeclined(session_id=session_id, code=ErrorCode.E_RATE))
+            return
         audit = SessionAudit(self._device.audit_log, self._device.device_id, session_id)
         try:
             audit.write(AuditKind.SESSION_OFFERED)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.sessions import Sessions
+from agent.sessions import OFFERS_PER_MINUTE_LIMIT, Sessions
 from protocol.aio.wire import Wire
 from protocol.errors import ErrorCode, PeerViolation, Unreachable
 from protocol.ids import new_session_id
@@ -86,6 +86,16 @@ async def test_a_malformed_session_id_is_the_relay_s_violation(tmp_path: Path) -
     device, relay = DeviceEnd(acme(), tmp_path), Relay()
     with pytest.raises(PeerViolation):
         await Sessions(device.side, relay.open_wire).offered(offer("../../etc"), relay.decline)
+
+
+async def test_a_relay_that_floods_offers_cannot_fill_the_audit_log(tmp_path: Path) -> None:
+    device, relay = DeviceEnd(acme(), tmp_path), Relay(Unreachable("no", code=ErrorCode.E_TICKET))
+    sessions = Sessions(device.side, relay.open_wire)
+    for _ in range(OFFERS_PER_MINUTE_LIMIT + 10):
+        await sessions.offered(offer(), relay.decline)
+        await asyncio.gather(*list(sessions._running))
+    assert device.kinds().count("session.offered") == OFFERS_PER_MINUTE_LIMIT
+    assert [declined.code for declined in relay.declined] == [ErrorCode.E_RATE] * 10
 
 
 async def test_ending_all_sessions_leaves_none(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from agent.desktop import ipc_messages as ipc
 from protocol.certificates import Scope
-from protocol.errors import ErrorCode, NotGranted, Refused, SupportError
+from protocol.errors import ErrorCode, NotGranted, SupportError
 from protocol.grantables import Grantable
+from protocol.messages.channel import OpenChannel
 from protocol.messages.consent import GrantEnded
 from technician_client.notices import SessionOver
 from technician_client.sessions import TechnicianSession
@@ -232,15 +233,15 @@ async def test_a_technician_for_other_groups_is_refused_with_the_scope_code(tmp_
 async def test_a_channel_without_its_grant_is_refused_and_the_session_goes_on(tmp_path: Path) -> None:
     async with device_end(acme(), tmp_path) as device, attached(device, allow_only(VIEW)) as desktop:
         async with await device.connect(acme().technician()) as session:
-            await session.ask([VIEW])
-            session._held[CONTROL] = session._held[VIEW]  # a technician's client that lies to itself
-            with pytest.raises(Refused) as caught:
-                await session.open_channel(CONTROL)
-            assert caught.value.code is ErrorCode.E_GRANT_NONE
+            view = (await session.ask([VIEW])).granted[0].grant_id
+            await session._send(OpenChannel(901, "input", view))  # what an honest client never sends
+            await session._send(OpenChannel(902, "screen", "g-" + "a" * 16))
+            await session._send(OpenChannel(903, "shell", view))
             await session.open_channel(VIEW)
         await device.over()
         assert not desktop.all_of(ipc.AllowInput)
-    assert "channel.refused" in device.kinds()
+        assert len(desktop.all_of(ipc.StartScreen)) == 1
+    assert device.kinds().count("channel.refused") == 3
 
 
 async def test_when_the_audit_log_cannot_be_written_nothing_is_asked_or_granted(tmp_path: Path) -> None:
@@ -254,3 +255,14 @@ async def test_when_the_audit_log_cannot_be_written_nothing_is_asked_or_granted(
         answer = await session.ask([VIEW])
         assert answer.refused == {VIEW: ErrorCode.E_AUDIT_WRITE}
         assert desktop.all_of(ipc.ShowPrompt) == []
+
+
+async def test_a_technician_who_keeps_opening_what_is_not_granted_is_cut_off(tmp_path: Path) -> None:
+    async with device_end(acme(), tmp_path) as device, attached(device):
+        session = await device.connect(acme().technician())
+        for number in range(1, 60):
+            await session._send(OpenChannel(number, "screen", "g-none"))
+        assert await over(session) == ErrorCode.E_RATE
+        await session.end()
+        await device.over()
+    assert device.kinds().count("channel.refused") == 32
