@@ -1,5 +1,6 @@
 """The relay's settings: one frozen value, read once from the command line and, under it, a TOML file."""
 
+import ipaddress
 import re
 import tomllib
 from dataclasses import dataclass, fields
@@ -12,7 +13,6 @@ from protocol.errors import EnvironmentFault, ErrorCode, UsageError
 
 DEFAULT_LISTEN = "127.0.0.1:8470"
 WORKERS_LIMIT = 64
-_LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 
 
@@ -26,7 +26,12 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.host in _LOOPBACK_NAMES or self.host.startswith("127.")
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

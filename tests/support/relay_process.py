@@ -1,5 +1,7 @@
 """A real `alongside-relay serve` on free loopback ports, with its data in a folder of the test."""
 
+import asyncio
+import contextlib
 import json
 import os
 import select
@@ -201,8 +203,21 @@ async def log_in_client(relay: RelayProcess, identity: Identity) -> ControlClien
 async def claim_relay(relay: RelayProcess, organisation: Organisation) -> None:
     """Claim a fresh relay for the organisation."""
     wire = await connect_control(relay.relay_url)
-    await claim(wire, organisation.admin(), relay.claim_secret())
-    await wire.close()
+    try:
+        await claim(wire, organisation.admin(), relay.claim_secret())
+    finally:
+        await wire.close()
+
+
+async def throw_garbage(port: int, garbage: bytes) -> None:
+    """Write these bytes to a port, give it a moment, and go."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.suppress(ConnectionError):
+        writer.write(garbage)
+        await asyncio.sleep(0.05)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 def _private_bytes(pid: int) -> int:
