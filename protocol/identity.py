@@ -1,5 +1,6 @@
 """Who we are on this machine: a private key with its certificate chain, in one file of ours alone."""
 
+import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 
 from protocol.certificate_profile import CertificateShape, Role, read_certificate, spki
 from protocol.certificates import organisation_of_root
@@ -108,10 +110,12 @@ def load_identity(path: Path, *, passphrase: bytes | None = None) -> Identity:
     pem = read_private_file(path)
     key = _read_key(pem, path, passphrase)
     try:
-        certificates = [
-            certificate.public_bytes(Encoding.DER) for certificate in x509.load_pem_x509_certificates(pem)
-        ]
-    except ValueError as exc:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CryptographyDeprecationWarning)  # says what RFC 5280 forbids
+            certificates = [
+                certificate.public_bytes(Encoding.DER) for certificate in x509.load_pem_x509_certificates(pem)
+            ]
+    except (ValueError, CryptographyDeprecationWarning) as exc:
         raise _missing(path, f"not whole: {exc}") from None
     if len(certificates) < 2:
         raise _missing(path, "not whole: it needs a certificate and a root")
