@@ -88,6 +88,7 @@ class _Assembly:
                 child,
                 link,
                 sessions,
+                self.audit_log,
             )
         )
         server = LocalServer(

@@ -16,7 +16,7 @@ import typer
 from agent import render
 from agent.config import default_data, load_config
 from agent.state import DataDir
-from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, Unreachable
+from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, Unreachable, UsageError
 
 EPILOG = (
     "Exit statuses: 0 done, 1 an error of ours, 2 wrong command or setting, 3 refused, 4 not reachable, "
@@ -180,10 +180,23 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     try:
-        app(args=given, prog_name="alongside-agent")
+        sys.exit(_invoke(given))
     except SupportError as error:
         sys.exit(render.report_error(error, as_json=as_json))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED_STATUS)
     except OSError as error:  # a disk or a permission that no command foresaw
         sys.exit(render.report_error(EnvironmentFault(str(error)), as_json=as_json))
+
+
+def _invoke(given: list[str]) -> int:
+    """The exit status; what the parser does not understand becomes a SupportError like all others."""
+    try:
+        return int(app(args=given, prog_name="alongside-agent", standalone_mode=False) or 0)
+    except typer.Abort:  # Ctrl-C or Ctrl-D at a question
+        return INTERRUPTED_STATUS
+    except typer.TyperException as exc:
+        if type(exc).__name__ == "NoArgsIsHelpError":
+            print(exc.format_message(), file=sys.stderr)
+            return ExitStatus.USAGE
+        raise UsageError(" ".join(exc.format_message().split())) from None

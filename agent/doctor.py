@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -61,6 +61,9 @@ async def examine(data: DataDir) -> list[Check]:
 
 
 def _check_data(data: DataDir) -> Check:
+    if not data.root.exists():
+        remedy = "It is made when this computer joins: alongside-agent join."
+        return Check("data folder", CheckState.WARN, f"{data.root} is not there yet", remedy)
     try:
         data.prepare()
         probe = data.root / ".doctor"
@@ -183,11 +186,7 @@ def _check_platform() -> Iterator[Check]:
     try:
         from agent.platform import select
 
-        reports: list[tuple[str, bool, str]] = select.doctor_reports()
-        input_reports: Callable[[], list[tuple[str, bool, str]]] | None
-        input_reports = getattr(select, "input_reports", None)
-        if input_reports is not None:
-            reports += input_reports()
+        reports = select.doctor_reports()
     except (ImportError, BackendUnavailable) as exc:
         yield Check("screen", CheckState.FAIL, str(exc), "Install alongside with the agent's extra.")
         return

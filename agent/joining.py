@@ -52,6 +52,8 @@ def read_token_text(token: str, token_file: str) -> str:
         return read_bounded(Path(token_file), 2 * JOIN_TOKEN_LIMIT_CHARS).decode("utf-8", "replace")
     except FileNotFoundError:
         raise UsageError(f"there is no file {token_file}") from None
+    except EnvironmentFault as exc:
+        raise UsageError(f"the token cannot be read from {exc.detail}") from None
 
 
 async def join_organisation(data: DataDir, token_text: str, name: str, relay_ca: Path | None) -> Joined:

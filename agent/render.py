@@ -42,7 +42,7 @@ def report_error(error: SupportError, *, as_json: bool) -> int:
         fields = {"code": str(error.code), "sentence": sentence, "detail": detail, "remedy": remedy}
         print(json.dumps({"error": fields}), flush=True)
     if error.code in _DETAIL_IS_THE_SENTENCE and detail:
-        sentence, detail = f"{detail[0].upper()}{detail[1:].rstrip('.')}.", ""
+        sentence, detail = _as_sentence(detail), ""
     if detail:
         sentence = f"{sentence.rstrip('.')} ({detail})."
     remark(f"Error: {sentence}\n  What to do: {remedy}\n  Code: {error.code}")
@@ -134,3 +134,9 @@ def start_log(*, as_json: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _as_sentence(detail: str) -> str:
+    first = detail.partition(" ")[0]
+    start = detail[0].upper() if first.isalpha() else detail[0]  # a path or an address stays as it is
+    return f"{start}{detail[1:].rstrip('.')}."

@@ -86,6 +86,7 @@ class ServiceParts:
     desktop_process: DesktopProcess | None
     link: RelayLink
     sessions: Sessions
+    audit_log: Appends
 
 
 class Service:
@@ -134,6 +135,7 @@ class Service:
         running = [asyncio.create_task(server.serve()), asyncio.create_task(self._parts.link.run())]
         if self._parts.desktop_process is not None:
             running.append(asyncio.create_task(self._parts.desktop_process.run()))
+        note_agent(self._parts.audit_log, AuditKind.AGENT_STARTED, self._parts.facts.device_id)
         try:
             await self._say_ready(server, as_json=as_json)
             await self._ended.wait()
@@ -143,6 +145,7 @@ class Service:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await server.close()
+            note_agent(self._parts.audit_log, AuditKind.AGENT_STOPPED, self._parts.facts.device_id)
 
     async def _say_ready(self, server: LocalServer, *, as_json: bool) -> None:
         parts = self._parts
@@ -169,6 +172,14 @@ class Service:
             "link_code": parts.link.code,
             "socket": str(server.socket_path),
         }
+
+
+def note_agent(audit_log: Appends, kind: AuditKind, device_id: DeviceId) -> None:
+    """Write that the agent starts or stops; it does so too when that cannot be written."""
+    try:
+        audit_log.append(AuditEvent(kind, "agent", device_id, "", succeeded=True))
+    except SupportError as exc:
+        log.error("audit.failed", kind=kind.value, code=str(exc.code), detail=exc.detail)
 
 
 async def _both(first: asyncio.Event, second: asyncio.Event) -> Literal[True]:
