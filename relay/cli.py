@@ -2,23 +2,42 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from protocol.errors import SupportError, exit_status
+from protocol.errors import (
+    EnvironmentFault,
+    ErrorCode,
+    ExitStatus,
+    Refused,
+    SupportError,
+    UsageError,
+    exit_status,
+)
+from protocol.names import shown_text
 from protocol.version import PRODUCT_VERSION
 from relay.config import DEFAULT_LISTEN, RelayConfig, claim_secret_file, default_data, read_config
+
+EPILOG = (
+    "Exit statuses: 0 done, 1 an error of ours, 2 wrong command or setting, 3 refused, 5 not trusted, "
+    "6 this computer stands in the way, 130 interrupted."
+)
+DETAIL_LIMIT_CHARS = 400
+INTERRUPTED_STATUS = 130
 
 app = typer.Typer(
     name="alongside-relay",
     help="The relay: it brings agents and technicians together and forwards what it cannot read.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -29,15 +48,64 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Machine output on standard output, people's text on standard error.")
 ]
 
+ListenOption = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help=f"Address of the control link (default {DEFAULT_LISTEN})."),
+]
+SessionListenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address of the first session worker; further workers take the next ports"
+        " (default: same host, next port; port 0 takes free ones).",
+    ),
+]
+DatabaseOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="SQLAlchemy URL (default: SQLite in the data folder).")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Session workers (default 1; 0: sessions share the control port)."),
+]
+TlsCertOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="PEM certificate chain of this relay's name.")
+]
+TlsKeyOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Its PEM key.")]
+BehindProxyOption = Annotated[
+    bool, typer.Option("--behind-proxy", help="TLS ends in a proxy in front: allow plain TCP anywhere.")
+]
+SessionPublicPortOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT",
+        help="Port that clients use for sessions behind a proxy, which routes /v1/session/N to worker N;"
+        " 0: the control link's own.",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - written as _.")
+]
+
 
 def _people() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def _show_error(exc: SupportError) -> None:
-    text = exc.text
-    detail = f" ({exc.detail})" if exc.detail else ""
-    _people().print(f"[bold]{exc.code.value}[/bold]: {escape(text.sentence + detail)} {escape(text.remedy)}")
+def _show_error(exc: SupportError, *, is_json: bool) -> None:
+    sentence, remedy = exc.text
+    detail = shown_text(exc.detail, DETAIL_LIMIT_CHARS)
+    if is_json:
+        fields = {"code": exc.code.value, "sentence": sentence, "detail": detail, "remedy": remedy}
+        _print_json({"error": fields})
+    if detail:
+        sentence = f"{sentence.rstrip('.')} ({detail})."
+    lines = (f"Error: {sentence}", f"  What to do: {remedy}", f"  Code: {exc.code.value}")
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    sys.stdout.flush()
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -58,43 +126,15 @@ def _root(
 
 @app.command()
 def serve(
-    listen: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help=f"Address of the control link (default {DEFAULT_LISTEN})."),
-    ] = None,
-    session_listen: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Address of the first session worker; further workers take the next ports"
-            " (default: same host, next port; port 0 takes free ones).",
-        ),
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option(metavar="URL", help="SQLAlchemy URL (default: SQLite in the data folder).")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Session workers (default 1; 0: sessions share the control port)."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PEM certificate chain of this relay's name.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its PEM key.")] = None,
-    behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="TLS ends in a proxy in front: allow plain TCP anywhere.")
-    ] = False,
-    session_public_port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT",
-            help="Port that clients use for sessions behind a proxy, which routes /v1/session/N to worker N;"
-            " 0: the control link's own.",
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - written as _.")
-    ] = None,
+    listen: ListenOption = None,
+    session_listen: SessionListenOption = None,
+    database: DatabaseOption = None,
+    workers: WorkersOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    behind_proxy: BehindProxyOption = False,
+    session_public_port: SessionPublicPortOption = None,
+    config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -109,13 +149,8 @@ def serve(
         "behind_proxy": behind_proxy or None,
         "session_public_port": session_public_port,
     }
-    try:
-        settings = read_config((data or default_data()).absolute(), config, given)
-        status = _serve(settings, is_json=json)
-    except SupportError as exc:
-        _show_error(exc)
-        raise typer.Exit(int(exit_status(exc.code))) from None
-    raise typer.Exit(status)
+    settings = read_config((data or default_data()).absolute(), config, given)
+    raise typer.Exit(_serve(settings, is_json=json))
 
 
 def _serve(settings: RelayConfig, *, is_json: bool) -> int:
@@ -135,32 +170,49 @@ def _serve(settings: RelayConfig, *, is_json: bool) -> int:
                 "claim_secret_file": ready.claim_secret_file,
                 "pid": relay_pid,
             }
-            sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
-            sys.stdout.flush()
+            _print_json(facts)
         people = _people()
         people.print(f"Relay [bold]{escape(ready.relay_id)}[/bold] serves at {escape(ready.relay_url)}")
         if ready.claim_secret_file:
             people.print(f"Not claimed yet: the secret is in {escape(ready.claim_secret_file)}")
 
-    return run_relay(settings, Voice(ready=tell_ready, failed=_show_error))
+    return run_relay(settings, Voice(ready=tell_ready, failed=partial(_show_error, is_json=is_json)))
 
 
 @app.command("claim-secret")
 def claim_secret(data: DataOption = None, json: JsonOption = False) -> None:
     """Print where the secret lies that claims this relay for an organisation."""
     file = claim_secret_file((data or default_data()).absolute())
-    is_there = file.exists()
+    if not file.exists():
+        detail = f"or it never ran with {file.parent}: no secret is there"
+        raise Refused(detail, code=ErrorCode.E_ORG_CLAIMED)
     if json:
-        typer.echo(msgspec.json.encode({"claim_secret_file": str(file) if is_there else ""}).decode())
-    elif is_there:
+        _print_json({"claim_secret_file": str(file)})
+    else:
         typer.echo(str(file))
-    if not is_there:
-        _people().print(
-            f"There is no secret in {escape(str(file.parent))}: the relay was claimed, or never ran here."
-        )
-        raise typer.Exit(3)
 
 
-def main() -> None:
-    """Entry point."""
-    app()
+def main(arguments: list[str] | None = None) -> None:
+    """The program `alongside-relay`. Ends with SystemExit and the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        sys.exit(_invoke(given))
+    except SupportError as exc:
+        fault = exc
+    except OSError as exc:  # a disk or a permission that no command foresaw
+        fault = EnvironmentFault(str(exc))
+    _show_error(fault, is_json="--json" in given)
+    sys.exit(exit_status(fault.code))
+
+
+def _invoke(given: list[str]) -> int:
+    """The exit status; what the parser does not understand becomes a SupportError like all others."""
+    try:
+        return int(app(args=given, prog_name="alongside-relay", standalone_mode=False) or 0)
+    except typer.Abort:
+        return INTERRUPTED_STATUS
+    except typer.TyperException as exc:
+        if type(exc).__name__ == "NoArgsIsHelpError":
+            print(exc.format_message(), file=sys.stderr)
+            return ExitStatus.USAGE
+        raise UsageError(" ".join(exc.format_message().split())) from None

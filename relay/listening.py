@@ -33,6 +33,7 @@ def open_listeners(config: RelayConfig) -> Listeners:
 
     Raises:
         EnvironmentFault: E_PORT_IN_USE, naming the address.
+        UsageError: E_CONFIG, no such address on this machine, or a port that needs more rights.
     """
     control = _listen(config.listen)
     base = config.session_listen
@@ -56,7 +57,10 @@ def _listen(address: Address) -> socket.socket:
         _patiently(lambda: listener.bind(target), errno.EADDRINUSE)
         listener.listen(_BACKLOG)
     except OSError as exc:
-        raise EnvironmentFault(f"{address}: {exc.strerror}", code=ErrorCode.E_PORT_IN_USE) from None
+        detail = f"{address}: {exc.strerror}"
+        if exc.errno == errno.EADDRINUSE:
+            raise EnvironmentFault(detail, code=ErrorCode.E_PORT_IN_USE) from None
+        raise UsageError(f"cannot listen on {detail}", code=ErrorCode.E_CONFIG) from None
     return listener
 
 

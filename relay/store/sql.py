@@ -207,7 +207,8 @@ async def open_sql_store(url: str) -> SqlStore:
             await connection.run_sync(_migrate)
     except (OSError, EnvironmentFault) as exc:
         await engine.dispose()
-        raise EnvironmentFault(f"database: {exc}"[:200], code=ErrorCode.E_DATA_DISK) from None
+        why = exc.detail if isinstance(exc, EnvironmentFault) else str(exc)
+        raise EnvironmentFault(f"database: {why}"[:200], code=ErrorCode.E_DATA_DISK) from None
     return store
 
 

@@ -234,20 +234,6 @@ async def test_devices_policies_and_claim_survive_a_killed_relay(relay: RelayPro
     await admin.close()
 
 
-async def test_two_thousand_devices_with_the_longest_names_fit_in_one_list(relay: RelayProcess) -> None:
-    """Regression: a list over the message limit would have ended the technician's link."""
-    technician = await log_in_client(relay, acme().technician())
-    long = "\U0001f600" * 64
-    enroller = acme().enroller("g" * 32)
-    for _ in range(8):
-        device = await log_in_client(relay, acme().device(enroller=enroller))
-        await device.send(DeviceFacts(long, long, "0.1.0"))
-        await device.close()
-    await technician.send(ListDevices(3))
-    assert len((await technician.wait_for(DeviceList)).devices) == 8
-    await technician.close()
-
-
 async def test_organisations_do_not_share_a_relay_that_one_claimed(relay: RelayProcess) -> None:
     assert await _refusal_of(relay, intruders().device()) == ErrorCode.E_ORG_UNKNOWN
     relay.claim_secret_file = str(relay.data / "claim-secret")

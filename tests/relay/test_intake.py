@@ -1,0 +1,82 @@
+"""What a connection may cost before log-in."""
+
+import asyncio
+
+import pytest
+
+from relay import intake
+from relay.intake import INTAKE_LIMIT_BYTES, Intake, IntakeCount
+
+
+class Cuttable(asyncio.Transport):
+    """A transport that remembers that it was cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_cut = False
+
+    def abort(self) -> None:
+        """See `asyncio.Transport`."""
+        self.is_cut = True
+
+
+class Counting(asyncio.Protocol):
+    """Counts what reaches the HTTP parser."""
+
+    def __init__(self) -> None:
+        self.received_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self.received_bytes += len(data)
+
+
+def _connect(count: IntakeCount) -> tuple[Intake, Counting, Cuttable]:
+    inner, transport = Counting(), Cuttable()
+    guard = Intake(inner, count)
+    guard.connection_made(transport)
+    return guard, inner, transport
+
+
+async def test_a_connection_is_cut_at_its_byte_limit_and_the_rest_is_not_parsed() -> None:
+    guard, inner, transport = _connect(IntakeCount())
+    guard.data_received(b"x" * INTAKE_LIMIT_BYTES)
+    was_cut_at_the_limit = transport.is_cut
+    guard.data_received(b"x")
+    assert (was_cut_at_the_limit, transport.is_cut) == (False, True)
+    assert inner.received_bytes == INTAKE_LIMIT_BYTES
+    guard.connection_lost(None)
+
+
+async def test_a_lifted_connection_is_not_bounded_here() -> None:
+    count = IntakeCount()
+    guard, inner, transport = _connect(count)
+    guard.lift()
+    guard.data_received(b"x" * (2 * INTAKE_LIMIT_BYTES))
+    assert inner.received_bytes == 2 * INTAKE_LIMIT_BYTES
+    assert not transport.is_cut
+    assert count.waiting == 0
+    guard.connection_lost(None)
+    assert count.waiting == 0
+
+
+async def test_a_connection_that_does_not_log_in_is_cut_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "INTAKE_TIMEOUT_S", 0.0)
+    guard, _, transport = _connect(IntakeCount())
+    lifted, _, lifted_transport = _connect(IntakeCount())
+    lifted.lift()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
+    assert transport.is_cut
+    assert not lifted_transport.is_cut
+    guard.connection_lost(None)
+
+
+async def test_a_connection_over_the_limit_of_waiting_ones_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "INTAKE_CONNECTIONS_LIMIT", 2)
+    count = IntakeCount()
+    guards = [_connect(count) for _ in range(3)]
+    assert [transport.is_cut for _, _, transport in guards] == [False, False, True]
+    for guard, _, _ in guards:
+        guard.connection_lost(None)
+    assert count.waiting == 0
