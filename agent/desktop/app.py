@@ -112,6 +112,7 @@ class Desktop:
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
         self._gate = InputGate(lambda: XTestInjector(settings.display))
         self._watch = StuckWatch(self._workers.kill_all)
+        self._is_beating = False
         tools = PromptTools(self._looks, self._properties, has_hot_key)
 
         def open_prompt(order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> Prompt:
@@ -138,7 +139,7 @@ class Desktop:
         os.set_blocking(self._waker_fd, False)
         signal.set_wakeup_fd(self._waker_fd, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._root.quit())
+            signal.signal(number, lambda *_: self._post(self._root.quit))
         root.tk.createfilehandler(self._wake_fd, readable, lambda *_: self._take_calls())
         keys_fd = self._keys.descriptor()
         if keys_fd is not None:
@@ -153,24 +154,18 @@ class Desktop:
 
     def _carry_out(self, order: Any) -> None:
         self._orders.carry_out(order)
-        if self._bars.session_ids:
+        if self._bars.session_ids and not self._is_beating:
+            self._is_beating = True
             self._watch.watch(is_needed=True)
             self._beat()
 
     def _beat(self) -> None:
         self._watch.beat()
-        if self._bars.session_ids:
-            if not self._beating:
-                self._beating = True
-                self._root.after(BEAT_MS, self._beat_again)
+        self._is_beating = bool(self._bars.session_ids)
+        if self._is_beating:
+            self._root.after(BEAT_MS, self._beat)
         else:
             self._watch.watch(is_needed=False)
-
-    _beating = False
-
-    def _beat_again(self) -> None:
-        self._beating = False
-        self._beat()
 
     def _post(self, call: Callable[[], None]) -> None:
         self._calls.put(call)

@@ -20,6 +20,7 @@ from agent.desktop.x11_windows import WindowProperties, name_parts
 
 WINDOW_CLASS = "alongside-indicator"
 TICK_MS = 500
+REMAP_MS = 10
 TEXT_WIDTH_PX = 560
 _SIGHTS = {
     "VisibilityUnobscured": Sight.CLEAR,
@@ -91,6 +92,8 @@ class Bar:
 
     def stopping(self) -> None:
         """Stop was pressed: say so until the service takes the bar away."""
+        if self._is_over:
+            return
         self._may.configure(text="has been stopped")
         self._stop.enable(is_enabled=False)
         self._stop.configure(text="Stopped")
@@ -136,14 +139,19 @@ class Bar:
             case tk.EventType.Visibility:
                 self._follow(self._rules.seen(_SIGHTS.get(str(event.state), Sight.CLEAR), now_s))
             case tk.EventType.Unmap:
-                self._follow(self._rules.seen(Sight.GONE, now_s))
+                # not at once: when it was destroyed, mapping it would keep Tk waiting for two seconds
+                order = self._rules.seen(Sight.GONE, now_s)
+                self._window.after(REMAP_MS, self._follow, order)
             case tk.EventType.Configure:
                 self._place()
             case tk.EventType.Destroy:
                 self._is_over = True
+                self._looks.root.after_cancel(self._ticking)
                 self._calls.on_stop(self._session_id)
 
     def _follow(self, order: Order) -> None:
+        if self._is_over:
+            return
         if order is Order.LIFT:
             if not self._window.winfo_viewable():
                 self._window.deiconify()

@@ -1,4 +1,4 @@
-"""The service's end of the desktop process, small: starts the real process, orders, and hears what it says."""
+"""The service's end of the desktop process: starts the real process, orders, and hears what it says."""
 
 import os
 import socket

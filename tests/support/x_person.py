@@ -1,4 +1,4 @@
-"""What a person at an X display does: sees windows of ours by name, moves the pointer, clicks, types. By XTest."""
+"""What a person at an X display does: sees our windows by name, moves the pointer, clicks, types (XTest)."""
 
 import struct
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class XPerson:
     """Hands and eyes at one display."""
 
     def __init__(self, display: str) -> None:
-        self.connection: Any = xcffib.Connection(display)
+        self.connection: Any = xcffib.Connection(display)  # type: ignore[no-untyped-call]  # has no types
         self.root = self.connection.setup.roots[self.connection.pref_screen].root
         self._xtest = self.connection(xcffib.xtest.key)
 

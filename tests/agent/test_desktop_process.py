@@ -1,0 +1,269 @@
+"""The desktop process with its indicators, workers and input: real windows on Xvfb, a small service."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.desktop.ipc_messages import (
+    AllowInput,
+    DisplaysRead,
+    EndInput,
+    HideIndicator,
+    IndicatorShown,
+    Inject,
+    InputAllowed,
+    IpcRefused,
+    ReadDisplays,
+    ScreenEnded,
+    StartScreen,
+    StopPressed,
+    StopScreen,
+)
+from agent.desktop.watch import StuckWatch
+from protocol.errors import ErrorCode
+from protocol.messages.input import Key, PointerMove
+from tests.support.desktop_person import STOP_LIMIT_S, TICKET, holds_shift, is_alive, seen, worker_pid
+from tests.support.desktop_service import DesktopProcess, a_prompt, an_indicator, wait_for
+from tests.support.x_person import XPerson
+
+pytestmark = pytest.mark.real
+
+
+def test_hello_names_the_seat(desktop: DesktopProcess, display: str) -> None:
+    assert desktop.hello.os_session == f"x11{display}"
+    assert desktop.hello.pid == desktop.child.pid
+
+
+def test_nothing_acts_without_an_indicator(desktop: DesktopProcess, tmp_path: Path) -> None:
+    desktop.order(AllowInput(session_id="s1"))
+    assert desktop.expect(InputAllowed).code == ErrorCode.E_INPUT_NONE
+    desktop.order(StartScreen(session_id="s1", ticket=TICKET, source="auto"))
+    assert desktop.expect(ScreenEnded).code == ErrorCode.E_SCREEN_FAILED
+    assert not (tmp_path / "agent.sock.pid").exists()
+
+
+@pytest.mark.parametrize("is_hung", [False, True])
+def test_stop_ends_capture_and_input_within_250_ms(
+    desktop: DesktopProcess, person: XPerson, tmp_path: Path, is_hung: bool
+) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    desktop.order(StartScreen(session_id="s1", ticket=TICKET, source="auto"))
+    pid = worker_pid(tmp_path)
+    if is_hung:
+        os.kill(pid, signal.SIGSTOP)
+    desktop.order(AllowInput(session_id="s1"))
+    desktop.expect(InputAllowed)
+    shift = Key(keysym=0xFFE1, is_pressed=True)
+    desktop.order(Inject(session_id="s1", display_index=0, events=[shift]))
+    wait_for(lambda: holds_shift(person))
+    stop = seen(person, "stop")
+
+    started_s = time.monotonic()
+    person.click(*stop.middle)
+    wait_for(lambda: not is_alive(pid))
+    stopped_s = time.monotonic() - started_s
+    desktop.expect(StopPressed)
+    told_s = time.monotonic() - started_s
+    assert not holds_shift(person)
+    print(f"Stop: worker dead after {stopped_s * 1000:.0f} ms, service told after {told_s * 1000:.0f} ms")
+    assert told_s < STOP_LIMIT_S
+
+    desktop.order(AllowInput(session_id="s1"))
+    assert desktop.expect(InputAllowed).code == ErrorCode.E_SESSION_STOPPED
+    desktop.order(StartScreen(session_id="s1", ticket=TICKET, source="auto"))
+    assert desktop.expect(ScreenEnded).code == ErrorCode.E_SESSION_STOPPED
+
+
+def test_the_stop_keys_stop_every_session(desktop: DesktopProcess, person: XPerson, display: str) -> None:
+    for session_id in ("s1", "s2"):
+        desktop.order(an_indicator(session_id))
+        desktop.expect(IndicatorShown)
+    subprocess.run(["xdotool", "key", "ctrl+alt+shift+x"], env={**os.environ, "DISPLAY": display}, check=True)
+    assert {desktop.expect(StopPressed).session_id, desktop.expect(StopPressed).session_id} == {"s1", "s2"}
+
+
+def test_a_covered_indicator_comes_back_to_the_top(desktop: DesktopProcess, person: XPerson) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    bar = person.find_class("alongside-indicator")
+    assert bar is not None
+    cover = person.cover(bar)
+    took_s = wait_for(lambda: person.topmost() != cover, 1.0)
+    print(f"indicator back on top after {took_s * 1000:.0f} ms")
+    person.connection.core.DestroyWindow(cover)
+    assert desktop.is_silent(0.2)
+
+
+def test_an_indicator_that_is_moved_or_unmapped_comes_back(
+    desktop: DesktopProcess, person: XPerson, display: str
+) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    bar = person.find_class("alongside-indicator")
+    assert bar is not None
+    for words in (["windowmove", str(bar.window), "3000", "3000"], ["windowunmap", str(bar.window)]):
+        subprocess.run(["xdotool", *words], env={**os.environ, "DISPLAY": display}, check=True)
+        wait_for(lambda: person.find_class("alongside-indicator") == bar)
+    assert desktop.is_silent(0.2)
+
+
+@pytest.mark.parametrize("name", ["alongside-indicator", "alongside-prompt"])
+def test_destroying_a_window_of_ours_ends_the_process_and_the_capture(
+    desktop: DesktopProcess, person: XPerson, tmp_path: Path, name: str
+) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    desktop.order(StartScreen(session_id="s1", ticket=TICKET, source="auto"))
+    pid = worker_pid(tmp_path)
+    desktop.order(a_prompt())
+    seen(person, "allow")
+    window = person.find_class(name)
+    assert window is not None
+    person.connection.core.DestroyWindow(window.window)
+    person.connection.flush()
+    wait_for(lambda: not is_alive(pid), 2.0)
+    assert desktop.child.wait(5) != 0
+    desktop.hang_up()
+
+
+def test_the_bars_of_two_sessions_stand_below_each_other(desktop: DesktopProcess, person: XPerson) -> None:
+    for session_id in ("s1", "s2"):
+        desktop.order(an_indicator(session_id))
+        desktop.expect(IndicatorShown)
+    desktop.order(HideIndicator(session_id="s1"))
+    wait_for(lambda: (found := person.find_class("alongside-indicator")) is not None and found.y < 5)
+
+
+def test_a_worker_is_killed_by_order_and_its_end_is_told(desktop: DesktopProcess, tmp_path: Path) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    desktop.order(StartScreen(session_id="s1", ticket=TICKET, source="auto"))
+    pid = worker_pid(tmp_path)
+    desktop.order(StopScreen(session_id="s1"))
+    wait_for(lambda: not is_alive(pid))
+    assert desktop.is_silent(0.2)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(0, ""), (6, ErrorCode.E_SCREEN_NONE), (7, ErrorCode.E_SCREEN_FAILED)]
+)
+def test_a_worker_that_ends_by_itself_is_told_with_its_reason(
+    display: str, tmp_path: Path, status: int, code: str
+) -> None:
+    script = (
+        "import sys; assert sys.stdin.buffer.read() == b't' * 32;"
+        f"sys.stderr.write('because'); sys.exit({status})"
+    )
+    desktop = DesktopProcess(tmp_path, display, (sys.executable, "-c", script))
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    desktop.order(StartScreen(session_id="s1", ticket=TICKET, source="auto"))
+    ended = desktop.expect(ScreenEnded)
+    assert (ended.code, ended.detail) == (code, "because")
+    assert desktop.close() == 0
+
+
+def test_the_end_of_the_service_ends_everything(
+    desktop: DesktopProcess, person: XPerson, tmp_path: Path
+) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    desktop.order(StartScreen(session_id="s1", ticket=TICKET, source="auto"))
+    pid = worker_pid(tmp_path)
+    desktop.order(a_prompt())
+    seen(person, "allow")
+    assert desktop.close() == 0
+    wait_for(lambda: not is_alive(pid), 0.2)
+    assert person.find_class("alongside-indicator") is None
+
+
+def test_end_input_stops_events(desktop: DesktopProcess, person: XPerson) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    desktop.order(AllowInput(session_id="s1"))
+    desktop.expect(InputAllowed)
+    desktop.order(Inject(session_id="s1", display_index=0, events=[PointerMove(x=40, y=41)]))
+    wait_for(lambda: person.connection.core.QueryPointer(person.root).reply().root_x == 40)
+    desktop.order(EndInput(session_id="s1"))
+    desktop.order(Inject(session_id="s1", display_index=0, events=[PointerMove(x=50, y=51)]))
+    assert desktop.is_silent(0.2)
+    assert person.connection.core.QueryPointer(person.root).reply().root_x == 40
+
+
+def test_displays_are_read(desktop: DesktopProcess) -> None:
+    desktop.order(ReadDisplays(request_no=3))
+    read = desktop.expect(DisplaysRead)
+    assert (read.request_no, read.failure) == (3, "")
+    assert [(shown.width, shown.height) for shown in read.displays] == [(1280, 800)]
+
+
+def test_rubbish_on_the_socket_ends_it_with_the_protocol_status(desktop: DesktopProcess) -> None:
+    desktop.send_raw(b"\xff\xff\xff\xff rubbish")
+    assert desktop.child.wait(5) == 4
+    desktop.hang_up()
+
+
+def test_a_refused_desktop_process_says_why_and_ends(desktop: DesktopProcess) -> None:
+    desktop.order(IpcRefused(code=str(ErrorCode.E_ALREADY_RUNNING)))
+    assert desktop.child.wait(5) != 0
+    desktop.hang_up()
+
+
+def test_a_signal_ends_it_cleanly(desktop: DesktopProcess) -> None:
+    desktop.child.terminate()
+    assert desktop.child.wait(5) == 0
+    desktop.hang_up()
+
+
+def test_a_stuck_window_thread_ends_the_process() -> None:
+    happened: list[str] = []
+    watch = StuckWatch(lambda: happened.append("killed"), lambda _: happened.append("ended"))
+    watch.watch(is_needed=True)
+    took_s = wait_for(lambda: happened == ["killed", "ended"], 4.0)
+    assert took_s > 1.0
+
+
+def test_idle_it_uses_no_processor_time(desktop: DesktopProcess) -> None:
+    time.sleep(0.5)
+
+    def used_ticks() -> int:
+        fields = Path(f"/proc/{desktop.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = used_ticks()
+    time.sleep(1.0)
+    assert used_ticks() - before <= 1
+
+
+@pytest.mark.parametrize("words", [["--display", ":9871"], ["--display", ""]])
+def test_without_a_display_it_ends_with_one_sentence(tmp_path: Path, words: list[str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "agent.desktop", "--socket", str(tmp_path / "s"), *words],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode == 6
+    assert "E_SCREEN_NONE" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_service_it_ends_with_one_sentence(display: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "agent.desktop", "--socket", str(tmp_path / "s"), "--display", display],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "E_NOT_RUNNING" in ended.stderr
+    assert "Traceback" not in ended.stderr
