@@ -85,15 +85,18 @@ def socket_url(relay_url: str, path: str, *, port: int = 0) -> str:
     Raises:
         UsageError: not http(s) or ws(s), no host, or unencrypted to another machine.
     """
-    parts = urlsplit(relay_url)
     schemes = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
+    try:
+        parts = urlsplit(relay_url)
+        chosen = port or parts.port
+    except ValueError:  # brackets that do not close, a port that is none
+        parts, chosen = urlsplit(""), None
     if parts.scheme not in schemes or not parts.hostname:
         raise UsageError(f"{relay_url!r} is no address of a relay", code=ErrorCode.E_CONFIG)
     scheme = schemes[parts.scheme]
     if scheme == "ws" and not is_loopback(parts.hostname):
         raise UsageError(f"{relay_url!r} is not encrypted; use https://", code=ErrorCode.E_CONFIG)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    chosen = port or parts.port
     return f"{scheme}://{host}{f':{chosen}' if chosen else ''}{path}"
 
 
@@ -104,10 +107,11 @@ async def connect_wire(
 
     Raises:
         Unreachable: E_RELAY_UNREACHABLE, or E_RELAY_TLS when its certificate is not acceptable.
+        UsageError: E_CONFIG, `tls_ca` cannot be read.
     """
     is_encrypted = url.startswith("wss://")
     host = urlsplit(url).hostname or ""
-    context = ssl.create_default_context(cafile=str(tls_ca) if tls_ca else None) if is_encrypted else None
+    context = _tls_context(tls_ca) if is_encrypted else None
     try:
         connection = await connect(
             url,
@@ -124,3 +128,11 @@ async def connect_wire(
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as exc:
         raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_UNREACHABLE) from None
     return WebSocketWire(connection)
+
+
+def _tls_context(tls_ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(tls_ca) if tls_ca else None)
+    except OSError as exc:  # ssl.SSLError is one: no certificate in it
+        detail = f"{tls_ca} cannot be used as an authority's certificate: {exc.strerror or exc}"
+        raise UsageError(detail, code=ErrorCode.E_CONFIG) from None

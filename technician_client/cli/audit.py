@@ -24,12 +24,16 @@ class AuditBroken(SupportError):
 
 @app.command()
 def verify(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Audit files (audit.jsonl).")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Audit files. Default: audit.jsonl in the data folder."),
+    ] = None,
+    data: DataOption = None,
     is_json: JsonOption = False,
 ) -> None:
     """Check that no record of these files was changed, removed or put in. Exit 5 when one was."""
     output = Output(is_json=is_json)
-    reports = [(path, _verified(path)) for path in paths]
+    reports = [(path, _verified(path)) for path in paths or [load_config(data).audit_file]]
     rows = [
         {
             "path": str(path),

@@ -71,7 +71,13 @@ def error_lines(error: SupportError) -> list[str]:
     sentence, remedy = error.text
     detail = shown_text(error.detail, DETAIL_LIMIT_CHARS)
     if error.code in _DETAIL_IS_THE_SENTENCE and detail:
-        sentence, detail = f"{detail[0].upper()}{detail[1:].rstrip('.')}.", ""
+        sentence, detail = _as_sentence(detail), ""
     if detail:
         sentence = f"{sentence.rstrip('.')} ({detail})."
     return [f"Error: {sentence}", f"  What to do: {remedy}", f"  Code: {error.code}"]
+
+
+def _as_sentence(detail: str) -> str:
+    first = detail.partition(" ")[0]
+    start = detail[0].upper() if first.isalpha() else detail[0]  # a path or an address stays as it is
+    return f"{start}{detail[1:].rstrip('.')}."

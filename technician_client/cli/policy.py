@@ -35,7 +35,7 @@ from technician_client.policy_document import (
 app = typer.Typer(help="The signed policy: consent, permissions, approved commands.", no_args_is_help=True)
 
 FileArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="The policy document. Default: org/policy.json.")
+    Path | None, typer.Argument(metavar="FILE", help="The policy document. Default: org/policy.json.")
 ]
 
 

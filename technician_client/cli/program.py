@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from protocol.errors import EnvironmentFault, SupportError
+from protocol.errors import EnvironmentFault, ExitStatus, SupportError, UsageError
 from technician_client.cli import audit, diagnose, fleet, org, policy, run, session
 from technician_client.cli.output import report_error
 
@@ -44,10 +44,23 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     is_json = "--json" in given
     try:
-        app(args=given)
+        sys.exit(_invoke(given))
     except SupportError as error:
         sys.exit(report_error(error, is_json=is_json))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED_STATUS)
     except OSError as error:  # a disk or a permission that no command foresaw
         sys.exit(report_error(EnvironmentFault(str(error)), is_json=is_json))
+
+
+def _invoke(given: list[str]) -> int:
+    """The exit status; what the parser does not understand becomes a SupportError like all others."""
+    try:
+        return int(app(args=given, prog_name="alongside", standalone_mode=False) or 0)
+    except typer.Abort:  # Ctrl-C or Ctrl-D at a question
+        return INTERRUPTED_STATUS
+    except typer.TyperException as exc:
+        if type(exc).__name__ == "NoArgsIsHelpError":
+            print(exc.format_message(), file=sys.stderr)
+            return ExitStatus.USAGE
+        raise UsageError(" ".join(exc.format_message().split())) from None

@@ -32,9 +32,9 @@ class Order:
 
 def run(
     device: DeviceArgument,
-    command: Annotated[str, typer.Argument(metavar="[COMMAND]", help="The command's id; see --list.")] = "",
+    command: Annotated[str, typer.Argument(metavar="COMMAND", help="The command's id; see --list.")] = "",
     parameters: Annotated[
-        list[str] | None, typer.Argument(metavar="[key=value]...", help="The command's parameters.")
+        list[str] | None, typer.Argument(metavar="key=value", help="The command's parameters.")
     ] = None,
     data: DataOption = None,
     is_json: JsonOption = False,
