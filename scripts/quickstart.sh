@@ -7,7 +7,7 @@ umask 077
 main() {
   # shellcheck source=scripts/environment.sh
   . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-  local argument packages=(python3 python3-venv python3-tk fonts-dejavu-core iputils-ping)
+  local argument packages=(python3 python3-venv python3-tk fonts-dejavu-core procps iproute2 iputils-ping)
   for argument in "$@"; do
     case "$argument" in
       -h | --help)

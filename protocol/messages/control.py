@@ -50,7 +50,7 @@ class LogIn(Message, frozen=True, tag="control.log_in"):
 
 
 class Claim(Message, frozen=True, tag="control.claim"):
-    """Binds the relay to one more organisation. `secret` is what the relay wrote to its claim file.
+    """Binds the relay to this organisation, once. `secret` is what the relay wrote to its claim file.
 
     `signature` is by the admin's key over `claim_transcript(nonce, relay_id, secret)`; `root` is the
     organisation's root certificate (DER).
