@@ -31,7 +31,8 @@ class XPerson:
     """Hands and eyes at one display."""
 
     def __init__(self, display: str) -> None:
-        self.connection: Any = xcffib.Connection(display)  # type: ignore[no-untyped-call]  # has no types
+        connect: Any = xcffib.Connection  # has no types
+        self.connection: Any = connect(display)
         self.root = self.connection.setup.roots[self.connection.pref_screen].root
         self._xtest = self.connection(xcffib.xtest.key)
 
