@@ -132,7 +132,6 @@ def start_log(*, as_json: bool) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(20),  # logging.INFO
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
     )
 
 

@@ -13,10 +13,11 @@ from enum import Enum, auto
 
 from protocol.errors import ErrorCode, WrongState
 from protocol.grantables import Grantable
-from protocol.limits import CONSENT_TIMEOUT_S
+from protocol.limits import CONSENT_EXTENSIONS_LIMIT, CONSENT_TIMEOUT_S
 from protocol.policy import Consent
 
 INDICATOR_TIMEOUT_S = 5.0
+PROMPT_GRACE_S = 5.0  # the prompt itself answers at its deadline; this one is for a prompt that cannot
 
 
 class State(Enum):
@@ -136,7 +137,8 @@ class ConsentMachine:
             self._step(Input.UNATTENDED)
             return self._show_indicator(self._possible, now_s)
         self._step(Input.ASK_PERSON)
-        self.deadline_s = now_s + self._prompt_timeout_s
+        longest_s = self._prompt_timeout_s * (1 + CONSENT_EXTENSIONS_LIMIT)
+        self.deadline_s = now_s + longest_s + PROMPT_GRACE_S
         return [ShowPrompt(self._possible, self._prompt_timeout_s)]
 
     def allow(self, allowed: frozenset[Grantable], *, now_s: float) -> list[Effect]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocol.errors import ErrorCode
-from protocol.limits import CONSENT_ARMING_S
+from protocol.limits import CONSENT_ARMING_S, CONSENT_EXTENSIONS_LIMIT
 
 KEYS_QUIET_S = 0.5
-EXTENSIONS_LIMIT = 3
 
 
 class State(Enum):
@@ -40,7 +39,7 @@ class PromptRules:
         self.ticked = set(self.asked)
         self.state = State.HIDDEN
         self.deadline_s = ordered_s + timeout_s
-        self.extensions_left = EXTENSIONS_LIMIT
+        self.extensions_left = CONSENT_EXTENSIONS_LIMIT
         self._timeout_s = timeout_s
         self._shown_s = ordered_s
         self._quiet_from_s = ordered_s

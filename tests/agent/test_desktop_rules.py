@@ -11,11 +11,11 @@ from agent.desktop.drawing import Box, Plate, box_ppm, contrast, mark_ppm, plate
 from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc_messages import Inject
 from agent.desktop.looks import TEXT_PAIRS
-from agent.desktop.prompt_rules import EXTENSIONS_LIMIT, KEYS_QUIET_S, PromptRules
+from agent.desktop.prompt_rules import KEYS_QUIET_S, PromptRules
 from agent.desktop.prompt_text import clock, duration, indicator_text, outside_text, prompt_text
 from agent.platform.input_interface import InputInjector
 from protocol.errors import BackendUnavailable, ErrorCode
-from protocol.limits import CONSENT_ARMING_S
+from protocol.limits import CONSENT_ARMING_S, CONSENT_EXTENSIONS_LIMIT
 from protocol.messages.input import Event, Key, TypeText
 from tests.support.desktop_service import a_prompt, an_indicator
 from tests.support.injector import RecordingInjector
@@ -81,7 +81,9 @@ def test_the_deadline_refuses_and_more_time_moves_it() -> None:
 
 def test_more_time_ends_some_day() -> None:
     prompt = rules()
-    assert [prompt.more_time(102.0) for _ in range(EXTENSIONS_LIMIT + 1)].count(True) == EXTENSIONS_LIMIT
+    assert [prompt.more_time(102.0) for _ in range(CONSENT_EXTENSIONS_LIMIT + 1)].count(
+        True
+    ) == CONSENT_EXTENSIONS_LIMIT
 
 
 def test_keys_do_nothing_while_the_person_types() -> None:

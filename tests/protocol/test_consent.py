@@ -6,6 +6,7 @@ import pytest
 
 from protocol.consent import (
     INDICATOR_TIMEOUT_S,
+    PROMPT_GRACE_S,
     TRANSITIONS,
     ClosePrompt,
     ConsentMachine,
@@ -18,6 +19,7 @@ from protocol.consent import (
 )
 from protocol.errors import ErrorCode, WrongState
 from protocol.grantables import Grantable
+from protocol.limits import CONSENT_EXTENSIONS_LIMIT
 from protocol.policy import Consent
 
 VIEW, CONTROL, RUN = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN
@@ -79,9 +81,14 @@ def test_nothing_offered_is_refused_without_a_prompt():
 
 
 def test_no_answer_is_a_refusal_at_the_deadline_and_not_before():
+    """The deadline leaves room for every extension that the person may press for."""
     machine = prompting()
-    assert machine.tick(399.9) == []
-    assert machine.tick(400.0) == [ClosePrompt(), RefuseAll(dict.fromkeys(BOTH, ErrorCode.E_CONSENT_TIMEOUT))]
+    deadline_s = 100.0 + 300.0 * (1 + CONSENT_EXTENSIONS_LIMIT) + PROMPT_GRACE_S
+    assert machine.tick(deadline_s - 0.1) == []
+    assert machine.tick(deadline_s) == [
+        ClosePrompt(),
+        RefuseAll(dict.fromkeys(BOTH, ErrorCode.E_CONSENT_TIMEOUT)),
+    ]
     assert machine.state is State.REFUSED
 
 
