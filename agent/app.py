@@ -3,7 +3,9 @@
 import asyncio
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.capabilities.base import Capability
@@ -31,8 +33,9 @@ from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
 from protocol.aio.wire import Wire
+from protocol.audit import AuditEvent, AuditKind
 from protocol.certificates import Role, VerifiedPeer, verify_chain
-from protocol.errors import ErrorCode, Refused, Unreachable
+from protocol.errors import CertificateRefused, ErrorCode, Refused, SupportError, Unreachable
 from protocol.identity import Identity, load_identity
 from protocol.ids import DeviceId
 from protocol.messages.control import DeviceFacts, SessionOffered
@@ -49,25 +52,46 @@ def run_service(config: AgentConfig) -> bool:
     """
     os.umask(0o077)
     data = DataDir(config.data)
-    identity = load_identity(data.identity)
+    with _refusal_noted(data):
+        identity = load_identity(data.identity)
+        own = verify_chain(identity.chain, identity.root_der, roles={Role.DEVICE}, now=datetime.now(UTC))
     relay = data.read_relay()
     data.prepare()
     with ServiceLock(data.lock):
-        was_left = asyncio.run(_Assembly(config, data, identity, relay).run())
+        was_left = asyncio.run(_Assembly(config, data, Own(identity, own), relay).run())
         if was_left:
             leave_organisation(data)
     return was_left
 
 
+@contextmanager
+def _refusal_noted(data: DataDir) -> Iterator[None]:
+    """An identity that is not good enough is refused, and a refusal leaves a record."""
+    try:
+        yield
+    except CertificateRefused as exc:
+        event = AuditEvent(AuditKind.LOGIN_REFUSED, "agent", "", "", False, {"code": exc.code.value})
+        with suppress(SupportError):  # the refusal is what has to be told
+            AuditLog(data.audit).append(event)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """This device's identity, and what its certificate says."""
+
+    identity: Identity
+    peer: VerifiedPeer
+
+
 class _Assembly:
-    def __init__(self, config: AgentConfig, data: DataDir, identity: Identity, relay: RelayAddress) -> None:
-        self.config, self.data, self.identity, self.relay = config, data, identity, relay
-        now = datetime.now(UTC)
-        self.peer = verify_chain(identity.chain, identity.root_der, roles={Role.DEVICE}, now=now)
-        self.device_id = DeviceId(identity.subject_id)
+    def __init__(self, config: AgentConfig, data: DataDir, own: Own, relay: RelayAddress) -> None:
+        self.config, self.data, self.relay = config, data, relay
+        self.identity, self.peer = own.identity, own.peer
+        self.device_id = DeviceId(own.identity.subject_id)
         self.audit_log = AuditLog(data.audit)
-        self.policies = PolicyStore(data.policy, identity.root_der)
-        self.policies.load(now)
+        self.policies = PolicyStore(data.policy, own.identity.root_der)
+        self.policies.load(datetime.now(UTC))
 
     async def run(self) -> bool:
         tickets = WorkerDesk()

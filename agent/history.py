@@ -37,8 +37,13 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.COMMAND_ENDED: lambda _, facts: f"{facts.get('command_id')} ended with {facts.get('exit_status')}",
     _K.POLICY_ACCEPTED: lambda _, facts: f"Policy version {facts.get('version')} is in force",
     _K.POLICY_REFUSED: lambda _, facts: f"A policy was refused: {_why(facts)}",
-    _K.DEVICE_JOINED: lambda _, __: "This computer joined its organisation",
+    _K.DEVICE_JOINED: lambda _, facts: (
+        f"This computer could not join: {_why(facts)}"
+        if "code" in facts
+        else "This computer joined its organisation"
+    ),
     _K.DEVICE_LEFT: lambda _, __: "This computer left its organisation",
+    _K.LOGIN_REFUSED: lambda _, facts: f"This computer's identity was refused: {_why(facts)}",
     _K.AGENT_STARTED: lambda _, __: "The agent started",
     _K.AGENT_STOPPED: lambda _, __: "The agent stopped",
 }

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import connect_control, log_in
 from protocol.audit import AuditEvent, AuditKind
 from protocol.certificates import Role, verify_chain
-from protocol.errors import EnvironmentFault, ErrorCode, UsageError
+from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, UsageError, exit_status
 from protocol.identity import Identity, load_identity, save_identity
 from protocol.ids import DeviceId
 from protocol.join_token import join, read_token
@@ -57,12 +58,21 @@ def read_token_text(token: str, token_file: str) -> str:
 
 
 async def join_organisation(data: DataDir, token_text: str, name: str, relay_ca: Path | None) -> Joined:
-    """Make an identity under the token, log in once, and keep it.
+    """Make an identity under the token, log in once, and keep it. A refusal is written down.
 
     Raises:
         EnvironmentFault: E_ALREADY_JOINED, E_DATA_DISK. DocumentRefused: the token.
         SupportError: the relay refused, with its code; Unreachable. Nothing is kept then.
     """
+    try:
+        return await _join(data, token_text, name, relay_ca)
+    except SupportError as exc:
+        if exit_status(exc.code) in (ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.TRUST):
+            _record_refusal(data, exc.code)
+        raise
+
+
+async def _join(data: DataDir, token_text: str, name: str, relay_ca: Path | None) -> Joined:
     if data.identity.exists():
         raise EnvironmentFault(str(data.identity), code=ErrorCode.E_ALREADY_JOINED)
     token = read_token(token_text, now=datetime.now(UTC))
@@ -119,3 +129,10 @@ def _record(data: DataDir, identity: Identity, kind: AuditKind, facts: dict[str,
     AuditLog(data.audit).append(
         AuditEvent(kind, "person", DeviceId(identity.subject_id), "", succeeded=True, facts=facts)
     )
+
+
+def _record_refusal(data: DataDir, code: ErrorCode) -> None:
+    event = AuditEvent(AuditKind.DEVICE_JOINED, "person", "", "", succeeded=False, facts={"code": code.value})
+    with suppress(SupportError):  # the refusal is what has to be told
+        data.prepare()
+        AuditLog(data.audit).append(event)

@@ -1,14 +1,15 @@
 """The technician's program: the one place where its concrete objects are built."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from protocol.aio.audit_log import AuditLog
+from protocol.audit import AuditEvent, AuditKind
 from protocol.catalogue import Catalogue
 from protocol.certificates import Role
-from protocol.errors import CertificateRefused, ErrorCode
+from protocol.errors import CertificateRefused, ErrorCode, SupportError
 from protocol.identity import Identity, load_identity
 from protocol.ids import DeviceId
 from protocol.messages.presence import DeviceRow
@@ -92,7 +93,8 @@ async def technician_app(config: TechnicianConfig) -> AsyncIterator[TechnicianAp
     Raises:
         SupportError: E_IDENTITY_MISSING, E_IDENTITY_OWNER, E_CERT_EXPIRED (our own), E_CONFIG.
     """
-    identity = checked_identity(load_identity(config.identity_file), Role.TECHNICIAN)
+    with _refusal_noted(config, "technician"):
+        identity = checked_identity(load_identity(config.identity_file), Role.TECHNICIAN)
     async with _link(config, identity) as link:
         yield TechnicianApp(config, identity, link)
 
@@ -104,7 +106,8 @@ async def admin_link(config: TechnicianConfig) -> AsyncIterator[RelayLink]:
     Raises:
         SupportError: no organisation in this folder, our certificate has expired, E_CONFIG.
     """
-    identity = checked_identity(OrganisationFolder(config.organisation_folder).admin(), Role.ADMIN)
+    with _refusal_noted(config, "admin"):
+        identity = checked_identity(OrganisationFolder(config.organisation_folder).admin(), Role.ADMIN)
     async with _link(config, identity) as link:
         yield link
 
@@ -129,6 +132,18 @@ async def _link(config: TechnicianConfig, identity: Identity) -> AsyncIterator[R
     policies.load(now=datetime.now(UTC))
     async with RelayLink(relay, identity, policies) as link:
         yield link
+
+
+@contextmanager
+def _refusal_noted(config: TechnicianConfig, actor: str) -> Iterator[None]:
+    """An identity that is not good enough is refused, and a refusal leaves a record."""
+    try:
+        yield
+    except CertificateRefused as exc:
+        event = AuditEvent(AuditKind.LOGIN_REFUSED, actor, "", "", False, {"code": exc.code.value})
+        with suppress(SupportError):  # the refusal is what has to be told
+            AuditLog(config.audit_file).append(event)
+        raise
 
 
 def checked_identity(identity: Identity, role: Role) -> Identity:

@@ -30,6 +30,8 @@ class CommandAudit:
                     code=code,
                 )
             case CommandRefused(_, code, _):
-                self._audit.note(
-                    AuditKind.COMMAND_REFUSED, succeeded=False, command_id=self._command_id, code=code
-                )
+                self.refused(code)
+
+    def refused(self, code: str) -> None:
+        """Not run, by the agent's refusal or ours."""
+        self._audit.note(AuditKind.COMMAND_REFUSED, succeeded=False, command_id=self._command_id, code=code)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from protocol.catalogue import Catalogue, CommandEntry
-from protocol.errors import UsageError
+from protocol.errors import Refused, UsageError
 from protocol.grantables import Grantable
+from protocol.names import shown_text
 from technician_client.app import TechnicianApp, technician_app
 from technician_client.capabilities.commands import run_command
 from technician_client.cli.asking import Request, granted_channel
@@ -20,6 +21,7 @@ from technician_client.cli.running import run_async
 from technician_client.cli.tables import table
 from technician_client.command_audit import CommandAudit
 from technician_client.config import TechnicianConfig, load_config
+from technician_client.session_audit import SessionAudit
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ def _usage(entry: CommandEntry) -> str:
 async def _run(config: TechnicianConfig, request: Request, order: Order, output: Output) -> int:
     async with technician_app(config) as app:
         with output.working("Fetching the signed policy …"):
-            entry = (await _catalogue(app)).find(order.command_id)
-        entry.build_argv(order.parameters)
+            catalogue = await _catalogue(app)
+        entry = _checked(order, catalogue, app)
         async with granted_channel(app, request, output) as (session, stream):
             view = CommandView(output)
             noted = CommandAudit(session.audit, entry.command_id)
@@ -122,6 +124,18 @@ async def _run(config: TechnicianConfig, request: Request, order: Order, output:
                     noted.message(message)
                     view.message(message)
             return view.exit_status
+
+
+def _checked(order: Order, catalogue: Catalogue, app: TechnicianApp) -> CommandEntry:
+    """The entry, if the catalogue lets it run with these values; a refusal here is written down too."""
+    try:
+        entry = catalogue.find(order.command_id)
+        entry.build_argv(order.parameters)
+    except Refused as exc:
+        unsent = SessionAudit(app.audit, actor=app.identity.subject_id, device_id="", session_id="")
+        CommandAudit(unsent, shown_text(order.command_id, 64)).refused(exc.code)
+        raise
+    return entry
 
 
 async def _catalogue(app: TechnicianApp) -> Catalogue:
