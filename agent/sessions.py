@@ -1,6 +1,7 @@
 """The sessions of this device: how many there may be, and how all of them end."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -13,13 +14,14 @@ from agent.session_runner import SessionRunner
 from protocol.aio.wire import Wire
 from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, SupportError
-from protocol.ids import checked_session_id
+from protocol.ids import SessionId, checked_session_id
 from protocol.limits import SESSION_LIMIT_PER_DEVICE
 from protocol.messages.control import SessionDeclined, SessionOffered
 
 log = structlog.get_logger()
 
 OFFERS_PER_MINUTE_LIMIT = 60
+IDS_REMEMBERED = 1024
 
 OpenWire = Callable[[SessionOffered], Awaitable[Wire]]
 Decline = Callable[[SessionDeclined], Awaitable[None]]
@@ -33,6 +35,7 @@ class Sessions:
         self._open_wire = open_wire
         self._rate = RateLimit(OFFERS_PER_MINUTE_LIMIT, 60.0)
         self._running: dict[asyncio.Task[None], SessionRunner] = {}
+        self._offered_ids: deque[SessionId] = deque(maxlen=IDS_REMEMBERED)
 
     async def offered(self, offer: SessionOffered, decline: Decline) -> None:
         """Start a session for this offer, or decline it.
@@ -52,14 +55,23 @@ class Sessions:
             log.error("audit.failed", code=str(exc.code), detail=exc.detail)
             await decline(SessionDeclined(session_id=session_id, code=exc.code))
             return
-        if len(self._running) >= SESSION_LIMIT_PER_DEVICE:
-            audit.note(AuditKind.SESSION_REFUSED, {"code": ErrorCode.E_BUSY.value}, succeeded=False)
-            await decline(SessionDeclined(session_id=session_id, code=ErrorCode.E_BUSY))
+        refusal = self._refusal(session_id)
+        if refusal is not None:
+            audit.note(AuditKind.SESSION_REFUSED, {"code": refusal.value}, succeeded=False)
+            await decline(SessionDeclined(session_id=session_id, code=refusal))
             return
+        self._offered_ids.append(session_id)
         runner = SessionRunner(self._device, session_id)
         task = asyncio.create_task(self._run(runner, offer, audit))
         self._running[task] = runner
         task.add_done_callback(lambda done: self._running.pop(done))
+
+    def _refusal(self, session_id: SessionId) -> ErrorCode | None:
+        # indicator, Stop and screen worker go by this id: two sessions with one id could hide each other
+        live_ids = {runner.session_id for runner in self._running.values()}
+        if session_id in live_ids or session_id in self._offered_ids:
+            return ErrorCode.E_STATE
+        return ErrorCode.E_BUSY if len(self._running) >= SESSION_LIMIT_PER_DEVICE else None
 
     def status(self) -> list[SessionStatus]:
         """The sessions that live now."""
