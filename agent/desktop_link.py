@@ -102,12 +102,16 @@ class SessionDesk:
 
 
 class DesktopSeat:
-    """One connected desktop process, until it is `lost`."""
+    """One connected desktop process, until it is `lost`.
+
+    `controlled_by` is the session whose input acts: one at a time, so that nobody's Ctrl meets another's W.
+    """
 
     def __init__(self, hello: DesktopHello, connection: LocalConnection) -> None:
         self.os_session = hello.os_session
         self.pid = hello.pid
         self.lost = asyncio.Event()
+        self.controlled_by = ""
         self._connection = connection
         self._desks: dict[str, SessionDesk] = {}
         self._prompt: tuple[int, asyncio.Future[PromptAnswered]] | None = None

@@ -15,7 +15,10 @@ class SessionInput:
         self._desk = desk
 
     async def allow(self) -> str:
-        """Ask the desktop process to let events act."""
+        """Ask the desktop process to let events act; E_BUSY while another session controls it."""
+        if self._desk.seat.controlled_by:
+            return ErrorCode.E_BUSY
+        self._desk.seat.controlled_by = self._desk.session_id
         try:
             return await self._desk.ask_input(AllowInput(session_id=self._desk.session_id))
         except Unreachable:
@@ -37,5 +40,10 @@ class SessionInput:
 
     async def end(self) -> None:
         """No further events."""
-        with suppress(Unreachable):
-            await self._desk.send(EndInput(session_id=self._desk.session_id))
+        if self._desk.seat.controlled_by != self._desk.session_id:
+            return
+        try:
+            with suppress(Unreachable):
+                await self._desk.send(EndInput(session_id=self._desk.session_id))
+        finally:
+            self._desk.seat.controlled_by = ""

@@ -17,6 +17,7 @@ from protocol.messages.input import Event
 from protocol.messages.presence import ShortText
 
 WORKER_TICKET_BYTES = 32
+ORDER_LIMIT_BYTES = CHANNEL_MESSAGE_LIMIT_BYTES + (4 << 10)  # a whole message of a channel, and whose it is
 WorkerTicket = Annotated[bytes, Meta(min_length=WORKER_TICKET_BYTES, max_length=WORKER_TICKET_BYTES)]
 Grantables = Annotated[list[ShortText], Meta(max_length=32)]
 
@@ -233,5 +234,5 @@ ToCommandLine: TypeAlias = Status | Left | IpcRefused
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
 FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)
-TO_DESKTOP_CODEC: Codec[ToDesktop] = Codec(ToDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)
+TO_DESKTOP_CODEC: Codec[ToDesktop] = Codec(ToDesktop, ORDER_LIMIT_BYTES)
 TO_COMMAND_LINE_CODEC: Codec[ToCommandLine] = Codec(ToCommandLine, CHANNEL_MESSAGE_LIMIT_BYTES)
