@@ -8,12 +8,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 
 from agent.admission import Admitted
+from agent.ask_patience import AskPatience
 from agent.capabilities.base import Capability
 from agent.desktop_link import DesktopLink, SessionDesk
 from agent.first_of import first_of
@@ -24,7 +25,7 @@ from agent.session_consent import SessionConsent, SessionFacts
 from protocol.aio.channel_io import ChannelEnded, ChannelIO
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.audit import AuditKind
-from protocol.errors import ErrorCode, SupportError, Unreachable
+from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.grants import Grant
 from protocol.identity import Identity
@@ -40,6 +41,7 @@ log = structlog.get_logger()
 
 GOODBYE_TIMEOUT_S = 1.0
 TELL_TIMEOUT_S = 10.0
+ASKS_AT_ONCE_LIMIT = 4
 TECHNICIAN_LEFT = "technician_left"
 FINISHED = "finished"
 
@@ -67,17 +69,22 @@ class DeviceSide:
     desktop: DesktopLink
     audit_log: Appends
     build_capabilities: Callable[[BuildFor], dict[str, Capability]]
+    patience: AskPatience = field(default_factory=AskPatience)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What a session has from its first moment; `over` takes the cause of its end."""
+    """What a session has from its first moment; `over` takes the cause of its end.
+
+    `admit_again` judges the technician anew, under the policy and at the time of the call.
+    """
 
     session_id: SessionId
     channels: ChannelIO
     audit: SessionAudit
     machine: SessionMachine
     over: "asyncio.Future[str]"
+    admit_again: Callable[[], Admitted]
 
 
 class LiveSession:
@@ -96,7 +103,15 @@ class LiveSession:
         self._grants_changed = asyncio.Event()
         ends_s = _now_s() + (admitted.peer.not_after - datetime.now(UTC)).total_seconds()
         self.consent = SessionConsent(
-            SessionFacts(device.device_id, self._session_id, device.organisation_name, admitted, ends_s),
+            SessionFacts(
+                device_id=device.device_id,
+                session_id=self._session_id,
+                organisation_name=device.organisation_name,
+                admitted=admitted,
+                admit_again=parts.admit_again,
+                certificate_ends_s=ends_s,
+                patience=device.patience,
+            ),
             device.desktop,
             self._audit,
             on_desk=self._on_desk,
@@ -188,6 +203,9 @@ class LiveSession:
                     return
 
     def _start_ask(self, ask: Ask) -> None:
+        # an answer waits for a technician who does not read: without a bound, so would any number of asks
+        if len(self._asking) >= ASKS_AT_ONCE_LIMIT:
+            raise PeerViolation("too many asks at once", code=ErrorCode.E_RATE)
         task = asyncio.create_task(self._answer(ask))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
@@ -227,6 +245,7 @@ class LiveSession:
 
         async def stopped() -> None:
             await desk.stopped.wait()
+            self.consent.note_no()
             self.end(ErrorCode.E_SESSION_STOPPED)
             self._audit.note(AuditKind.SESSION_STOPPED, actor="person")
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from agent.admission import Admitted
+from agent.ask_patience import AskPatience
 from agent.consent_runner import ConsentRunner, Outcome, PersonAnswer
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink, SessionDesk
@@ -26,13 +27,15 @@ PERSON, POLICY, AGENT = "person", "policy", "agent"
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """What stays the same for the whole session."""
+    """What stays the same for the whole session; `admitted` is how the technician stood at its start."""
 
     device_id: DeviceId
     session_id: SessionId
     organisation_name: str
     admitted: Admitted
+    admit_again: Callable[[], Admitted]
     certificate_ends_s: float  # on the loop's clock
+    patience: AskPatience
 
 
 class SessionConsent:
@@ -48,6 +51,7 @@ class SessionConsent:
     ) -> None:
         """`on_desk` hears once which desktop process this session is bound to."""
         self._facts = facts
+        self._admitted = facts.admitted
         self._desktop = desktop
         self._audit = audit
         self._on_desk = on_desk
@@ -59,8 +63,8 @@ class SessionConsent:
 
     @property
     def is_unattended(self) -> bool:
-        """Whether policy lets sessions on this device start without an answer."""
-        return self._facts.admitted.rules.consent is Consent.UNATTENDED
+        """Whether policy let the newest ask go without an answer."""
+        return self._admitted.rules.consent is Consent.UNATTENDED
 
     def require(self, grantable: Grantable) -> Grant:
         """The live grant.
@@ -75,7 +79,7 @@ class SessionConsent:
     async def ask(self, ask: Ask, pending: Callable[[float], Awaitable[None]]) -> Outcome:
         """Carry one ask through. `pending` hears the time limit when the person is being asked."""
         asked = _known(ask.grantables)
-        refusal = self._refusal()
+        refusal = self._refusal() or self._judge_again()
         if refusal is None:
             self._is_asking = True
             try:
@@ -84,6 +88,8 @@ class SessionConsent:
                 self._is_asking = False
         else:
             outcome = Outcome(frozenset(), dict.fromkeys(asked, refusal))
+            if self._asks <= ASK_LIMIT_PER_SESSION:
+                self._note_refused(outcome)
         await self.refresh_indicator()
         return outcome
 
@@ -91,12 +97,31 @@ class SessionConsent:
         self._asks += 1
         if self._asks > ASK_LIMIT_PER_SESSION:
             return ErrorCode.E_RATE
-        return ErrorCode.E_BUSY if self._is_asking else None
+        if self._is_asking:
+            return ErrorCode.E_BUSY
+        may_ask = self._facts.patience.may_ask(self._technician_id, asyncio.get_running_loop().time())
+        return None if may_ask else ErrorCode.E_RATE
+
+    def _judge_again(self) -> ErrorCode | None:
+        """A policy that came since the session began, and the certificate's end, hold for this ask."""
+        try:
+            self._admitted = self._facts.admit_again()
+        except SupportError as exc:
+            return exc.code
+        return None
+
+    @property
+    def _technician_id(self) -> str:
+        return self._facts.admitted.peer.subject_id
+
+    def note_no(self) -> None:
+        """The person refused, did not answer, or pressed Stop."""
+        self._facts.patience.said_no(self._technician_id, asyncio.get_running_loop().time())
 
     async def _run(
         self, ask: Ask, asked: frozenset[Grantable], pending: Callable[[float], Awaitable[None]]
     ) -> Outcome:
-        machine = ConsentMachine(asked, self._facts.admitted.offers)
+        machine = ConsentMachine(asked, self._admitted.offers)
         try:
             self._audit.write(
                 AuditKind.CONSENT_ASKED, {"asked": " ".join(sorted(asked)), "ask_no": ask.ask_no}
@@ -107,13 +132,23 @@ class SessionConsent:
         person = _PersonAtDesk(self, ask, pending)
         runner = ConsentRunner(machine, person, lambda effect: self._give(effect, person))
         try:
-            outcome = await runner.run(self._facts.admitted.rules.consent, is_anybody_there=is_there)
+            outcome = await runner.run(self._admitted.rules.consent, is_anybody_there=is_there)
         except asyncio.CancelledError:
             self._audit.note(AuditKind.CONSENT_DENIED, {"codes": "withdrawn"}, succeeded=False)
+            self._remember(person, is_yes=False)
             raise
+        self._remember(person, is_yes=bool(outcome.granted))
         outcome = _with_failure(outcome, person.failure)
         self._note_refused(outcome)
         return outcome
+
+    def _remember(self, person: "_PersonAtDesk", *, is_yes: bool) -> None:
+        if not person.was_asked:
+            return
+        if is_yes:
+            self._facts.patience.said_yes(self._technician_id)
+        else:
+            self.note_no()
 
     async def _bind(self) -> bool:
         if self.desk is not None:
@@ -216,17 +251,20 @@ class _PersonAtDesk:
         self.ask_terms = ask
         self._pending = pending
         self.failure: ErrorCode | None = None
+        self.was_asked = False
         self.answer_facts: dict[str, str | int] = {}
 
     async def ask(self, prompt: ShowPrompt) -> PersonAnswer:
         assert self._consent.desk is not None
         await self._pending(prompt.timeout_s)
+        self.was_asked = True
         try:
             answer = await self._consent.desk.seat.ask(self._consent.prompt(self.ask_terms, prompt))
             if answer.code == ErrorCode.E_BUSY:
                 raise Refused("the desktop shows another prompt", code=ErrorCode.E_BUSY)
         except SupportError as exc:
             self.failure = exc.code
+            self.was_asked = False  # not by the person's doing
             raise
         self.answer_facts = {"text_sha256": answer.text_sha256, "took_ms": round(answer.took_s * 1000)}
         return PersonAnswer(_known(answer.allowed) & prompt.grantables, answer.code)

@@ -82,7 +82,9 @@ class SessionRunner:
             log.warning("session.refused", session_id=self.session_id, code=str(exc.code), detail=exc.detail)
             await say_goodbye(channels, tunnel_io, exc.code)
             return
-        parts = SessionParts(self.session_id, channels, self._audit, self._machine, self._over)
+        parts = SessionParts(
+            self.session_id, channels, self._audit, self._machine, self._over, lambda: self._admit(chain)
+        )
         self._live = LiveSession(self._device, parts, admitted)
         cause = await self._live.run(tunnel_io)
         self._audit.note(AuditKind.SESSION_ENDED, {"cause": cause})
