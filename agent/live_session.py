@@ -26,7 +26,7 @@ from protocol.aio.channel_io import ChannelEnded, ChannelIO
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable
-from protocol.grantables import Grantable
+from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId
@@ -165,7 +165,7 @@ class LiveSession:
             device_name=shown_name(self._device.device_name),
             organisation_name=shown_name(self._device.organisation_name),
             consent=self._admitted.rules.consent.value,
-            offers=sorted(grantable.value for grantable in self._admitted.offers),
+            offers=in_order(self._admitted.offers),
         )
 
     async def _pump(self) -> None:
@@ -220,7 +220,7 @@ class LiveSession:
             refused |= {grantable.value: code.value for grantable, code in outcome.refused.items()}
             for grantable in outcome.granted:
                 del refused[grantable.value]
-            granted = [self._given(grantable) for grantable in sorted(outcome.granted)]
+            granted = [self._given(grantable) for grantable in outcome.granted]
             await self._tell(AskAnswer(ask_no=ask.ask_no, granted=granted, refused=refused))
             self._grants_changed.set()
         except ChannelEnded:

@@ -14,7 +14,7 @@ from agent.session_audit import SessionAudit
 from protocol.audit import AuditKind
 from protocol.consent import ConsentMachine, GiveGrants, ShowIndicator, ShowPrompt
 from protocol.errors import ErrorCode, NotGranted, Refused, SupportError, Unreachable
-from protocol.grantables import Grantable
+from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant, GrantBook, GrantParties
 from protocol.ids import DeviceId, SessionId
 from protocol.limits import ASK_LIMIT_PER_SESSION
@@ -200,7 +200,7 @@ class SessionConsent:
             session_id=self._facts.session_id,
             technician_name=shown_name(self._facts.admitted.peer.name),
             organisation_name=shown_name(self._facts.organisation_name),
-            grantables=sorted({grant.grantable.value for grant in live} | {each.value for each in extra}),
+            grantables=in_order({grant.grantable for grant in live} | set(extra)),
             remaining_s=max((length_s, *(grant.until_s - now_s for grant in live))),
             is_unattended=self.is_unattended,
         )
@@ -215,7 +215,7 @@ class SessionConsent:
             organisation_name=shown_name(self._facts.organisation_name),
             technician_name=shown_name(peer.name),
             technician_id=peer.subject_id,
-            grantables=sorted(grantable.value for grantable in shown.grantables),
+            grantables=in_order(shown.grantables),
             reason=shown_reason(ask.reason),
             ticket_number=shown_text(ask.ticket_number, 40),
             length_s=ask.length_s,

@@ -1,5 +1,6 @@
 """What a person may allow, each by itself. The word before the dot is the capability and its channel."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -24,3 +25,9 @@ PLAIN_WORDS: dict[Grantable, str] = {
     Grantable.DIAGNOSTICS_READ: "Read how this computer is doing (memory, disks, programs)",
     Grantable.COMMANDS_RUN: "Run commands that your organisation approved",
 }
+
+
+def in_order(grantables: Iterable[Grantable]) -> list[str]:
+    """Their names in the order in which people read them: seeing first, acting after."""
+    wanted = set(grantables)
+    return [grantable.value for grantable in Grantable if grantable in wanted]

@@ -25,7 +25,7 @@ from protocol.errors import (
 )
 from protocol.grantables import Grantable
 from protocol.ids import DeviceId, SessionId
-from protocol.limits import CONSENT_TIMEOUT_S, SESSION_LENGTH_DEFAULT_S
+from protocol.limits import CONSENT_EXTENSIONS_LIMIT, CONSENT_TIMEOUT_S, SESSION_LENGTH_DEFAULT_S
 from protocol.messages import session as wire_messages
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded
@@ -40,6 +40,7 @@ from technician_client.session_audit import SessionAudit
 T = TypeVar("T")
 CHANNEL_OPEN_TIMEOUT_S = 15.0
 ANSWER_MARGIN_S = 15.0  # the agent's own timeout comes first
+LONGEST_ANSWER_S = CONSENT_TIMEOUT_S * (1 + CONSENT_EXTENSIONS_LIMIT) + ANSWER_MARGIN_S
 GOODBYE_LIMIT_S = 1.0
 NOTICES_LIMIT = 256
 
@@ -130,7 +131,7 @@ class TechnicianSession:
         words = sorted(wished)
         self.audit.note(AuditKind.CONSENT_ASKED, grantables=" ".join(words))
         try:
-            async with asyncio.timeout(CONSENT_TIMEOUT_S + ANSWER_MARGIN_S):
+            async with asyncio.timeout(LONGEST_ANSWER_S):
                 await self._send(Ask(number, list[str](words), reason, ticket_number, length_s))
                 return await future
         except TimeoutError:

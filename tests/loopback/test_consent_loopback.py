@@ -45,7 +45,7 @@ async def test_what_the_person_allows_is_granted_and_the_indicator_names_the_tec
             assert "\u202e" not in prompt.reason
             indicator = await desktop.order(ipc.ShowIndicator)
             assert indicator.technician_name == "Ada"
-            assert indicator.grantables == sorted([VIEW, CONTROL])
+            assert indicator.grantables == [VIEW, CONTROL]
         await desktop.order(ipc.HideIndicator)
         await device.over()
     assert device.kinds() == [
