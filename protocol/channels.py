@@ -2,8 +2,9 @@
 
 A frame is `kind u8 | channel u16 | length u16 | payload`, big endian, at most one TLS record long, so
 that a key press never waits behind more than one record of a picture. A message is cut into frames;
-its last one has kind END. A sender spends credit (payload plus header) on its channel; the receiver
-gives it back as its program consumes messages. What has no credit waits here, not in the network.
+its last one has kind END. A sender spends credit (payload plus header, and never less than what holding
+a message costs its receiver) on its channel; the receiver gives it back as its program consumes messages.
+What has no credit waits here, not in the network.
 
 Source of the credit scheme: RFC 9113 section 5.2 (flow control), per channel only.
 """
@@ -20,6 +21,7 @@ from protocol.limits import (
     CHANNEL_MESSAGE_LIMIT_BYTES,
     CHANNEL_QUEUE_LIMIT_BYTES,
     CHANNEL_WINDOW_BYTES,
+    FRAME_COST_LEAST_BYTES,
     FRAME_HEADER_BYTES,
     FRAME_PAYLOAD_LIMIT_BYTES,
     SCREEN_MESSAGE_LIMIT_BYTES,
@@ -180,7 +182,7 @@ class Channels:
 
     def _cut(self, channel_no: int, room_bytes: int) -> bytes:
         sending = self._sending[channel_no]
-        if not sending.queue or sending.credit_bytes <= FRAME_HEADER_BYTES:
+        if not sending.queue or sending.credit_bytes < FRAME_COST_LEAST_BYTES:
             return b""
         message = sending.queue[0]
         room = room_bytes - FRAME_HEADER_BYTES
@@ -191,7 +193,7 @@ class Channels:
         else:
             sending.queue[0] = message[size:]
         sending.queued_bytes -= size
-        sending.credit_bytes -= size + FRAME_HEADER_BYTES
+        sending.credit_bytes -= _cost_bytes(size)
         return _HEADER.pack(Kind.END if is_end else Kind.PART, channel_no, size) + bytes(message[:size])
 
     def receive(self, received: bytes) -> list[ChannelMessage]:
@@ -269,10 +271,14 @@ class Channels:
         return bool(self._credits)
 
 
+def _cost_bytes(payload_bytes: int) -> int:
+    return max(payload_bytes + FRAME_HEADER_BYTES, FRAME_COST_LEAST_BYTES)
+
+
 def _assemble(
     channel_no: int, receiving: _Receiving, content: bytes, *, is_end: bool
 ) -> ChannelMessage | None:
-    cost_bytes = len(content) + FRAME_HEADER_BYTES
+    cost_bytes = _cost_bytes(len(content))
     if cost_bytes > receiving.allowed_bytes:
         raise PeerViolation(f"no credit left on channel {channel_no}", code=ErrorCode.E_CHANNEL_CREDIT)
     receiving.allowed_bytes -= cost_bytes

@@ -1,6 +1,7 @@
 """Frames, priorities and credit of `protocol.channels`."""
 
 import struct
+import sys
 
 import pytest
 from hypothesis import given
@@ -119,6 +120,31 @@ def test_empty_messages_cost_credit_too():
     with pytest.raises(PeerViolation) as caught:
         receiver.receive(frame(Kind.END, 7, b"") * 1000)
     assert caught.value.code is ErrorCode.E_CHANNEL_CREDIT
+
+
+def test_tiny_messages_cannot_make_a_receiver_hold_many_times_its_window():
+    _, receiver = pair((7, CHANNEL_TERMS["screen"]))
+    window_bytes = CHANNEL_TERMS["screen"].window_bytes
+    held = []
+    with pytest.raises(PeerViolation):
+        while True:
+            held += receiver.receive(frame(Kind.END, 7, b"") * 10_000)
+    assert len(held) <= window_bytes // 64
+    assert sum(map(sys.getsizeof, held)) + sum(sys.getsizeof(one.content) for one in held) < 2 * window_bytes
+
+
+def test_tiny_messages_flow_on_for_as_long_as_they_are_consumed():
+    sender, receiver = pair((7, SMALL))
+    got = 0
+    for _ in range(50):
+        for _ in range(20):
+            sender.send(7, b"k")
+        for message in receiver.receive(everything(sender)):
+            receiver.consumed(message)
+            got += 1
+        sender.receive(everything(receiver))
+    assert got + sender.queued_bytes(7) == 1000
+    assert sender.queued_bytes(7) < 200
 
 
 def test_a_message_over_its_channels_limit_is_refused_before_it_is_whole():
