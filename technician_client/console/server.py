@@ -139,7 +139,7 @@ class ConsoleServer:
 
     def _is_own_peer(self, request: web.Request) -> bool:
         peer = request.transport.get_extra_info("peername") if request.transport else None
-        return peer is None or is_own_peer(peer[1], self._access.port)
+        return peer is None or is_own_peer(peer[0], peer[1], self._access.port)
 
     async def _add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(FIXED_HEADERS)

@@ -1,8 +1,13 @@
 """The rules of who may talk to the console (THREATS.md, WEB-01 to WEB-04)."""
 
+import os
+import socket
+from pathlib import Path
+
 import pytest
 
 from protocol.errors import ErrorCode, Refused
+from technician_client.console import peer_owner
 from technician_client.console.access import (
     ENTRY_KEY_LIFETIME_S,
     ConsoleAccess,
@@ -121,6 +126,37 @@ def test_the_owner_of_a_connection_is_the_client_s_and_not_the_server_s() -> Non
     assert owner_in(TABLE, client_port=0xD431, server_port=PORT) == 1001
     assert owner_in(TABLE, client_port=0xD432, server_port=PORT) is None
     assert owner_in("", client_port=0xD431, server_port=PORT) is None
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="other systems do not say who owns a socket")
+@pytest.mark.parametrize(
+    ("family", "source", "target"),
+    [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET, "127.0.0.2", "127.0.0.1"),
+     (socket.AF_INET6, "::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+     (socket.AF_INET6, "::ffff:127.9.9.9", "::ffff:127.0.0.1")],
+    ids=["plain", "another-loopback-address", "mapped", "mapped-another-address"],
+)  # fmt: skip
+def test_web_04_a_program_of_another_user_cannot_hide_who_it_is(
+    family: socket.AddressFamily, source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(family) as client:
+        port = server.getsockname()[1]
+        client.bind((source, 0))
+        client.connect((target, port))
+        accepted, peer = server.accept()
+        with accepted:
+            owners: list[int | None] = []
+            monkeypatch.setattr(peer_owner, "may_connect", lambda owner, **_: owners.append(owner))
+            peer_owner.is_own_peer(peer[0], peer[1], port)
+            assert owners == [os.getuid()]
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="other systems do not say who owns a socket")
+def test_a_connection_whose_client_is_in_no_table_is_not_let_in() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not peer_owner.is_own_peer("127.0.0.1", 1, server.getsockname()[1])
 
 
 @pytest.mark.parametrize(
