@@ -12,8 +12,9 @@ from cryptography.x509.oid import NameOID
 
 from protocol.certificate_profile import ROLE_OIDS, TLS_USAGES, spki
 from protocol.certificates import Role
+from protocol.identity import Identity
 from protocol.ids import device_id
-from tests.support.organisation import Organisation, new_key
+from tests.support.organisation import Organisation, der, new_key
 
 
 @dataclass(frozen=True)
@@ -123,4 +124,30 @@ def key_identifiers(
     return (
         (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False),
+    )
+
+
+def expired_technician(organisation: Organisation) -> Identity:
+    """A technician whose certificate was good until yesterday."""
+    key = new_key()
+    forgery = _over(person(organisation), organisation.root_key, key)
+    return Identity(key, (signed_by_root(organisation, forgery, key),), organisation.root_der)
+
+
+def expired_device(organisation: Organisation) -> Identity:
+    """A device whose certificate was good until yesterday, with an enroller that still is."""
+    enroller, key = organisation.enroller(), new_key()
+    forgery = _over(device(organisation, key), enroller.key, key)
+    signed = forgery.sign(enroller.certificate, enroller.key, key.public_key())
+    return Identity(key, (signed, der(enroller.certificate)), organisation.root_der)
+
+
+def _over(
+    forgery: Forgery, issuer_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey
+) -> Forgery:
+    return replace(
+        forgery,
+        not_before=forgery.not_before - timedelta(days=3),
+        not_after=forgery.not_before - timedelta(days=1),
+        extensions=key_identifiers(issuer_key, key),
     )

@@ -1,0 +1,120 @@
+"""A real relay that serves a real organisation, with a technician and one joined device; no desktop."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.certificates import organisation_of_root
+from protocol.identity import Identity, save_identity
+from technician_client.organisation import OrganisationFolder
+from tests.support.organisation import Organisation
+from tests.support.relay_process import RelayProcess
+from tests.support.said import Said, command, said_here
+
+PASSPHRASE = "a passphrase for tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Folders and facts; `device_id` is the device of the agent in `agent`."""
+
+    folder: Path
+    relay: RelayProcess
+    device_id: str = ""
+
+    @property
+    def technician(self) -> Path:
+        """The technician's and the admin's --data."""
+        return self.folder / "technician"
+
+    @property
+    def agent(self) -> Path:
+        """The agent's --data."""
+        return self.folder / "agent"
+
+    @property
+    def passphrase_file(self) -> str:
+        """The organisation's passphrase."""
+        return str(self.folder / "passphrase")
+
+    def alongside(self, *words: str) -> Said:
+        """The technician's command line, in this process."""
+        return said_here("alongside", *words, "--data", str(self.technician))
+
+    def token(self, *words: str) -> tuple[str, str]:
+        """A fresh join token and its serial."""
+        made = self.alongside("fleet", "token", "create", *words, "--passphrase-file", self.passphrase_file)
+        assert made.status == 0, made
+        [document] = made.documents()
+        return document["token"], document["serial"]
+
+    def organisation(self) -> Organisation:
+        """The organisation's real root in the hands of a test, which can issue anything with it."""
+        unlocked = OrganisationFolder(self.technician / "org").unlock(PASSPHRASE.encode())
+        taken = Organisation()
+        taken.root, taken.root_key, taken.root_der = unlocked.certificate, unlocked.key, unlocked.der
+        taken.organisation_id, taken.display_name = organisation_of_root(unlocked.der)
+        return taken
+
+    def data_of(self, identity: Identity, folder: Path) -> Path:
+        """A fresh data folder with this identity and our relay."""
+        folder.mkdir(mode=0o700)
+        save_identity(identity, folder / "identity.pem")
+        address = {"url": self.relay.relay_url, "relay_id": self.relay.relay_id}
+        (folder / "relay.json").write_text(json.dumps(address))
+        return folder
+
+
+@contextmanager
+def open_office(folder: Path) -> Iterator[Office]:
+    """Relay claimed, technician enrolled, agent joined and running without a display."""
+    with RelayProcess(folder / "relay") as relay:
+        office = Office(folder, relay)
+        (folder / "passphrase").write_text(PASSPHRASE + "\n")
+        _done(
+            office.alongside(
+                *("org", "init", "--name", "Office", "--relay", relay.relay_url),
+                *("--claim-secret-file", relay.claim_secret_file),
+                *("--passphrase-file", office.passphrase_file),
+            )
+        )
+        _done(
+            office.alongside(
+                *("org", "technician", "add", "Ada", "--this-computer"),
+                *("--passphrase-file", office.passphrase_file),
+            )
+        )
+        token, _ = office.token()
+        joined = _done(said_here("alongside-agent", "join", token, "--data", str(office.agent)))
+        with _running_agent(office.agent):
+            yield Office(folder, relay, joined.documents()[0]["device_id"])
+
+
+def _done(said: Said) -> Said:
+    assert said.status == 0, said
+    return said
+
+
+@contextmanager
+def _running_agent(data: Path) -> Iterator[None]:
+    words = command("alongside-agent", "run", "--data", str(data), "--json")
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    with (
+        (data / "log").open("wb") as log,
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, env=environment) as agent,
+    ):
+        assert agent.stdout is not None
+        try:
+            ready = json.loads(agent.stdout.readline())
+            assert ready["link"] == "connected", ready
+            yield
+        finally:
+            agent.send_signal(signal.SIGINT)
+            agent.wait(10)
+    assert agent.returncode == 0
+    assert b"Traceback" not in (data / "log").read_bytes()
