@@ -1,6 +1,7 @@
 """What a connection may cost before anybody logged in: bytes, seconds, and how many at once."""
 
 import asyncio
+from collections import OrderedDict
 from typing import cast
 
 from protocol.limits import LOGIN_TIMEOUT_S, PRE_LOGIN_MESSAGE_LIMIT_BYTES
@@ -12,10 +13,30 @@ INTAKE_CONNECTIONS_LIMIT = 2000
 
 
 class IntakeCount:
-    """Connections that are not lifted yet, of one server."""
+    """Connections that are not lifted yet, of one server, oldest first.
+
+    When there are too many the oldest one goes: who has something to say has said it by then, and nobody
+    locks the others out by holding connections open.
+    """
 
     def __init__(self) -> None:
-        self.waiting = 0
+        self._waiting: OrderedDict[Intake, None] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
+        return len(self._waiting)
+
+    def add(self, newest: "Intake") -> None:
+        """One more came."""
+        self._waiting[newest] = None
+        if len(self._waiting) > INTAKE_CONNECTIONS_LIMIT:
+            oldest, _ = self._waiting.popitem(last=False)
+            oldest.cut()
+
+    def forget(self, one: "Intake") -> None:
+        """It was lifted, or is gone; may be said again."""
+        self._waiting.pop(one, None)
 
 
 class Intake(asyncio.Protocol):
@@ -34,7 +55,7 @@ class Intake(asyncio.Protocol):
         if self._is_lifted:
             return
         self._is_lifted = True
-        self._count.waiting -= 1
+        self._count.forget(self)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -43,18 +64,16 @@ class Intake(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
         self._is_lifted = False
-        self._count.waiting += 1
-        self._deadline = asyncio.get_running_loop().call_later(INTAKE_TIMEOUT_S, self._cut)
+        self._deadline = asyncio.get_running_loop().call_later(INTAKE_TIMEOUT_S, self.cut)
         self._inner.connection_made(transport)
-        if self._count.waiting > INTAKE_CONNECTIONS_LIMIT:
-            self._cut()
+        self._count.add(self)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         if not self._is_lifted:
             self._received_bytes += len(data)
             if self._received_bytes > INTAKE_LIMIT_BYTES:
-                self._cut()
+                self.cut()
                 return
         self._inner.data_received(data)
 
@@ -75,6 +94,7 @@ class Intake(asyncio.Protocol):
         self.lift()
         self._inner.connection_lost(exc)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """End it now, without a word."""
         if self._transport is not None:
             self._transport.abort()

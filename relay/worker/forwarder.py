@@ -72,6 +72,7 @@ class Forwarder:
     def __init__(self, gate: TicketGate) -> None:
         self._gate = gate
         self._ends: set[End] = set()
+        self._ticketless: dict[End, None] = {}  # oldest first
         self._waiting: dict[SessionId, End] = {}
 
     @property
@@ -83,8 +84,10 @@ class Forwarder:
         """A socket came; its first message has to be a ticket."""
         end = End(socket, deadline_s=now_s + LOGIN_TIMEOUT_S)
         self._ends.add(end)
+        self._ticketless[end] = None
         if len(self._ends) > SOCKETS_LIMIT:
-            self._refuse(end, ErrorCode.E_BUSY)
+            # the oldest one without a ticket, at last this one: who holds sockets open locks nobody out
+            self._refuse(next(iter(self._ticketless)), ErrorCode.E_BUSY)
         return end
 
     def received(self, end: End, message: bytes | memoryview, now_s: float) -> None:
@@ -135,6 +138,7 @@ class Forwarder:
         except SupportError as exc:
             self._refuse(end, exc.code)
             return
+        del self._ticketless[end]
         end.session_id, end.side = admission.session_id, admission.side
         other = self._waiting.get(admission.session_id)
         if other is None:
@@ -175,6 +179,7 @@ class Forwarder:
             self._waiting.pop(end.session_id, None)
         other, end.other, end.stage = end.other, None, Stage.CLOSED
         self._ends.discard(end)
+        self._ticketless.pop(end, None)
         end.socket.close(code)
         if other is not None:
             self._close(other, CloseCode.NORMAL if code is CloseCode.NORMAL else CloseCode.GOING_AWAY)

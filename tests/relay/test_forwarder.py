@@ -1,5 +1,7 @@
 """Pairing and forwarding, without a network."""
 
+import pytest
+
 from protocol.errors import ErrorCode
 from protocol.ids import SessionId, new_session_id
 from protocol.limits import LOGIN_TIMEOUT_S, SESSION_MESSAGE_LIMIT_BYTES, SESSION_PAIR_TIMEOUT_S
@@ -49,6 +51,23 @@ def test_paired_ends_get_each_others_messages_unchanged_and_in_order() -> None:
         bench.forwarder.received(technician_end, message[::-1], 1)
     assert technician.sent == [b"", b"a", b"\x00\xff" * 30_000]
     assert device.sent == [b"", b"a", b"\xff\x00" * 30_000]
+
+
+def test_res_sockets_without_a_ticket_cannot_lock_out_the_one_that_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    monkeypatch.setattr("relay.worker.forwarder.SOCKETS_LIMIT", 4)
+    idle = [bench.connect()[0] for _ in range(4)]
+    bench.pair()
+    assert [socket.closed is not None for socket in idle] == [True, True, False, False]
+    late, _ = bench.connect()
+    assert idle[2].closed is CloseCode.POLICY
+    assert late.closed is None
+    bench.pair()  # the rest of those without a ticket goes
+    refused, _ = bench.connect()  # and when all have one, the newest does
+    assert refused.closed is CloseCode.POLICY
+    assert bench.forwarder.sockets == 4
 
 
 def test_messages_never_reach_another_session() -> None:

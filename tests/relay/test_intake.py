@@ -72,11 +72,13 @@ async def test_a_connection_that_does_not_log_in_is_cut_in_time(monkeypatch: pyt
     guard.connection_lost(None)
 
 
-async def test_a_connection_over_the_limit_of_waiting_ones_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_res_idle_connections_cannot_lock_out_the_one_that_comes_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(intake, "INTAKE_CONNECTIONS_LIMIT", 2)
     count = IntakeCount()
     guards = [_connect(count) for _ in range(3)]
-    assert [transport.is_cut for _, _, transport in guards] == [False, False, True]
+    assert [transport.is_cut for _, _, transport in guards] == [True, False, False]
     for guard, _, _ in guards:
         guard.connection_lost(None)
     assert count.waiting == 0
