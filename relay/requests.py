@@ -35,7 +35,7 @@ from relay.access import POLICY_READERS, require_access
 from relay.enrollment import APPROVED, PENDING, REMOVED
 from relay.links import Link
 from relay.presence import Presence
-from relay.ratelimit import OPEN_SESSION_RATE, RateLimit
+from relay.ratelimit import FACTS_RATE, LIST_RATE, OPEN_SESSION_RATE, RateLimit
 from relay.rendezvous import Rendezvous
 from relay.store.interface import DeviceChange, DeviceRecord, PolicyRecord, Store
 
@@ -53,6 +53,8 @@ class RequestDesk:
         self._presence = presence
         self._rendezvous = rendezvous
         self._opening_rate = RateLimit(OPEN_SESSION_RATE)
+        self._list_rate = RateLimit(LIST_RATE)
+        self._facts_rate = RateLimit(FACTS_RATE)
         self._handlers: dict[type[FromClient], Callable[[Link, Any], Awaitable[None]]] = {
             DeviceFacts: self._note_facts,
             SessionDeclined: self._pass_decline,
@@ -103,6 +105,8 @@ class RequestDesk:
         self._tell(await self._store.device(link.organisation_id, link.subject_id))
 
     async def _note_facts(self, link: Link, message: DeviceFacts) -> None:
+        if not self._facts_rate.take(_key(link), time.monotonic()):
+            return  # decoration: no reason to end the link of a device that comes and goes
         change = DeviceChange(
             name=shown_name(message.name), platform=shown_text(message.platform, NAME_LIMIT_CHARS)
         )
@@ -112,8 +116,7 @@ class RequestDesk:
         self._rendezvous.declined(link, message, time.time())
 
     async def _open_session(self, link: Link, message: OpenSession) -> None:
-        key = f"{link.organisation_id}/{link.subject_id}"
-        if not self._opening_rate.take(key, time.monotonic()):
+        if not self._opening_rate.take(_key(link), time.monotonic()):
             raise Refused(link.subject_id, code=ErrorCode.E_RATE)
         device = await self._store.device(link.organisation_id, message.device_id)
         if device is None or device.status == REMOVED:
@@ -133,6 +136,8 @@ class RequestDesk:
         )
 
     async def _list_devices(self, link: Link, message: ListDevices) -> None:
+        if not self._list_rate.take(_key(link), time.monotonic()):
+            raise Refused(link.subject_id, code=ErrorCode.E_RATE)
         rows: list[DeviceRow] = []
         size_bytes = 0
         for device in await self._store.devices(link.organisation_id):
@@ -205,6 +210,10 @@ class RequestDesk:
             first_seen_at_utc=_moment(device.first_seen_at_utc),
             last_seen_at_utc=_moment(device.last_seen_at_utc),
         )
+
+
+def _key(link: Link) -> str:
+    return f"{link.organisation_id}/{link.role.value}/{link.subject_id}"
 
 
 def _moment(at_utc: datetime) -> str:
