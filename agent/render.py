@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from protocol.errors import ErrorCode, SupportError, error_text, exit_status
+from protocol.log_text import plain_values
 from protocol.names import shown_text
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def start_log(*, as_json: bool) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            plain_values,
             structlog.processors.format_exc_info,
             renderer,
         ],

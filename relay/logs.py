@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from protocol.log_text import plain_values
+
 _LOG = structlog.get_logger()
 # an open port meets these all day; they are the other side's business
 _OTHER_SIDE_FAULTS = (OSError, ssl.SSLError, TimeoutError)
@@ -25,6 +27,7 @@ def set_up_logs() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            plain_values,
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(
                 key_order=["at", "level", "event"], bool_as_flag=False, drop_missing=True
