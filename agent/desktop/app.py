@@ -52,6 +52,7 @@ def run(settings: Settings) -> int:
         SupportError: E_NOT_RUNNING, E_IDENTITY_OWNER, or E_SCREEN_NONE.
     """
     root = open_root(settings.display)
+    _release_leftovers(settings.display)
     hello = DesktopHello(
         version=PROTOCOL_VERSION,
         os_session=f"x11{settings.display}"[:NAME_LIMIT_CHARS],
@@ -64,6 +65,14 @@ def run(settings: Settings) -> int:
         root.destroy()
         raise
     return Desktop(root, link, settings).serve()
+
+
+def _release_leftovers(display: str) -> None:
+    """A process before us may have been killed while a technician held keys down."""
+    with contextlib.suppress(BackendUnavailable):
+        injector = XTestInjector(display)
+        injector.release_leftovers()
+        injector.close()
 
 
 def open_root(display: str) -> "tk.Tk":

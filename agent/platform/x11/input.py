@@ -98,6 +98,23 @@ class XTestInjector:
                 self._fake(BUTTON_RELEASE, button)
             self._connection.flush()
 
+    def release_leftovers(self) -> None:
+        """Let go of what a process of ours that was killed left down: the server does not do it.
+
+        A key or button that the person holds stays down: the server counts each device's presses by itself.
+        """
+        with suppress(*self._errors):
+            core = self._connection.core
+            keys = bytes(core.QueryKeymap().reply().keys)
+            for keycode in range(self._keycode_min, self._keycode_max + 1):
+                if keys[keycode // 8] >> keycode % 8 & 1:
+                    self._fake(KEY_RELEASE, keycode)
+            mask = int(core.QueryPointer(self._root).reply().mask)
+            for button in range(1, 6):
+                if mask >> 7 + button & 1:
+                    self._fake(BUTTON_RELEASE, button)
+            self._connection.flush()
+
     def close(self) -> None:
         """Release all, take the bound keysyms back, disconnect."""
         if not self._is_open:
