@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from agent.capabilities.base import Capability
+from agent.rate import RateLimit
 from agent.session_audit import SessionAudit
 from agent.session_consent import SessionConsent
 from protocol.aio.channel_io import ChannelIO, ChannelStream
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 
 FINISHED = "finished"
 REFUSALS_LIMIT = 32
+OPENED_PER_MINUTE_LIMIT = 120  # each one is written down, and on the disk before the next
 
 Answer = ChannelOpened | ChannelRefused | ChannelClosed
 
@@ -72,9 +74,13 @@ class SessionChannels:
         self._capabilities = capabilities
         self._served: dict[int, _Served] = {}
         self._refusals = 0
+        self._opened = RateLimit(OPENED_PER_MINUTE_LIMIT, 60.0)
 
     async def open(self, asked: OpenChannel) -> None:
         """Open a channel or refuse it; a refusal is answered and written, and the session goes on."""
+        if not self._opened.allows(asyncio.get_running_loop().time()):
+            self._parts.end_session(ErrorCode.E_RATE)
+            return
         try:
             capability = self._admit(asked)
             stream = self._parts.channels.open(asked.channel_no, CHANNEL_TERMS[capability.name])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.capabilities.commands.capability import REQUESTS_PER_MINUTE_LIMIT
 from agent.exec.messages import ExecEnded, ExecOutput, ExecRefused
 from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, NotGranted, PeerViolation
@@ -232,6 +233,19 @@ async def test_a_malformed_request_id_ends_the_channel(bench: CommandBench) -> N
         assert bench.serving is not None
         with pytest.raises(PeerViolation):
             await bench.serving
+
+
+async def test_aud_07_a_flood_of_requests_ends_the_channel_before_it_fills_the_audit_log(
+    bench: CommandBench,
+) -> None:
+    async with bench:
+        for _ in range(REQUESTS_PER_MINUTE_LIMIT + 50):
+            bench.send(RunCommand(new_request_id(), "no-such", "0" * 64, {}))
+        assert bench.serving is not None
+        with pytest.raises(PeerViolation) as caught:
+            await bench.serving
+        assert caught.value.code is ErrorCode.E_RATE
+    assert bench.audit.kinds.count(AuditKind.COMMAND_REQUESTED) == REQUESTS_PER_MINUTE_LIMIT
 
 
 async def test_garbage_ends_the_channel(bench: CommandBench) -> None:

@@ -1,12 +1,15 @@
 """A hostile technician, and a relay that works with one, against the device's consent (THREATS.md 3.8)."""
 
 import asyncio
+import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.desktop import ipc_messages as ipc
 from agent.live_session import ASKS_AT_ONCE_LIMIT
+from agent.session_channels import OPENED_PER_MINUTE_LIMIT
 from agent.sessions import Sessions
 from protocol.aio.wire import Wire
 from protocol.errors import ErrorCode, SupportError
@@ -14,8 +17,10 @@ from protocol.grantables import Grantable
 from protocol.ids import new_session_id
 from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES
 from protocol.messages import input as input_messages
-from protocol.messages.consent import Ask
+from protocol.messages.channel import CloseChannel, OpenChannel
+from protocol.messages.consent import Ask, ReleaseGrant
 from protocol.messages.control import SessionDeclined, SessionOffered, SessionRoute
+from protocol.messages.session import FromTechnician, Heartbeat, HeartbeatAnswer
 from technician_client.sessions import TechnicianSession
 from tests.support.desktop import deny, leave_open
 from tests.support.device_end import DeviceEnd, attached, device_end, open_channel
@@ -178,4 +183,60 @@ async def test_hsk_17_a_second_controller_is_refused_while_the_first_one_control
         assert len(desktop.all_of(ipc.AllowInput)) == 1
         await first.end()
         await second.end()
+        await device.over()
+
+
+async def test_aud_07_a_technician_cannot_fill_the_audit_log_by_opening_and_closing(tmp_path: Path) -> None:
+    async with device_end(acme(), tmp_path) as device, attached(device):
+        session = await device.connect(acme().technician())
+        given = (await session.ask([Grantable.DIAGNOSTICS_READ])).granted[0]
+        for number in range(1, 400):
+            await session._send(OpenChannel(number, "diagnostics", given.grant_id))
+            await session._send(CloseChannel(number))
+        await device.over()
+        await session.end()
+    assert device.kinds().count("channel.opened") == OPENED_PER_MINUTE_LIMIT
+    assert b"E_RATE" in device.audit_path.read_bytes().splitlines()[-1]
+
+
+NOISE = random.Random(20260101)
+HOSTILE = [
+    *(NOISE.randbytes(NOISE.randrange(1, 300)) for _ in range(25)),
+    b"\x81\xa4type\xabconsent.ask", b"\x91" * 5000 + b"\xc0", b"\xdf\xff\xff\xff\xff", b"\xc0", b"",
+    msgspec.msgpack.encode({"type": "consent.ask", "ask_no": 1, "grantables": [], "reason": "", "x": 1}),
+    msgspec.msgpack.encode({"type": "consent.ask", "ask_no": 0, "grantables": ["screen.view"]}),
+    msgspec.msgpack.encode({"type": "session.heartbeat", "beat_no": 1 << 63, "sent_at_ms": "1"}),
+    msgspec.msgpack.encode({"type": "session.ready", "version": 1}),
+]  # fmt: skip
+
+
+async def test_msg_01_no_message_of_a_technician_is_a_fault_of_ours(tmp_path: Path) -> None:
+    async with device_end(acme(), tmp_path) as device, attached(device) as desktop:
+        for hostile in HOSTILE:
+            session = await device.connect(acme().technician())
+            await session._io.control.send(hostile)
+            await device.over()
+            await session.end()
+        assert desktop.orders == []
+    written = device.audit_path.read_bytes()
+    assert device.kinds().count("session.ended") == len(HOSTILE)
+    assert b"E_INTERNAL" not in written
+
+
+BIG = (1 << 63) - 1
+ODD: list[FromTechnician] = [
+    Heartbeat(BIG, -BIG),
+    HeartbeatAnswer(-1, BIG, -BIG),
+    HeartbeatAnswer(1, -BIG, BIG),
+    ReleaseGrant("g-\0"),
+    CloseChannel(65535),
+]
+
+
+async def test_msg_04_odd_numbers_and_ids_are_answered_and_the_session_goes_on(tmp_path: Path) -> None:
+    async with device_end(acme(), tmp_path) as device, attached(device):
+        async with await device.connect(acme().technician()) as session:
+            for message in ODD:
+                await session._send(message)
+            assert (await session.ask([VIEW, CONTROL])).granted
         await device.over()

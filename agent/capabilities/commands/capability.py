@@ -5,12 +5,14 @@ from typing import ClassVar
 
 from agent.capabilities.base import CapabilityChannel
 from agent.capabilities.commands.run import CommandRun, CommandSurroundings
-from protocol.errors import ErrorCode, Refused, SupportError
+from agent.rate import RateLimit
+from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError
 from protocol.grantables import Grantable
 from protocol.ids import RequestId, checked_request_id
 from protocol.limits import COMMANDS_AT_ONCE_LIMIT
 from protocol.messages.commands import FROM_TECHNICIAN_CODEC, CancelCommand, RunCommand
 
+REQUESTS_PER_MINUTE_LIMIT = 120  # each one is written down, whether it runs or not
 REQUESTS_AT_ONCE_LIMIT = 4 * COMMANDS_AT_ONCE_LIMIT
 
 
@@ -22,18 +24,22 @@ class CommandsCapability:
 
     def __init__(self, surroundings: CommandSurroundings) -> None:
         self._surroundings = surroundings
+        self._rate = RateLimit(REQUESTS_PER_MINUTE_LIMIT, 60.0)
 
     async def serve(self, channel: CapabilityChannel) -> None:
         """See `agent.capabilities.base.Capability`."""
-        await _ChannelService(self._surroundings, channel).serve()
+        await _ChannelService(self._surroundings, channel, self._rate).serve()
 
 
 class _ChannelService:
     """The commands of one channel."""
 
-    def __init__(self, surroundings: CommandSurroundings, channel: CapabilityChannel) -> None:
+    def __init__(
+        self, surroundings: CommandSurroundings, channel: CapabilityChannel, rate: RateLimit
+    ) -> None:
         self._surroundings = surroundings
         self._channel = channel
+        self._rate = rate
         self._runs: dict[RequestId, CommandRun] = {}
 
     async def serve(self) -> None:
@@ -54,6 +60,8 @@ class _ChannelService:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _begin(self, request_id: RequestId, request: RunCommand) -> None:
+        if not self._rate.allows(self._surroundings.monotonic_s()):
+            raise PeerViolation("too many requests", code=ErrorCode.E_RATE)
         run = CommandRun(self._surroundings, self._channel, request)
         try:
             run.record_request()
