@@ -1,12 +1,15 @@
 """Runs a `Tunnel` over a `Wire`: the end-to-end TLS inside the relay's opaque messages."""
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 from protocol.aio.wire import Wire
-from protocol.errors import ErrorCode, PeerViolation, Unreachable
+from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable
 from protocol.limits import HANDSHAKE_LIMIT_S
-from protocol.tunnel import HandshakeDone, PeerClosed, Plaintext, Tunnel
+from protocol.tunnel import HandshakeDone, PeerClosed, Plaintext, Tunnel, TunnelEvent
+
+ALERT_TIMEOUT_S = 1.0
 
 
 class ByteStream(Protocol):
@@ -46,7 +49,7 @@ class TunnelIO:
     async def _until_done(self) -> HandshakeDone:
         while True:
             await self._flush()
-            events = self._tunnel.feed(await self._wire.receive())
+            events = await self._fed(await self._wire.receive())
             done = next((event for event in events if isinstance(event, HandshakeDone)), None)
             self._early += b"".join(event.content for event in events if isinstance(event, Plaintext))
             if done is not None:
@@ -63,7 +66,7 @@ class TunnelIO:
     async def receive(self) -> bytes:
         """See `ByteStream.receive`."""
         while not self._early:
-            for event in self._tunnel.feed(await self._wire.receive()):
+            for event in await self._fed(await self._wire.receive()):
                 match event:
                     case Plaintext(content):
                         self._early += content
@@ -84,6 +87,15 @@ class TunnelIO:
             pass  # the wire is gone already, which is what closing is for
         finally:
             await self._wire.close()
+
+    async def _fed(self, received: bytes) -> list[TunnelEvent]:
+        try:
+            return self._tunnel.feed(received)
+        except SupportError:
+            with suppress(SupportError, TimeoutError):  # the alert that tells the peer why
+                async with asyncio.timeout(ALERT_TIMEOUT_S):
+                    await self._flush()
+            raise
 
     async def _flush(self) -> None:
         async with self._sending:
