@@ -17,6 +17,7 @@ from agent import render
 from agent.config import default_data, load_config
 from agent.state import DataDir
 from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, Unreachable, UsageError
+from protocol.runtime import outlive_a_full_disk
 
 EPILOG = (
     "Exit statuses: 0 done, 1 an error of ours, 2 wrong command or setting, 3 refused, 4 not reachable, "
@@ -177,6 +178,7 @@ def leave(data: DataOption = None, as_json: JsonOption = False) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """The program `alongside-agent`. Ends with SystemExit and the exit status."""
     os.umask(0o077)
+    outlive_a_full_disk("stderr")
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     try:

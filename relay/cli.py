@@ -21,6 +21,7 @@ from protocol.errors import (
     exit_status,
 )
 from protocol.names import shown_text
+from protocol.runtime import outlive_a_full_disk
 from protocol.version import PRODUCT_VERSION
 from relay.config import DEFAULT_LISTEN, RelayConfig, claim_secret_file, default_data, read_config
 
@@ -194,6 +195,7 @@ def claim_secret(data: DataOption = None, json: JsonOption = False) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The program `alongside-relay`. Ends with SystemExit and the exit status."""
+    outlive_a_full_disk("stderr")
     given = sys.argv[1:] if arguments is None else arguments
     try:
         sys.exit(_invoke(given))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.desktop.app import Settings, run
 from protocol.errors import SupportError, exit_status
+from protocol.runtime import outlive_a_full_disk
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--display", default=os.environ.get("DISPLAY", ""), help="X display, for example :0")
     given = parser.parse_args(argv)
     os.umask(0o077)
+    outlive_a_full_disk("stderr", "stdout")  # the log goes to standard output here
     if given.display:
         os.environ["DISPLAY"] = given.display  # the screen workers and xcffib go to the same one
     try:

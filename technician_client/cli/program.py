@@ -10,6 +10,7 @@ import sys
 import typer
 
 from protocol.errors import EnvironmentFault, ExitStatus, SupportError, UsageError
+from protocol.runtime import outlive_a_full_disk
 from technician_client.cli import audit, diagnose, fleet, org, policy, run, session
 from technician_client.cli.output import report_error
 
@@ -41,6 +42,7 @@ INTERRUPTED_STATUS = 130
 
 def main(arguments: list[str] | None = None) -> None:
     """The program `alongside`. Ends with SystemExit and the exit status."""
+    outlive_a_full_disk("stderr")
     given = sys.argv[1:] if arguments is None else arguments
     is_json = "--json" in given
     try:
