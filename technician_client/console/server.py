@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,7 +75,9 @@ class ConsoleServer:
         web_app = web.Application(middlewares=[self._guard], client_max_size=PAGE_MESSAGE_LIMIT_BYTES)
         web_app.on_response_prepare.append(self._add_headers)
         web_app.add_routes(self._routes.table())
-        self._runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        # aiohttp would print a traceback for each malformed request of whoever finds the port
+        quiet = logging.Logger("aiohttp.quiet", logging.CRITICAL)
+        self._runner = web.AppRunner(web_app, access_log=None, logger=quiet, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, HOST, self._options.port).start()
