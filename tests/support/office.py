@@ -11,12 +11,20 @@ from pathlib import Path
 
 from protocol.certificates import organisation_of_root
 from protocol.identity import Identity, save_identity
-from technician_client.organisation import OrganisationFolder
+from technician_client.organisation import OrganisationFolder, Root
 from tests.support.organisation import Organisation
 from tests.support.relay_process import RelayProcess
 from tests.support.said import Said, command, said_here
 
 PASSPHRASE = "a passphrase for tests"
+
+
+def organisation_with(root: Root) -> Organisation:
+    """An organisation of the tests that issues with a real root."""
+    taken = Organisation()
+    taken.root, taken.root_key, taken.root_der = root.certificate, root.key, root.der
+    taken.organisation_id, taken.display_name = organisation_of_root(root.der)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +63,7 @@ class Office:
 
     def organisation(self) -> Organisation:
         """The organisation's real root in the hands of a test, which can issue anything with it."""
-        unlocked = OrganisationFolder(self.technician / "org").unlock(PASSPHRASE.encode())
-        taken = Organisation()
-        taken.root, taken.root_key, taken.root_der = unlocked.certificate, unlocked.key, unlocked.der
-        taken.organisation_id, taken.display_name = organisation_of_root(unlocked.der)
-        return taken
+        return organisation_with(OrganisationFolder(self.technician / "org").unlock(PASSPHRASE.encode()))
 
     def data_of(self, identity: Identity, folder: Path) -> Path:
         """A fresh data folder with this identity and our relay."""
