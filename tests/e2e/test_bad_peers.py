@@ -413,6 +413,19 @@ def test_a_broken_message_of_a_page_ends_that_page_alone(target: Target, message
                 pass
 
 
+# -- a technician who gives up
+
+
+def test_ctrl_c_while_the_person_is_asked_takes_the_prompt_away(target: Target) -> None:
+    asking = target.system.start_alongside("diagnose", target.system.device_id, "--json")
+    target.person.wait_for_prompt()
+    asking.send_signal(signal.SIGINT)
+    output, remarks = asking.communicate(timeout=10)
+    assert (asking.returncode, output) == (130, "")
+    assert TRACEBACK not in remarks
+    until(lambda: not target.person.sees(PROMPT))
+
+
 # -- a disk that fills up while all is running
 
 
