@@ -21,7 +21,7 @@ from protocol.messages.input import Event, Key, PointerButton, PointerMove, Poin
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6  # X11 event codes
 WHEEL_BUTTONS = range(4, 8)
 SHORTCUT_MASK = kb.CONTROL_MASK | kb.MOD1_MASK | kb.MOD4_MASK
-REBIND_REST_S = 0.1  # a client reads the map when it gets to the key: the old one must not change before
+REBIND_REST_S = 0.3  # a client reads the map when it gets to the key: the old one must not change before
 BOUND_LIMIT = 64
 
 
