@@ -224,7 +224,7 @@ def test_fifty_times_open_and_close_leave_nothing_open(name, display):
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(50):
         once()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
     assert shared_segments_of(os.getpid()) == 0
 
 
