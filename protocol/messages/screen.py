@@ -2,8 +2,7 @@
 
 A picture is a set of changed tiles. Its parts carry consecutive output of one zstd stream per viewer
 (level 1, window 2^24); each part ends at a block flush, and holds the raw BGR bytes of its rectangles,
-row by row, rectangle after rectangle. The next issue's scroll-copy operations and video regions will be
-message types of their own beside `screen.part`.
+row by row, rectangle after rectangle. Copies of what is on the viewer's canvas already come before them.
 """
 
 from typing import Annotated, TypeAlias
@@ -12,6 +11,7 @@ from msgspec import Meta
 
 from protocol.codec import Codec, Message
 from protocol.limits import (
+    COPIES_PER_PICTURE_LIMIT,
     CURSOR_SIDE_LIMIT_PIXELS,
     DISPLAY_LIMIT,
     DISPLAY_SIDE_LIMIT_PIXELS,
@@ -72,6 +72,33 @@ class PicturePart(Message, frozen=True, tag="screen.part"):
     compressed: bytes
 
 
+class Copy(Message, frozen=True, array_like=True, tag=False):
+    """Move a rectangle of the picture before: from `x`, `y` to `to_x`, `to_y`. The two may overlap."""
+
+    x: Pixels
+    y: Pixels
+    width: Side
+    height: Side
+    to_x: Pixels
+    to_y: Pixels
+
+
+class ScrollCopies(Message, frozen=True, tag="screen.copies"):
+    """Comes before the first part of its picture: carried out in order, then the parts are painted."""
+
+    picture_no: PictureNo
+    copies: Annotated[list[Copy], Meta(min_length=1, max_length=COPIES_PER_PICTURE_LIMIT)]
+
+
+class BandProof(Message, frozen=True, tag="screen.proof"):
+    """What the viewer must have after this picture: SHA-256 over the raw BGR bytes of some whole rows."""
+
+    picture_no: PictureNo
+    y: Pixels
+    height: Side
+    sha256: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
 class CursorShape(Message, frozen=True, tag="screen.cursor_shape"):
     """RGBA, 8 bits each, not premultiplied, row by row; width 0 means that the cursor is hidden."""
 
@@ -101,6 +128,13 @@ class PictureSeen(Message, frozen=True, tag="screen.seen"):
     picture_no: PictureNo
 
 
+class ProofFailed(Message, frozen=True, tag="screen.proof_failed"):
+    """Technician: that band was not equal; counted at both ends, and the agent sends everything anew."""
+
+    picture_no: PictureNo
+    y: Pixels
+
+
 class Refresh(Message, frozen=True, tag="screen.refresh"):
     """Technician: send everything anew, with a new stream."""
 
@@ -111,8 +145,10 @@ class ShowDisplay(Message, frozen=True, tag="screen.show_display"):
     index: Annotated[int, Meta(ge=0, le=DISPLAY_LIMIT)]
 
 
-FromAgent: TypeAlias = Displays | PicturePart | CursorShape | CursorMoved | ScreenFailed
-FromTechnician: TypeAlias = PictureSeen | Refresh | ShowDisplay
+FromAgent: TypeAlias = (
+    Displays | ScrollCopies | PicturePart | BandProof | CursorShape | CursorMoved | ScreenFailed
+)
+FromTechnician: TypeAlias = PictureSeen | ProofFailed | Refresh | ShowDisplay
 
 FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, SCREEN_MESSAGE_LIMIT_BYTES)
 FROM_TECHNICIAN_CODEC: Codec[FromTechnician] = Codec(FromTechnician, 1024)
