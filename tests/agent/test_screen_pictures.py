@@ -13,7 +13,7 @@ from protocol.limits import (
     PICTURE_PART_TILES_LIMIT,
     PICTURES_IN_FLIGHT_LIMIT,
 )
-from protocol.messages.screen import FROM_AGENT_CODEC, PicturePart
+from protocol.messages.screen import FROM_AGENT_CODEC, PicturePart, ProofFailed, ScrollCopies
 from tests.support.viewer import Viewer
 
 
@@ -30,19 +30,20 @@ class Screen:
         part[:] = np.random.default_rng(seed).integers(0, 4, part.shape, dtype=np.uint8) * 60
         self.maker.damage([area])
 
-    def picture(self) -> list[PicturePart]:
+    def picture(self) -> list[ScrollCopies | PicturePart]:
         area = self.maker.wanted()
         if area is None:
             return []
         return self.maker.make(self.pixels[area.y : area.bottom, area.x : area.right], area, 1)
 
-    def show(self) -> list[PicturePart]:
-        parts = self.picture()
-        for part in parts:
-            self.viewer.paint(FROM_AGENT_CODEC.decode(FROM_AGENT_CODEC.encode(part)))
-        if parts:
-            self.maker.seen(parts[-1].picture_no)
-        return parts
+    def show(self) -> list[ScrollCopies | PicturePart]:
+        messages = self.picture()
+        for message in messages:
+            seen = self.viewer.show(FROM_AGENT_CODEC.decode(FROM_AGENT_CODEC.encode(message)))
+            assert bool(seen) == (message is messages[-1])
+            if seen:
+                self.maker.seen(seen)
+        return messages
 
     def is_shown(self) -> bool:
         return np.array_equal(self.viewer.bgr(), self.pixels[..., :3])
@@ -96,13 +97,14 @@ def test_nothing_is_wanted_while_nothing_was_damaged():
     assert screen.maker.wanted() is None
 
 
-def test_a_glyph_sends_its_tile_alone():
+def test_a_glyph_sends_no_more_than_what_differs():
     screen = Screen(640, 480)
     screen.show()
     screen.draw(Area(130, 70, 8, 16), 3)
+    screen.maker.damage([Area(0, 0, 640, 480)])
     (part,) = screen.picture()
-    assert [(one.x, one.y, one.width, one.height) for one in part.rectangles] == [(128, 64, 64, 64)]
-    assert len(part.compressed) < 400
+    assert [(one.x, one.y, one.width, one.height) for one in part.rectangles] == [(130, 70, 8, 16)]
+    assert len(part.compressed) < 300
 
 
 def test_while_the_viewer_is_behind_damage_is_kept_and_only_the_newest_pixels_are_sent():
@@ -178,3 +180,53 @@ def test_many_scattered_tiles_are_cut_by_the_limit_of_rectangles():
     parts = screen.show()
     assert [len(part.rectangles) for part in parts] == [85, 85, 30]
     assert screen.is_shown()
+
+
+def test_a_flipped_pixel_in_the_viewer_is_found_by_a_proof_and_healed():
+    screen = Screen(200, 190)
+    screen.draw(Area(0, 0, 200, 190), 1)
+    screen.show()
+    screen.viewer.frame[150, 100, 1] ^= 1
+    now_s = 100.0
+    while (due_s := screen.maker.due_s) is not None:
+        now_s = max(now_s, due_s)
+        for proof in screen.maker.prove(now_s):
+            screen.viewer.show(proof)
+    assert [one.y for one in screen.viewer.failed_proofs] == [128]
+    assert len(screen.viewer.proofs) == 3
+    screen.maker.proof_failed(screen.viewer.failed_proofs[0])
+    assert screen.maker.heal(now_s)
+    parts = screen.show()
+    assert parts[0].is_reset
+    assert screen.is_shown()
+    assert screen.maker.proof_failures == 1
+
+
+def test_many_failures_of_one_fault_send_everything_once():
+    screen = Screen(100, 100)
+    screen.show()
+    for y in (0, 64, 0, 64):
+        screen.maker.proof_failed(ProofFailed(1, y))
+    assert screen.maker.heal(50.0)
+    screen.maker.proof_failed(ProofFailed(1, 0))
+    screen.show()
+    screen.maker.proof_failed(ProofFailed(1, 64))
+    assert not screen.maker.heal(1000.0)
+
+
+def test_a_proof_of_a_picture_that_was_never_made_cannot_have_failed():
+    screen = Screen(100, 100)
+    screen.show()
+    with pytest.raises(PeerViolation):
+        screen.maker.proof_failed(ProofFailed(2, 0))
+
+
+def test_nothing_is_proved_while_the_viewer_is_behind():
+    screen = Screen(100, 100)
+    screen.picture()
+    screen.draw(Area(0, 0, 10, 10), 1)
+    screen.picture()
+    assert screen.maker.due_s is None
+    assert screen.maker.prove(100.0) == []
+    screen.maker.seen(2)
+    assert len(screen.maker.prove(100.0)) == 1

@@ -78,7 +78,7 @@ def test_a_terminal_that_scrolls_is_shown_exactly():
 def test_nothing_is_sent_while_nothing_changes(xvfb):
     with screen_worker(xvfb.environment) as host:
         host.run_until(lambda: host.viewer.cursor_place is not None)
-        host.run(0.5)
+        host.run(3.0)  # until every band has been proved
         before = host.received_bytes
         host.run(1.5)
         assert host.received_bytes == before

@@ -1,8 +1,8 @@
 """From what changed to the messages of the `screen` channel (sans-I/O).
 
 Newest wins: while the viewer has not painted the pictures that are under way, what changes is only
-remembered as tiles, never as pixels, so the next picture always holds the newest ones. The operations of
-the next issue (scroll-copy, video regions) belong between `changed` and `rectangles` in `make`.
+remembered as tiles, never as pixels, so the next picture always holds the newest ones. What the viewer has
+after every picture that was made is kept here: copies refer to it, differences and proofs are taken from it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import numpy as np
 import zstandard
 
 from agent.capabilities.screen import tiles
+from agent.capabilities.screen.proof import HealPace, ProofRound, prove
+from agent.capabilities.screen.scroll import ScrollFinder, covered
 from agent.platform.interfaces import Area
 from protocol.errors import PeerViolation
 from protocol.limits import (
     PICTURE_PART_RAW_LIMIT_BYTES,
     PICTURE_PART_TILES_LIMIT,
     PICTURES_IN_FLIGHT_LIMIT,
+    TILE_PIXELS,
     ZSTD_WINDOW_LOG,
 )
-from protocol.messages.screen import PicturePart, Rectangle
+from protocol.messages.screen import BandProof, Copy, PicturePart, ProofFailed, Rectangle, ScrollCopies
 
 if TYPE_CHECKING:
     from agent.platform.interfaces import Pixels
@@ -51,6 +54,8 @@ class PictureMaker:
         self._last_no = 0
         self._in_flight: list[int] = []
         self._is_reset_due = True
+        self._reset_no = 0
+        self._heal = HealPace()
         self._raw = np.empty(PICTURE_PART_RAW_LIMIT_BYTES + 1, dtype=np.uint8)
         self.resize(width, height)
 
@@ -59,6 +64,8 @@ class PictureMaker:
         self.width, self.height = width, height
         self._marked = tiles.tile_mask(width, height)
         self._previous: tiles.Words = np.zeros((height, width), dtype=np.uint32)
+        self._scroll = ScrollFinder(width, height)
+        self._proofs = ProofRound(len(self._marked))
         self._restart()
 
     def refresh(self) -> None:
@@ -76,8 +83,7 @@ class PictureMaker:
         Raises:
             PeerViolation: there was no such picture yet.
         """
-        if picture_no > self._last_no:
-            raise PeerViolation(f"picture {picture_no} seen, newest is {self._last_no}")
+        self._require_made(picture_no)
         self._in_flight = [number for number in self._in_flight if number > picture_no]
 
     @property
@@ -87,28 +93,92 @@ class PictureMaker:
 
     def wanted(self) -> Area | None:
         """What to hand to `make` now; None while nothing changed or the viewer is behind."""
-        if len(self._in_flight) >= PICTURES_IN_FLIGHT_LIMIT:
+        if self._is_window_full:
             return None
         return tiles.bounds(self._marked, self.width, self.height)
 
-    def make(self, pixels: Pixels, area: Area, captured_at_ms: int) -> list[PicturePart]:
-        """The parts of the next picture; none if the pixels are what the viewer has already.
+    def make(self, pixels: Pixels, area: Area, captured_at_ms: int) -> list[ScrollCopies | PicturePart]:
+        """The next picture: perhaps copies, then its parts; nothing if the viewer has these pixels already.
 
         `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept.
         """
         current = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
-        if self._is_reset_due:
-            found, self._stream = self._marked, PictureStream()
-        else:
-            found = tiles.changed(self._previous, current, area, self._marked)
-        self._marked = tiles.tile_mask(self.width, self.height)
-        changed = tiles.rectangles(found, self.width, self.height)
-        if not changed:
+        copies, found = self._found(current, area)
+        rectangles = tiles.rectangles(found, self.width, self.height)
+        if not self._is_reset_due:
+            rectangles = tiles.trimmed(rectangles, self._previous, current, area)
+        if not rectangles and not copies:
             return []
         self._last_no += 1
         self._in_flight.append(self._last_no)
-        batches = list(_batches(changed))
-        parts = [
+        self._proofs.changed(self._bands(found, copies), captured_at_ms / 1000)
+        parts = self._parts(rectangles, current, area, captured_at_ms)
+        if self._is_reset_due:
+            self._is_reset_due, self._reset_no = False, self._last_no
+        return [ScrollCopies(self._last_no, copies), *parts] if copies else [*parts]
+
+    @property
+    def due_s(self) -> float | None:
+        """When `prove` or `heal` has something to do; None while only pictures have."""
+        if self._is_reset_due:
+            return None
+        due = [self._heal.due_s, None if self._is_window_full else self._proofs.due_s]
+        return min((due_s for due_s in due if due_s is not None), default=None)
+
+    def prove(self, now_s: float) -> list[BandProof]:
+        """What the viewer must have after the last picture that was made; at most one band at a time."""
+        if self._is_reset_due or self._is_window_full:
+            return []
+        band = self._proofs.take(now_s)
+        return [] if band is None else [prove(self._previous, band, self._last_no)]
+
+    def proof_failed(self, failed: ProofFailed) -> None:
+        """The viewer has other pixels. Everything is sent anew when `heal` is next called and it is time.
+
+        Raises:
+            PeerViolation: there was no such picture yet.
+        """
+        self._require_made(failed.picture_no)
+        # what was proved before the last reset has been sent anew already
+        if failed.picture_no >= self._reset_no and not self._is_reset_due:
+            self._heal.failed()
+
+    def heal(self, now_s: float) -> bool:
+        """Whether everything is sent anew now, because a proof had failed."""
+        if self._is_reset_due or not self._heal.is_due(now_s):
+            return False
+        self._restart()
+        return True
+
+    @property
+    def proof_failures(self) -> int:
+        """How many proofs the viewer found wrong, those of one fault counted each."""
+        return self._heal.failures
+
+    def _found(self, current: tiles.Words, area: Area) -> tuple[list[Copy], tiles.Mask]:
+        """Copies, carried out in `_previous`, and the tiles that differ after them; then none is marked."""
+        marked, self._marked = self._marked, tiles.tile_mask(self.width, self.height)
+        if self._is_reset_due:
+            self._stream = PictureStream()
+            self._scroll.forget(marked)
+            return [], marked
+        copies = self._scroll.find(self._previous, current, area, marked)
+        if copies:
+            marked = marked & ~covered(copies, marked, self.width, self.height)
+        return copies, tiles.changed(self._previous, current, area, marked)
+
+    def _bands(self, found: tiles.Mask, copies: list[Copy]) -> tiles.Mask:
+        bands: tiles.Mask = np.logical_or.reduce(found, axis=1)
+        for copy in copies:
+            bands[copy.to_y // TILE_PIXELS : -(-(copy.to_y + copy.height) // TILE_PIXELS)] = True
+        return bands
+
+    def _parts(
+        self, rectangles: list[Area], current: tiles.Words, area: Area, captured_at_ms: int
+    ) -> list[PicturePart]:
+        # copies alone are ended by a part without rectangles
+        batches = list(_batches(rectangles)) or [[]]
+        return [
             PicturePart(
                 picture_no=self._last_no,
                 captured_at_ms=captured_at_ms,
@@ -117,12 +187,10 @@ class PictureMaker:
                 is_reset=self._is_reset_due and batch is batches[0],
                 is_last=batch is batches[-1],
                 rectangles=[Rectangle(one.x, one.y, one.width, one.height) for one in batch],
-                compressed=self._encode(current, area, batch),
+                compressed=self._encode(current, area, batch) if batch else b"",
             )
             for batch in batches
         ]
-        self._is_reset_due = False
-        return parts
 
     def _encode(self, current: tiles.Words, area: Area, batch: list[Area]) -> bytes:
         size = 0
@@ -133,8 +201,17 @@ class PictureMaker:
             self._previous[one.y : one.bottom, one.x : one.right] = words
         return self._stream.encode(self._raw.data[:size])
 
+    @property
+    def _is_window_full(self) -> bool:
+        return len(self._in_flight) >= PICTURES_IN_FLIGHT_LIMIT
+
+    def _require_made(self, picture_no: int) -> None:
+        if picture_no > self._last_no:
+            raise PeerViolation(f"picture {picture_no} answered, newest is {self._last_no}")
+
     def _restart(self) -> None:
         self._is_reset_due = True
+        self._heal.settle()
         self._marked[...] = True
 
 

@@ -14,6 +14,7 @@ from protocol.messages.screen import (
     FromAgent,
     FromTechnician,
     PictureSeen,
+    ProofFailed,
     Refresh,
     ShowDisplay,
 )
@@ -39,6 +40,7 @@ class ScreenShare:
         self._asked_at_s = -1.0
         self._picture_at_s = 0.0
         self._cursor_check_at_s = 0.0
+        self.heals = 0
         self._start_over()
 
     def watches_source(self, now_s: float) -> bool:
@@ -47,9 +49,12 @@ class ScreenShare:
 
     def wake_at_s(self) -> float:
         """When to call `advance` at the latest."""
+        due = [self._pace.due_s]
         if self._maker.wanted() is not None:
-            return min(self._pace.due_s, self._picture_at_s)
-        return self._pace.due_s
+            due.append(self._picture_at_s)
+        if self._maker.due_s is not None:
+            due.append(self._maker.due_s)
+        return min(due)
 
     def received(self, message: FromTechnician) -> None:
         """The viewer's message; `advance` then says what to send.
@@ -60,6 +65,8 @@ class ScreenShare:
         match message:
             case PictureSeen():
                 self._maker.seen(message.picture_no)
+            case ProofFailed():
+                self._maker.proof_failed(message)
             case Refresh():
                 self._maker.refresh()
                 self._start_over()
@@ -72,9 +79,10 @@ class ScreenShare:
         Raises:
             BackendUnavailable: the screen is gone for good.
         """
+        proofs = self._proofs(now_s) if has_room else []
         may_make = has_room and now_s >= self._picture_at_s and self._maker.wanted() is not None
         if not (is_woken or may_make or now_s >= self._pace.due_s or (has_room and self._is_new_to_viewer)):
-            return []
+            return proofs
         noticed = self._source.look()
         if noticed.are_displays_new:
             self._read_displays()
@@ -86,7 +94,12 @@ class ScreenShare:
         has_asked = now_s == self._asked_at_s
         is_active = bool(messages) or (self._can_wake and (has_asked or noticed.is_anything))
         self._pace.looked(now_s, is_active=is_active, is_held=self._maker.is_pending)
-        return messages
+        return [*proofs, *messages]
+
+    @property
+    def proof_failures(self) -> int:
+        """How many proofs the viewer found wrong."""
+        return self._maker.proof_failures
 
     @property
     def _shown(self) -> DisplayArea:
@@ -120,6 +133,10 @@ class ScreenShare:
     def _resize(self) -> None:
         self._maker.resize(self._shown.area.width, self._shown.area.height)
         self._start_over()
+
+    def _proofs(self, now_s: float) -> list[FromAgent]:
+        self.heals += self._maker.heal(now_s)
+        return list(self._maker.prove(now_s))
 
     def _messages(self, now_s: float) -> list[FromAgent]:
         announcement = self._announcement()

@@ -75,6 +75,26 @@ def rectangles(mask: Mask, width: int, height: int) -> list[Area]:
     return joined
 
 
+def trimmed(areas: list[Area], previous: Words, current: Words, area: Area) -> list[Area]:
+    """The same without the rows and columns at their edges in which nothing differs.
+
+    `previous` is the whole display, `current` only `area` of it.
+    """
+    return [_trimmed(one, previous, current, area) for one in areas]
+
+
+def _trimmed(one: Area, previous: Words, current: Words, area: Area) -> Area:
+    before = previous[one.y : one.bottom, one.x : one.right]
+    now = current[one.y - area.y : one.bottom - area.y, one.x - area.x : one.right - area.x]
+    edges = ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1))
+    if all((before[edge] != now[edge]).any() for edge in edges):
+        return one
+    is_different = before != now
+    rows, columns = np.flatnonzero(is_different.any(axis=1)), np.flatnonzero(is_different.any(axis=0))
+    x, y, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return Area(one.x + x, one.y + y, right - x, bottom - y)
+
+
 def _runs(row: Mask) -> Iterator[tuple[int, int]]:
     """First tile and end of each run, cut to what fits into one part."""
     step = np.diff(row.astype(np.int8), prepend=0, append=0)
