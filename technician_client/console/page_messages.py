@@ -14,6 +14,7 @@ from protocol.limits import (
     COMMAND_PARAMETERS_LIMIT,
     COMMAND_VALUE_LIMIT_CHARS,
     DISPLAY_LIMIT,
+    DISPLAY_SIDE_LIMIT_PIXELS,
     INPUT_EVENTS_PER_MESSAGE_LIMIT,
     REASON_LIMIT_CHARS,
     SESSION_LENGTH_LIMIT_S,
@@ -60,6 +61,17 @@ class PageSeen(PageMessage, frozen=True, tag="seen"):
     """The picture with this sequence number is on the canvas."""
 
     sequence: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+
+
+class PageDamaged(PageMessage, frozen=True, tag="damaged"):
+    """A part could not be decoded; nothing is painted until everything has come anew."""
+
+
+class PageProofFailed(PageMessage, frozen=True, tag="proof_failed"):
+    """The rows from `y` on of the picture with this sequence number are not what the proof says."""
+
+    sequence: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+    y: Annotated[int, Meta(ge=0, le=DISPLAY_SIDE_LIMIT_PIXELS)]
 
 
 class PageRefresh(PageMessage, frozen=True, tag="refresh"):
@@ -109,9 +121,12 @@ class PageEnd(PageMessage, frozen=True, tag="end"):
     """End the session."""
 
 
+PageOfScreen: TypeAlias = PageSeen | PageDamaged | PageProofFailed | PageRefresh | PageShowDisplay
 FromPage: TypeAlias = (
     PageAsk
     | PageSeen
+    | PageDamaged
+    | PageProofFailed
     | PageRefresh
     | PageShowDisplay
     | PageInput

@@ -5,7 +5,8 @@ import { Keyboard } from "./input/keyboard.js";
 import { Pointer } from "./input/pointer.js";
 import { CONTROL, SCREEN } from "./permissions.js";
 import { Cursor } from "./screen/cursor.js";
-import { Painter } from "./screen/painter.js";
+import { Painter, UNABLE } from "./screen/painter.js";
+import { isCursor } from "./screen/wire.js";
 import { SessionLink } from "./session_link.js";
 
 const FIRST_DELAY_MS = 500;
@@ -37,17 +38,20 @@ function state(word) {
 
 const cursor = new Cursor(canvas, null);
 const painter = new Painter(canvas, {
-  onPainted(sequence) {
+  painted(sequence) {
     link.send("seen", { sequence });
     delayMs = FIRST_DELAY_MS;
     if (document.documentElement.dataset.state === "live") return;
     state("live");
     say("");
   },
-  onSize(width, height) {
+  damaged: () => link.send("damaged"),
+  proofFailed: (sequence, y) => link.send("proof_failed", { sequence, y }),
+  sized(width, height) {
     canvas.style.width = `${width / window.devicePixelRatio}px`;
     canvas.style.height = `${height / window.devicePixelRatio}px`;
   },
+  unable: () => say(UNABLE),
 });
 
 function input(events) {
@@ -106,7 +110,7 @@ function open() {
       link.send("ask", { grantables: [SCREEN, CONTROL], reason: "kiosk", ticket_number: "", length_s: LENGTH_S });
     })
     .on("answer", (answer) => answered(answer, once))
-    .on("binary", (buffer) => (Painter.isPicture(buffer) ? painter : cursor).receive(buffer))
+    .on("binary", (buffer) => (isCursor(buffer) ? cursor : painter).receive(buffer))
     .on("displays", (shown) => {
       displayIndex = shown.shown_index;
     })
