@@ -17,6 +17,8 @@ from protocol.limits import (
     DISPLAY_SIDE_LIMIT_PIXELS,
     PICTURE_PART_TILES_LIMIT,
     SCREEN_MESSAGE_LIMIT_BYTES,
+    VIDEO_CODECS_LIMIT,
+    VIDEO_FRAME_LIMIT_BYTES,
 )
 from protocol.messages.presence import ShortText
 
@@ -24,6 +26,8 @@ Pixels = Annotated[int, Meta(ge=0, le=DISPLAY_SIDE_LIMIT_PIXELS)]
 Side = Annotated[int, Meta(ge=1, le=DISPLAY_SIDE_LIMIT_PIXELS)]
 Offset = Annotated[int, Meta(ge=-DISPLAY_SIDE_LIMIT_PIXELS * 4, le=DISPLAY_SIDE_LIMIT_PIXELS * 4)]
 PictureNo = Annotated[int, Meta(ge=1, le=1 << 62)]
+RegionNo = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+CodecName = Annotated[str, Meta(min_length=1, max_length=32)]
 CursorSide = Annotated[int, Meta(ge=0, le=CURSOR_SIDE_LIMIT_PIXELS)]
 
 
@@ -99,6 +103,28 @@ class BandProof(Message, frozen=True, tag="screen.proof"):
     sha256: Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
+class VideoFrame(Message, frozen=True, tag="screen.video"):
+    """A lossy frame over a region, before the first part of its picture. A region begins with a keyframe.
+
+    `codec` is one of those that the viewer named; another codec or rectangle comes with a keyframe only, and
+    the new rectangle holds the one before. Exact parts inside of the region are painted over it.
+    """
+
+    region_no: RegionNo
+    picture_no: PictureNo
+    rectangle: Rectangle
+    codec: CodecName
+    is_key: bool
+    encoded: Annotated[bytes, Meta(min_length=1, max_length=VIDEO_FRAME_LIMIT_BYTES)]
+
+
+class VideoEnded(Message, frozen=True, tag="screen.video_ended"):
+    """Before the first part of its picture, with which every pixel of the region is exact again."""
+
+    region_no: RegionNo
+    picture_no: PictureNo
+
+
 class CursorShape(Message, frozen=True, tag="screen.cursor_shape"):
     """RGBA, 8 bits each, not premultiplied, row by row; width 0 means that the cursor is hidden."""
 
@@ -145,10 +171,30 @@ class ShowDisplay(Message, frozen=True, tag="screen.show_display"):
     index: Annotated[int, Meta(ge=0, le=DISPLAY_LIMIT)]
 
 
+class Decodes(Message, frozen=True, tag="screen.decodes"):
+    """Technician: the video codecs that this viewer can decode, by their WebCodecs names; none at first."""
+
+    codecs: Annotated[list[CodecName], Meta(max_length=VIDEO_CODECS_LIMIT)]
+
+
+class KeyframeWanted(Message, frozen=True, tag="screen.keyframe"):
+    """Technician: this region's frames cannot be decoded without a keyframe."""
+
+    region_no: RegionNo
+
+
 FromAgent: TypeAlias = (
-    Displays | ScrollCopies | PicturePart | BandProof | CursorShape | CursorMoved | ScreenFailed
+    Displays
+    | ScrollCopies
+    | VideoFrame
+    | VideoEnded
+    | PicturePart
+    | BandProof
+    | CursorShape
+    | CursorMoved
+    | ScreenFailed
 )
-FromTechnician: TypeAlias = PictureSeen | ProofFailed | Refresh | ShowDisplay
+FromTechnician: TypeAlias = PictureSeen | ProofFailed | Refresh | ShowDisplay | Decodes | KeyframeWanted
 
 FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, SCREEN_MESSAGE_LIMIT_BYTES)
 FROM_TECHNICIAN_CODEC: Codec[FromTechnician] = Codec(FromTechnician, 1024)

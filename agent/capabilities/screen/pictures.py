@@ -8,7 +8,7 @@ after every picture that was made is kept here: copies refer to it, differences 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import zstandard
@@ -16,6 +16,7 @@ import zstandard
 from agent.capabilities.screen import tiles
 from agent.capabilities.screen.proof import HealPace, ProofRound, prove
 from agent.capabilities.screen.scroll import ScrollFinder, covered
+from agent.capabilities.screen.video.layer import Begun, VideoLayer
 from agent.platform.interfaces import Area
 from protocol.errors import PeerViolation
 from protocol.limits import (
@@ -25,12 +26,22 @@ from protocol.limits import (
     TILE_PIXELS,
     ZSTD_WINDOW_LOG,
 )
-from protocol.messages.screen import BandProof, Copy, PicturePart, ProofFailed, Rectangle, ScrollCopies
+from protocol.messages.screen import (
+    BandProof,
+    Copy,
+    PicturePart,
+    ProofFailed,
+    Rectangle,
+    ScrollCopies,
+    VideoEnded,
+    VideoFrame,
+)
 
 if TYPE_CHECKING:
     from agent.platform.interfaces import Pixels
 
 ZSTD_LEVEL = 1
+PictureMessage: TypeAlias = ScrollCopies | VideoFrame | VideoEnded | PicturePart
 
 
 class PictureStream:
@@ -56,6 +67,7 @@ class PictureMaker:
         self._is_reset_due = True
         self._reset_no = 0
         self._heal = HealPace()
+        self.video = VideoLayer()
         self._raw = np.empty(PICTURE_PART_RAW_LIMIT_BYTES + 1, dtype=np.uint8)
         self.resize(width, height)
 
@@ -63,6 +75,7 @@ class PictureMaker:
         """Another size, or another display of the same size: the next picture is a reset."""
         self.width, self.height = width, height
         self._marked = tiles.tile_mask(width, height)
+        self.video.resize(width, height)
         self._previous: tiles.Words = np.zeros((height, width), dtype=np.uint32)
         self._scroll = ScrollFinder(width, height)
         self._proofs = ProofRound(len(self._marked))
@@ -75,7 +88,20 @@ class PictureMaker:
 
     def damage(self, areas: Iterable[Area]) -> None:
         """These areas may have changed."""
-        tiles.mark(self._marked, areas, self.width, self.height)
+        damaged = tiles.tile_mask(self.width, self.height)
+        tiles.mark(damaged, areas, self.width, self.height)
+        self.video.damaged(damaged)
+        self._marked |= damaged
+
+    def settle(self, now_s: float) -> None:
+        """Tells the time, whenever there is something to do. Video that rests is then to be sent exactly."""
+        self.video.settle(now_s, self._marked)
+
+    def keyframe(self, region_no: int) -> None:
+        """The viewer needs a keyframe of this region; nothing comes of it if that is over."""
+        area = self.video.keyframe(region_no)
+        if area is not None:
+            tiles.mark(self._marked, [area], self.width, self.height)
 
     def seen(self, picture_no: int) -> None:
         """The viewer has painted this picture and every one before it.
@@ -95,34 +121,45 @@ class PictureMaker:
         """What to hand to `make` now; None while nothing changed or the viewer is behind."""
         if self._is_window_full:
             return None
+        self.video.widen(self._marked)
         return tiles.bounds(self._marked, self.width, self.height)
 
-    def make(self, pixels: Pixels, area: Area, captured_at_ms: int) -> list[ScrollCopies | PicturePart]:
-        """The next picture: perhaps copies, then its parts; nothing if the viewer has these pixels already.
+    def make(self, pixels: Pixels, area: Area, captured_at_ms: int) -> list[PictureMessage]:
+        """The next picture: perhaps copies and video, then its parts; nothing if the viewer has these pixels.
 
         `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept.
         """
         current = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
+        number = self._last_no + 1
+        begun = Begun(number, captured_at_ms / 1000)
+        frames, current = self.video.frames(begun, self._previous, current, area)
         copies, found = self._found(current, area)
+        if not self._is_reset_due:
+            self.video.classify(found, self._previous, current, area)
+        ended = self.video.ended(number, self._marked)
         rectangles = tiles.rectangles(found, self.width, self.height)
         if not self._is_reset_due:
             rectangles = tiles.trimmed(rectangles, self._previous, current, area)
-        if not rectangles and not copies:
+        first: list[PictureMessage] = [*frames, *ended]
+        if copies:
+            first.insert(0, ScrollCopies(number, copies))
+        if not rectangles and not first:
             return []
-        self._last_no += 1
-        self._in_flight.append(self._last_no)
+        self._last_no = number
+        self._in_flight.append(number)
         self._proofs.changed(self._bands(found, copies), captured_at_ms / 1000)
+        self._proofs.bar(self.video.bands())
         parts = self._parts(rectangles, current, area, captured_at_ms)
         if self._is_reset_due:
             self._is_reset_due, self._reset_no = False, self._last_no
-        return [ScrollCopies(self._last_no, copies), *parts] if copies else [*parts]
+        return [*first, *parts]
 
     @property
     def due_s(self) -> float | None:
-        """When `prove` or `heal` has something to do; None while only pictures have."""
+        """When `settle`, `prove` or `heal` has something to do; None while only pictures have."""
         if self._is_reset_due:
             return None
-        due = [self._heal.due_s, None if self._is_window_full else self._proofs.due_s]
+        due = [self._heal.due_s, self.video.due_s, None if self._is_window_full else self._proofs.due_s]
         return min((due_s for due_s in due if due_s is not None), default=None)
 
     def prove(self, now_s: float) -> list[BandProof]:
@@ -176,7 +213,7 @@ class PictureMaker:
     def _parts(
         self, rectangles: list[Area], current: tiles.Words, area: Area, captured_at_ms: int
     ) -> list[PicturePart]:
-        # copies alone are ended by a part without rectangles
+        # copies and video alone are ended by a part without rectangles
         batches = list(_batches(rectangles)) or [[]]
         return [
             PicturePart(
@@ -212,6 +249,7 @@ class PictureMaker:
     def _restart(self) -> None:
         self._is_reset_due = True
         self._heal.settle()
+        self.video.restart()
         self._marked[...] = True
 
 

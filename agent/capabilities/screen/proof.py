@@ -27,7 +27,8 @@ class ProofRound:
     """Which band is to be proved next, and when."""
 
     def __init__(self, band_count: int) -> None:
-        self._is_due = np.zeros(band_count, np.bool_)
+        self._is_changed = np.zeros(band_count, np.bool_)
+        self._is_barred = np.zeros(band_count, np.bool_)
         self._next = 0
         self._unproved_since_s = 0.0
         self._picture_at_s = 0.0
@@ -38,8 +39,17 @@ class ProofRound:
         """A picture with changes in these bands was made."""
         if not self._is_due.any():
             self._unproved_since_s = now_s
-        self._is_due |= bands
+        self._is_changed |= bands
         self._picture_at_s = now_s
+
+    def bar(self, bands: tiles.Mask) -> None:
+        """These bands, and no others, are not proved for now: video is above them."""
+        self._is_barred = bands
+
+    @property
+    def _is_due(self) -> tiles.Mask:
+        is_due: tiles.Mask = self._is_changed & ~self._is_barred
+        return is_due
 
     @property
     def due_s(self) -> float | None:
@@ -56,7 +66,7 @@ class ProofRound:
             return None
         due = np.flatnonzero(self._is_due)
         band = int(due[due >= self._next][0]) if due[-1] >= self._next else int(due[0])
-        self._is_due[band] = False
+        self._is_changed[band] = False
         self._next = band + 1
         self._proof_at_s = now_s
         return band

@@ -9,10 +9,12 @@ from protocol.limits import DISPLAY_SIDE_LIMIT_PIXELS
 from protocol.messages.screen import (
     CursorMoved,
     CursorShape,
+    Decodes,
     DisplayFacts,
     Displays,
     FromAgent,
     FromTechnician,
+    KeyframeWanted,
     PictureSeen,
     ProofFailed,
     Refresh,
@@ -72,6 +74,10 @@ class ScreenShare:
                 self._start_over()
             case ShowDisplay():
                 self._show(message.index)
+            case Decodes():
+                self._maker.video.decodes(message.codecs)
+            case KeyframeWanted():
+                self._maker.keyframe(message.region_no)
 
     def advance(self, now_s: float, *, is_woken: bool, has_room: bool) -> list[FromAgent]:
         """What to send now. `has_room`: everything sent before has left; without it nothing is made.
@@ -79,6 +85,7 @@ class ScreenShare:
         Raises:
             BackendUnavailable: the screen is gone for good.
         """
+        self._maker.settle(now_s)
         proofs = self._proofs(now_s) if has_room else []
         may_make = has_room and now_s >= self._picture_at_s and self._maker.wanted() is not None
         if not (is_woken or may_make or now_s >= self._pace.due_s or (has_room and self._is_new_to_viewer)):
