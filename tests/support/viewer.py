@@ -16,6 +16,7 @@ from protocol.messages.screen import (
     ScreenFailed,
     ScrollCopies,
 )
+from technician_client.capabilities.screen import PictureOrder
 from tests.support.picture_decoder import PictureDecoder
 
 
@@ -23,6 +24,7 @@ class Viewer:
     """Paint the parts in order; `frame` is RGBA."""
 
     def __init__(self) -> None:
+        self._order = PictureOrder()
         self._decoder = PictureDecoder()
         self.frame = np.zeros((0, 0, 4), np.uint8)
         self.displays: Displays | None = None
@@ -56,6 +58,7 @@ class Viewer:
 
     def paint(self, part: PicturePart) -> None:
         """Decode and draw one part."""
+        self._order.part(part)
         if part.is_reset:
             self.frame = np.zeros((part.height, part.width, 4), np.uint8)
         self.pictures.append(part)
@@ -65,6 +68,7 @@ class Viewer:
 
     def move(self, message: ScrollCopies) -> None:
         """Carry out the copies, one after the other."""
+        self._order.copies(message)
         for one in message.copies:
             source = self.frame[one.y : one.y + one.height, one.x : one.x + one.width].copy()
             assert source.shape[:2] == (one.height, one.width)
@@ -74,6 +78,7 @@ class Viewer:
 
     def check(self, proof: BandProof) -> None:
         """Note the proof, and whether it fails."""
+        self._order.proof(proof)
         rows = np.ascontiguousarray(self.bgr()[proof.y : proof.y + proof.height])
         self.proofs.append(proof)
         if hashlib.sha256(rows.tobytes()).digest() != proof.sha256:
