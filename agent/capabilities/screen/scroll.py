@@ -8,7 +8,7 @@ pixel: a hash only proposes, and what is copied was compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,8 @@ VOTES_MIN = 6
 OFFSETS_TRIED_LIMIT = 4
 STEADY_SHARE = 0.8
 """The offset of the picture before is taken without a vote if it explains this much of what changed."""
+VAIN_LIMIT = 4
+"""So many searches without a copy, as in a film, and only every VAIN_LIMIT-th picture is searched."""
 REST_SHARE = 0.25
 """Ways to the left and right are looked for if more than this has moved neither up nor down."""
 
@@ -96,6 +98,7 @@ class ScrollFinder:
         self._stale: Mask = np.ones((-(-height // TILE_PIXELS), width // TILE_PIXELS), np.bool_)
         self._last_down: list[int] = []
         self._last_across: list[int] = []
+        self._vain_count = 0
 
     def find(self, previous: Words, current: Words, area: Area, marked: Mask) -> list[Copy]:
         """The copies that save most; `previous` has them carried out when this returns.
@@ -104,7 +107,7 @@ class ScrollFinder:
         `marked` tiles, which may have changed. Afterwards the caller makes both equal in all of these, or
         names the others to `forget`.
         """
-        if np.count_nonzero(marked) < CHANGED_TILES_MIN:
+        if np.count_nonzero(marked) < CHANGED_TILES_MIN or self._is_to_be_left_out():
             self.forget(marked)
             return []
         before = previous[area.y : area.bottom, area.x : area.right]
@@ -119,11 +122,21 @@ class ScrollFinder:
             self._last_across = _offsets(blocks)
             copies += [_copy_across(block, area) for block in blocks]
         self._keep(area, down.new)
+        if copies:
+            self._vain_count = 0
+        elif count >= GAINED_LINES_MIN:
+            self._vain_count += 1
         return copies
 
     def forget(self, tiles: Mask) -> None:
         """The viewer will not have, or no longer has, what `find` last saw in these tiles."""
         self._stale |= tiles[:, : self._stale.shape[1]]
+
+    def _is_to_be_left_out(self) -> bool:
+        if self._vain_count < VAIN_LIMIT:
+            return False
+        self._vain_count += 1
+        return self._vain_count % VAIN_LIMIT != 0
 
     def _down(self, before: Words, now: Words, area: Area) -> _Plane:
         left, right = area.x // TILE_PIXELS, area.right // TILE_PIXELS
@@ -242,9 +255,9 @@ def _blocks(plane: _Plane, offset: int) -> list[_Block]:
     useful = equal & plane.is_new()
     blocks: list[_Block] = []
     for _ in range(COPIES_PER_PICTURE_LIMIT):
-        gains = useful.sum(axis=0)
+        gains = np.add.reduce(useful.view(np.uint8), axis=0, dtype=np.uint16)
         strip = int(gains.argmax())
-        if gains[strip] < BLOCK_LINES_MIN:
+        if gains[strip] < BLOCK_LINES_MIN or gains.sum() < GAINED_LINES_MIN:
             break
         first, end = _longest_run(equal[:, strip], useful[:, strip])
         block = _widened(equal, _Block(offset, first, end, strip, strip + 1))
@@ -252,8 +265,9 @@ def _blocks(plane: _Plane, offset: int) -> list[_Block]:
         if np.count_nonzero(useful[inside]) >= GAINED_LINES_MIN:
             blocks.append(block)
             equal[inside] = False
-        useful[inside] = False
-        useful[first:end, strip] = False
+            useful[inside] = False
+        else:
+            useful[:, strip] = False
     return blocks
 
 
@@ -304,29 +318,40 @@ def _narrowed(equal: Mask, block: _Block, strip: int) -> _Block:
 
 
 def _carry_over(plane: _Plane, block: _Block) -> _Block | None:
-    """Compares every pixel, and copies; the block in pixels, wider than its strips or with fewer lines.
+    """Compares every pixel, and copies; the block in pixels, wider than its strips or with a part missing.
 
-    A band at a time, so that it is still in the cache when it is copied; from the end to which contents
-    move, so that nothing is overwritten before it was compared. Ends at the first band that differs after
-    equal ones: hashes, or an earlier copy, may have misled us.
+    A band at a time, so that it is still in the cache when it is copied. Ends at the first band that differs
+    after equal ones: hashes, or an earlier copy, may have misled us.
     """
-    wide = _in_pixels(plane, block)
-    across = slice(wide.left, wide.right)
-    tops = range(wide.first, wide.end, TILE_PIXELS)
-    proved: list[tuple[int, int]] = []
-    for top in tops if wide.offset > 0 else reversed(tops):
-        end = min(top + TILE_PIXELS, wide.end)
-        now = plane.now[top:end, across]
-        if np.array_equal(plane.before[top + wide.offset : end + wide.offset, across], now):
-            plane.before[top:end, across] = now
-            proved.append((top, end))
+    proved: list[_Block] = []
+    for band in _bands(plane, _in_pixels(plane, block)):
+        across = slice(band.left, band.right)
+        before = plane.before[band.first + band.offset : band.end + band.offset, across]
+        now = plane.now[band.first : band.end, across]
+        if np.array_equal(before, now):
+            plane.before[band.first : band.end, across] = now
+            proved.append(band)
         elif proved:
             break
     if not proved:
         return None
-    first, end = min(proved)[0], max(proved)[1]
-    plane.old[first:end, block.left : block.right] = plane.new[first:end, block.left : block.right]
-    return replace(wide, first=first, end=end)
+    first, end = min(band.first for band in proved), max(band.end for band in proved)
+    left, right = min(band.left for band in proved), max(band.right for band in proved)
+    whole = (slice(first, end), slice(-(-left // TILE_PIXELS), right // TILE_PIXELS))
+    plane.old[whole] = plane.new[whole]
+    return _Block(block.offset, first, end, left, right)
+
+
+def _bands(plane: _Plane, block: _Block) -> Iterator[_Block]:
+    """Rows as they are in memory; in such an order that none is overwritten before it was compared."""
+    if plane.now.strides[0] < plane.now.strides[1]:
+        for left in range(block.left, block.right, TILE_PIXELS):
+            right = min(left + TILE_PIXELS, block.right)
+            yield _Block(block.offset, block.first, block.end, left, right)
+        return
+    tops = range(block.first, block.end, TILE_PIXELS)
+    for top in tops if block.offset > 0 else reversed(tops):
+        yield _Block(block.offset, top, min(top + TILE_PIXELS, block.end), block.left, block.right)
 
 
 def _in_pixels(plane: _Plane, block: _Block) -> _Block:
