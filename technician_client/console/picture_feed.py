@@ -24,6 +24,8 @@ from protocol.messages.screen import (
     ScreenFailed,
     ScrollCopies,
     ShowDisplay,
+    VideoEnded,
+    VideoFrame,
 )
 from technician_client.capabilities.screen import PictureOrder
 from technician_client.console.backend import Channel
@@ -144,6 +146,8 @@ class PictureFeed:
                 await self._page.show(pack_cursor(message))
             case Displays():
                 await self._page.say(_displays(message))
+            case VideoFrame() | VideoEnded():
+                raise PeerViolation("video, which this page has not asked for")
             case ScreenFailed():
                 raise refusal(message.code, "said by the screen worker")
 

@@ -204,9 +204,11 @@ async def test_a_proof_that_fails_is_told_to_the_agent_by_its_own_picture_number
     [
         screen.ScrollCopies(2, [screen.Copy(0, 0, 96, 80, 1, 0)]),
         screen.BandProof(1, 1, 80, bytes(32)),
+        screen.VideoFrame(1, 2, screen.Rectangle(0, 0, 64, 64), "vp8", True, b"x"),
+        screen.VideoEnded(1, 2),
     ],
 )
-async def test_copies_and_proofs_out_of_place_end_the_session(wrong: screen.FromAgent) -> None:
+async def test_what_is_out_of_place_or_was_not_asked_for_ends_the_session(wrong: screen.FromAgent) -> None:
     async with live() as one:
         shown = await first_picture(one)
         shown.say(wrong)
