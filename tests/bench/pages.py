@@ -56,13 +56,14 @@ def load_pages(folder: Path) -> Pages:
         return Pages(folder, stored["terminal"], stored["article"])
 
 
-def make_pages(folder: Path, display: str) -> None:
-    """Render everything; the display is painted over while it lasts."""
+def make_pages(folder: Path, display: str, *, with_film: bool) -> None:
+    """Render them; the display is painted over while it lasts. The film takes seconds."""
     terminal, article = _render(display, _terminal, "#1d2129"), _render(display, _article, "#ffffff")
     for top in range(700, PAGE_HEIGHT_PX - 400, 1300):
         article[top : top + 360, 120:760] = clouds((360, 640), top)
     np.savez(folder / PAGES_FILE, terminal=terminal, article=article)
-    np.save(folder / FILM_FILE, _film())
+    if with_film:
+        np.save(folder / FILM_FILE, _film())
 
 
 def clouds(
@@ -172,8 +173,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--display", required=True)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--film", action="store_true")
     given = parser.parse_args()
-    make_pages(given.folder, given.display)
+    make_pages(given.folder, given.display, with_film=given.film)
     print("ready", flush=True)
 
 

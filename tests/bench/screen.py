@@ -81,7 +81,7 @@ class Benchmark:
         """All that was asked for, as far as the time allows."""
         with (
             start_xvfb(SIZE) as xvfb,
-            acting("pages", "--display", xvfb.display, "--folder", str(self._folder)),
+            acting("pages", *self._page_words(xvfb.display)),
         ):
             load_before = os.getloadavg()
         for name in [*([] if self._given.without_ours else [OURS]), *self._given.peers]:
@@ -96,6 +96,10 @@ class Benchmark:
             "ratios": ratios(self.products),
             "left_out": self.left_out,
         }
+
+    def _page_words(self, display: str) -> list[str]:
+        film = ["--film"] if "video" in self._given.workloads else []
+        return ["--display", display, "--folder", str(self._folder), *film]
 
     def _product(self, name: str, terms: LinkTerms | None) -> None:
         try:
