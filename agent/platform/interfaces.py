@@ -117,8 +117,7 @@ class ScreenSource(Protocol):
         """The pixels of `area` as they are now, without the cursor if `cursor` gives one.
 
         The array is the source's own and holds until the next call of any method; where it is writeable, the
-        caller may write to it. None: the area is not
-        (wholly) on the desktop any more; read `displays` again.
+        caller may write to it. None: the area is not (wholly) on the desktop any more; read `displays` again.
         """
         ...
 

@@ -3,9 +3,26 @@
 The pixels are inflated by the page; nothing reaches it that has not passed here.
 """
 
+from collections.abc import Iterable
+
+import msgspec
+
 from protocol.errors import ErrorCode, PeerViolation
-from protocol.limits import PICTURE_AREA_LIMIT_PIXELS, PICTURE_PART_RAW_LIMIT_BYTES, TILE_PIXELS
-from protocol.messages.screen import BandProof, Copy, PicturePart, Rectangle, ScrollCopies
+from protocol.limits import (
+    PICTURE_AREA_LIMIT_PIXELS,
+    PICTURE_PART_RAW_LIMIT_BYTES,
+    TILE_PIXELS,
+    VIDEO_REGIONS_LIMIT,
+)
+from protocol.messages.screen import (
+    BandProof,
+    Copy,
+    PicturePart,
+    Rectangle,
+    ScrollCopies,
+    VideoEnded,
+    VideoFrame,
+)
 
 # parts of one picture may overlap at most this often, and rows be proven: more is an attempt to keep us busy
 _PICTURE_COVERS_LIMIT = 2
@@ -19,7 +36,10 @@ class PictureOrder:
         self._size = (0, 0)
         self._picture_no = 0
         self._is_complete = True
-        self._has_copies = False
+        self._has_more = False  # than rectangles
+        self._codecs: frozenset[str] = frozenset()
+        self._regions: dict[int, VideoFrame] = {}
+        self._last_region_no = 0
         self._covered_pixels = 0
         self._proven_rows = 0
 
@@ -48,7 +68,41 @@ class PictureOrder:
         if any(not _stays_inside(one, width, height) for one in message.copies):
             raise PeerViolation("a copy from or to the outside of the display")
         self._begin(message.picture_no)
-        self._is_complete, self._has_copies = False, True
+        self._is_complete, self._has_more = False, True
+
+    def decodes(self, codecs: Iterable[str]) -> None:
+        """What we said that we can decode."""
+        self._codecs = frozenset(codecs)
+
+    def video(self, frame: VideoFrame) -> None:
+        """A frame of a region.
+
+        Raises:
+            PeerViolation: order, place, codec or number of regions are not what PROTOCOL.md says.
+        """
+        self._begin_more(frame.picture_no)
+        if not _is_inside(frame.rectangle, *self._size):
+            raise PeerViolation("video outside of the display")
+        if frame.codec not in self._codecs:
+            raise PeerViolation(f"video in {frame.codec}, which we did not name")
+        before = self._regions.get(frame.region_no)
+        if before is None:
+            self._check_new_region(frame)
+        elif not frame.is_key and (frame.codec, frame.rectangle) != (before.codec, before.rectangle):
+            raise PeerViolation("another codec or rectangle without a keyframe")
+        elif before.picture_no == frame.picture_no or not _holds(frame.rectangle, before.rectangle):
+            raise PeerViolation("a second frame of a region in a picture, or a smaller one")
+        self._regions[frame.region_no] = msgspec.structs.replace(frame, encoded=b"-")
+
+    def video_ended(self, message: VideoEnded) -> None:
+        """A region is over.
+
+        Raises:
+            PeerViolation: there is no such region, or a picture has begun.
+        """
+        self._begin_more(message.picture_no)
+        if self._regions.pop(message.region_no, None) is None:
+            raise PeerViolation(f"the end of region {message.region_no}, which there is not")
 
     def proof(self, proof: BandProof) -> None:
         """What the picture that came last must be.
@@ -63,9 +117,26 @@ class PictureOrder:
         if proof.y + proof.height > height or self._proven_rows > _PICTURE_COVERS_LIMIT * height:
             raise PeerViolation("a proof of rows that are not there")
 
+    def _begin_more(self, picture_no: int) -> None:
+        """What comes before the parts of a picture, perhaps after copies."""
+        if not self._size[0]:
+            raise PeerViolation("video before a picture")
+        if self._is_complete and picture_no > self._picture_no:
+            self._begin(picture_no)
+        elif self._is_complete or not self._has_more or picture_no != self._picture_no:
+            raise PeerViolation(f"video of picture {picture_no} after {self._picture_no}")
+        self._is_complete, self._has_more = False, True
+
+    def _check_new_region(self, frame: VideoFrame) -> None:
+        if not frame.is_key or frame.region_no <= self._last_region_no:
+            raise PeerViolation("a region that does not begin with a keyframe and a new number")
+        if len(self._regions) >= VIDEO_REGIONS_LIMIT:
+            raise PeerViolation("too many regions of video")
+        self._last_region_no = frame.region_no
+
     def _begin(self, picture_no: int) -> None:
         self._picture_no = picture_no
-        self._has_copies = False
+        self._has_more = False
         self._covered_pixels = self._proven_rows = 0
 
     def _check_order(self, part: PicturePart) -> None:
@@ -88,6 +159,7 @@ class PictureOrder:
         if size[0] * size[1] > PICTURE_AREA_LIMIT_PIXELS:
             raise PeerViolation(f"a display of {size[0]} x {size[1]}", code=ErrorCode.E_MESSAGE_SIZE)
         self._size = size
+        self._regions.clear()
 
     def _check_rectangles(self, part: PicturePart) -> None:
         if any(not _is_inside(one, part.width, part.height) for one in part.rectangles):
@@ -95,14 +167,20 @@ class PictureOrder:
         size_bytes = sum(one.width * one.height * _BYTES_PER_PIXEL for one in part.rectangles)
         if size_bytes > PICTURE_PART_RAW_LIMIT_BYTES:
             raise PeerViolation(f"{size_bytes} bytes of pixels in one part")
-        # a picture may be nothing but copies; then its one part is empty
-        is_empty_as_it_may = self._has_copies and part.is_last and not part.compressed
+        # a picture may be nothing but copies and video; then its one part is empty
+        is_empty_as_it_may = self._has_more and part.is_last and not part.compressed
         if not part.rectangles and not is_empty_as_it_may:
             raise PeerViolation("a part without a rectangle")
 
 
 def _is_inside(one: Rectangle | Copy, width: int, height: int) -> bool:
     return one.x + one.width <= width and one.y + one.height <= height
+
+
+def _holds(one: Rectangle, other: Rectangle) -> bool:
+    starts_before = one.x <= other.x and one.y <= other.y
+    right, bottom = other.x + other.width, other.y + other.height
+    return starts_before and one.x + one.width >= right and one.y + one.height >= bottom
 
 
 def _stays_inside(one: Copy, width: int, height: int) -> bool:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.capabilities.screen.tiles import Words
 from protocol.errors import BackendUnavailable
@@ -16,6 +17,7 @@ from protocol.limits import VIDEO_FRAME_LIMIT_BYTES
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
 
 H264 = "avc1.42E033"
 VP8 = "vp8"
@@ -154,6 +156,12 @@ def _opened(terms: CodecTerms, width: int, height: int, rate_bytes_per_s: float)
 
 def _is_equal(one: VideoFrame, other: VideoFrame) -> bool:
     return all(
-        np.array_equal(np.asarray(memoryview(plane)), np.asarray(memoryview(before)))
+        np.array_equal(_visible(plane), _visible(before))
         for plane, before in zip(one.planes, other.planes, strict=True)
     )
+
+
+def _visible(plane: VideoPlane) -> NDArray[np.uint8]:
+    """Without what fills up its lines."""
+    lines: NDArray[np.uint8] = np.asarray(memoryview(plane)).reshape(-1, plane.line_size)
+    return lines[: plane.height, : plane.width]
