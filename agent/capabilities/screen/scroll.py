@@ -28,7 +28,7 @@ VOTES_MIN = 6
 OFFSETS_TRIED_LIMIT = 4
 STEADY_SHARE = 0.8
 """The offset of the picture before is taken without a vote if it explains this much of what changed."""
-VAIN_LIMIT = 4
+VAIN_LIMIT = 8
 """So many searches without a copy, as in a film, and only every VAIN_LIMIT-th picture is searched."""
 REST_SHARE = 0.25
 """Ways to the left and right are looked for if more than this has moved neither up nor down."""

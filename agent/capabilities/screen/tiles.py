@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from agent.platform.interfaces import Area
 from protocol.limits import PICTURE_PART_TILES_LIMIT, TILE_PIXELS
 
+TRIMMED_LIMIT_PIXELS = 48 * TILE_PIXELS**2
+
 Words = NDArray[np.uint32]
 Mask = NDArray[np.bool_]
 """One boolean a tile: rows of tiles, then columns."""
@@ -78,8 +80,11 @@ def rectangles(mask: Mask, width: int, height: int) -> list[Area]:
 def trimmed(areas: list[Area], previous: Words, current: Words, area: Area) -> list[Area]:
     """The same without the rows and columns at their edges in which nothing differs.
 
-    `previous` is the whole display, `current` only `area` of it.
+    `previous` is the whole display, `current` only `area` of it. Of many tiles the edges save less than
+    reading them all again costs: those stay as they are.
     """
+    if sum(one.width * one.height for one in areas) > TRIMMED_LIMIT_PIXELS:
+        return areas
     return [_trimmed(one, previous, current, area) for one in areas]
 
 
