@@ -152,6 +152,8 @@ class LiveSession:
                 say.PageSeen()
                 | say.PageDamaged()
                 | say.PageProofFailed()
+                | say.PageDecodes()
+                | say.PageKeyframe()
                 | say.PageRefresh()
                 | say.PageShowDisplay()
             ):
@@ -177,6 +179,10 @@ class LiveSession:
                 self._pictures.damaged()
             case say.PageProofFailed(sequence=sequence, y=y):
                 self._pictures.proof_failed(sequence, y)
+            case say.PageDecodes(codecs=codecs):
+                self._pictures.decodes(codecs)
+            case say.PageKeyframe(region_no=region_no):
+                self._pictures.ask_for_key(region_no)
             case say.PageRefresh():
                 self._pictures.refresh()
             case say.PageShowDisplay(index=index):

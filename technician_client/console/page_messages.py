@@ -19,9 +19,11 @@ from protocol.limits import (
     REASON_LIMIT_CHARS,
     SESSION_LENGTH_LIMIT_S,
     TICKET_NUMBER_LIMIT_CHARS,
+    VIDEO_CODECS_LIMIT,
 )
 from protocol.messages.input import Event
 from protocol.messages.presence import ShortText
+from protocol.messages.screen import CodecName, RegionNo
 
 PAGE_MESSAGE_LIMIT_BYTES = 64 << 10
 
@@ -74,6 +76,18 @@ class PageProofFailed(PageMessage, frozen=True, tag="proof_failed"):
     y: Annotated[int, Meta(ge=0, le=DISPLAY_SIDE_LIMIT_PIXELS)]
 
 
+class PageDecodes(PageMessage, frozen=True, tag="decodes"):
+    """The video codecs that this browser decodes."""
+
+    codecs: Annotated[list[CodecName], Meta(max_length=VIDEO_CODECS_LIMIT)]
+
+
+class PageKeyframe(PageMessage, frozen=True, tag="keyframe"):
+    """A region's frames cannot be decoded without a keyframe."""
+
+    region_no: RegionNo
+
+
 class PageRefresh(PageMessage, frozen=True, tag="refresh"):
     """Send everything anew."""
 
@@ -121,12 +135,16 @@ class PageEnd(PageMessage, frozen=True, tag="end"):
     """End the session."""
 
 
-PageOfScreen: TypeAlias = PageSeen | PageDamaged | PageProofFailed | PageRefresh | PageShowDisplay
+PageOfScreen: TypeAlias = (
+    PageSeen | PageDamaged | PageProofFailed | PageDecodes | PageKeyframe | PageRefresh | PageShowDisplay
+)
 FromPage: TypeAlias = (
     PageAsk
     | PageSeen
     | PageDamaged
     | PageProofFailed
+    | PageDecodes
+    | PageKeyframe
     | PageRefresh
     | PageShowDisplay
     | PageInput

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeAlias
 
 import structlog
 
@@ -14,9 +15,11 @@ from protocol.messages.screen import (
     BandProof,
     CursorMoved,
     CursorShape,
+    Decodes,
     Displays,
     FromAgent,
     FromTechnician,
+    KeyframeWanted,
     PicturePart,
     PictureSeen,
     ProofFailed,
@@ -35,7 +38,15 @@ from technician_client.console.page_messages import (
     SayDisplay,
     SayDisplays,
 )
-from technician_client.console.picture_wire import Shown, pack_copies, pack_cursor, pack_part, pack_proof
+from technician_client.console.picture_wire import (
+    Shown,
+    pack_copies,
+    pack_cursor,
+    pack_part,
+    pack_proof,
+    pack_video,
+    pack_video_ended,
+)
 from technician_client.console.race import until_first_end
 from technician_client.refusals import refusal
 
@@ -45,6 +56,8 @@ UNSEEN_LIMIT = 4
 # streams that the page could not decode, without a painted picture in between
 DAMAGED_LIMIT = 3
 _PROOFS_KEPT = 16
+
+PictureMessage: TypeAlias = PicturePart | ScrollCopies | BandProof | VideoFrame | VideoEnded
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +124,15 @@ class PictureFeed:
                 self._wish(ProofFailed(picture_no, y))
                 return
 
+    def decodes(self, codecs: list[str]) -> None:
+        """What the page can decode."""
+        self._order.decodes(codecs)
+        self._wish(Decodes(codecs))
+
+    def ask_for_key(self, region_no: int) -> None:
+        """The page needs a keyframe of this region."""
+        self._wish(KeyframeWanted(region_no))
+
     def show_display(self, index: int) -> None:
         """Ask for another display."""
         self._wish(ShowDisplay(index))
@@ -138,7 +160,7 @@ class PictureFeed:
 
     async def _pass_on(self, message: FromAgent) -> None:
         match message:
-            case PicturePart() | ScrollCopies() | BandProof():
+            case PicturePart() | ScrollCopies() | BandProof() | VideoFrame() | VideoEnded():
                 await self._picture(message)
             case CursorMoved():
                 await self._page.say(SayCursorMoved(message.x, message.y))
@@ -146,12 +168,10 @@ class PictureFeed:
                 await self._page.show(pack_cursor(message))
             case Displays():
                 await self._page.say(_displays(message))
-            case VideoFrame() | VideoEnded():
-                raise PeerViolation("video, which this page has not asked for")
             case ScreenFailed():
                 raise refusal(message.code, "said by the screen worker")
 
-    async def _picture(self, message: PicturePart | ScrollCopies | BandProof) -> None:
+    async def _picture(self, message: PictureMessage) -> None:
         packed = self._packed(message)
         if isinstance(message, PicturePart) and message.is_reset:
             self._awaits_reset = False
@@ -163,7 +183,7 @@ class PictureFeed:
                 self._has_room.clear()
         await self._page.show(packed)
 
-    def _packed(self, message: PicturePart | ScrollCopies | BandProof) -> bytes:
+    def _packed(self, message: PictureMessage) -> bytes:
         match message:
             case PicturePart():
                 self._order.part(message)
@@ -175,6 +195,12 @@ class PictureFeed:
                 self._order.proof(message)
                 self._proofs.append((self._sequence, message.y, message.picture_no))
                 return pack_proof(self._sequence, message)
+            case VideoFrame():
+                self._order.video(message)
+                return pack_video(self._number(message.picture_no), message)
+            case VideoEnded():
+                self._order.video_ended(message)
+                return pack_video_ended(self._number(message.picture_no), message)
 
     def _number(self, picture_no: int) -> int:
         if picture_no != self._picture_no:

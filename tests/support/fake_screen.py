@@ -10,6 +10,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from agent.capabilities.screen.video.encoder import EncodedFrame
 from protocol.errors import ErrorCode, SupportError, Unreachable
 from protocol.limits import PICTURE_PART_TILES_LIMIT, TILE_PIXELS, ZSTD_WINDOW_LOG
 from protocol.messages import screen
@@ -67,7 +68,8 @@ class FakeScreen:
         self._picture_nos = itertools.count(1)
         self.reset()
         self.seen: list[int] = []
-        self.wishes: list[screen.FromTechnician] = []  # all but acknowledgements
+        self.wishes: list[screen.FromTechnician] = []  # all but acknowledgements and codecs
+        self.decodes: list[str] = []
         self.was_seen = asyncio.Event()
         channel.on_message = self._hear
 
@@ -101,6 +103,22 @@ class FakeScreen:
         """Say what these rows must be."""
         rows = np.ascontiguousarray(picture[y : y + height]).tobytes()
         self.say(screen.BandProof(number, y, height, hashlib.sha256(rows).digest()))
+
+    def film(self, picture: Pixels, frames: Sequence[tuple[int, screen.Rectangle, EncodedFrame]]) -> int:
+        """Send frames of regions, and nothing exact."""
+        number = next(self._picture_nos)
+        for region_no, place, frame in frames:
+            encoded = screen.VideoFrame(region_no, number, place, frame.codec, frame.is_key, frame.encoded)
+            self.say(encoded)
+        height, width = picture.shape[:2]
+        self.say(screen.PicturePart(number, _now_ms(), width, height, False, True, [], b""))
+        return number
+
+    def end_film(self, picture: Pixels, region_no: int, tiles: Sequence[screen.Rectangle]) -> int:
+        """End a region with a picture that has these tiles."""
+        number = next(self._picture_nos)
+        self.say(screen.VideoEnded(region_no, number))
+        return self._send(number, picture, None, list(tiles))
 
     def spoil(self, picture: Pixels, compressed: bytes) -> int:
         """Send a tile whose bytes are damaged."""
@@ -164,6 +182,8 @@ class FakeScreen:
         if isinstance(decoded, screen.PictureSeen):
             self.seen.append(decoded.picture_no)
             self.was_seen.set()
+        elif isinstance(decoded, screen.Decodes):
+            self.decodes = decoded.codecs
         else:
             self.wishes.append(decoded)
 

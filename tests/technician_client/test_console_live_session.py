@@ -199,6 +199,17 @@ async def test_a_proof_that_fails_is_told_to_the_agent_by_its_own_picture_number
         assert await wished(shown, 1) == [screen.ProofFailed(1, 16)]
 
 
+async def test_what_the_page_decodes_and_the_keyframe_it_needs_reach_the_agent() -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        one.page.says.put_nowait('{"type":"decodes","codecs":["vp8"]}')
+        one.page.says.put_nowait('{"type":"keyframe","region_no":1}')
+        assert await wished(shown, 1) == [screen.KeyframeWanted(1)]
+        assert shown.decodes == ["vp8"]
+        shown.say(screen.VideoFrame(1, 2, screen.Rectangle(0, 0, 64, 64), "vp8", True, b"x"))
+        await one.page.until(lambda: len(one.page.pictures) == 3)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -10,10 +10,27 @@ from hypothesis import strategies as st
 
 from protocol.errors import ErrorCode, PeerViolation
 from protocol.messages.input import InputEvents, Key, PointerMove, ReleaseAll
-from protocol.messages.screen import BandProof, Copy, CursorShape, PicturePart, Rectangle, ScrollCopies
+from protocol.messages.screen import (
+    BandProof,
+    Copy,
+    CursorShape,
+    PicturePart,
+    Rectangle,
+    ScrollCopies,
+    VideoEnded,
+    VideoFrame,
+)
 from technician_client.console import page_messages as say
 from technician_client.console.input_feed import QUEUE_LIMIT_MESSAGES, InputQueue
-from technician_client.console.picture_wire import Shown, pack_copies, pack_cursor, pack_part, pack_proof
+from technician_client.console.picture_wire import (
+    Shown,
+    pack_copies,
+    pack_cursor,
+    pack_part,
+    pack_proof,
+    pack_video,
+    pack_video_ended,
+)
 from technician_client.console.shown import OutputText, shown_tree
 from technician_client.console.views import catalogue_view, device_view, devices_view
 from tests.support.console_fakes import HOSTILE, HOSTILE_NAME, FakeConsoleApp, device_row
@@ -65,6 +82,13 @@ def test_copies_and_proofs_carry_our_number_of_the_picture() -> None:
     assert struct.unpack("<BBHI6H6H", copies) == (3, 0, 2, 7, 0, 16, 64, 48, 0, 0, 1, 2, 3, 4, 5, 6)
     proof = pack_proof(7, BandProof(99, 16, 64, bytes(range(32))))
     assert struct.unpack("<BBHIHH32s", proof) == (4, 0, 0, 7, 16, 64, bytes(range(32)))
+
+
+def test_video_carries_our_number_its_region_place_and_codec() -> None:
+    packed = pack_video(7, VideoFrame(3, 99, Rectangle(16, 32, 64, 48), "vp8", True, b"frame"))
+    assert struct.unpack("<BBHIIHHHH3s5s", packed) == (5, 1, 3, 7, 3, 16, 32, 64, 48, b"vp8", b"frame")
+    ended = pack_video_ended(7, VideoEnded(3, 99))
+    assert struct.unpack("<BBHII", ended) == (6, 0, 0, 7, 3)
 
 
 def test_a_cursor_whose_pixels_do_not_match_its_size_never_reaches_the_page() -> None:

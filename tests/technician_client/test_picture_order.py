@@ -6,7 +6,15 @@ import msgspec
 import pytest
 
 from protocol.errors import ErrorCode, PeerViolation
-from protocol.messages.screen import BandProof, Copy, PicturePart, Rectangle, ScrollCopies
+from protocol.messages.screen import (
+    BandProof,
+    Copy,
+    PicturePart,
+    Rectangle,
+    ScrollCopies,
+    VideoEnded,
+    VideoFrame,
+)
 from technician_client.capabilities.screen import PictureOrder
 
 WIDTH, HEIGHT = 128, 64
@@ -157,3 +165,84 @@ def test_proofs_without_end_of_one_picture_are_refused():
     order = started()
     with pytest.raises(PeerViolation):
         deque(map(order.proof, [proof()] * 10))
+
+
+PLACE = Rectangle(16, 0, 64, 32)
+KEY = VideoFrame(1, 2, PLACE, "vp8", True, b"x")
+
+
+def frame(**changes) -> VideoFrame:
+    return msgspec.structs.replace(KEY, **changes)
+
+
+def with_video(codecs=("vp8", "vp09")) -> PictureOrder:
+    """A region is there, and its picture is complete."""
+    order = started()
+    order.decodes(codecs)
+    order.video(KEY)
+    order.part(part(rectangles=[], compressed=b""))
+    return order
+
+
+def test_frames_growth_and_the_end_of_a_region_pass():
+    order = with_video()
+    order.copies(ScrollCopies(3, [UP]))
+    order.video(frame(picture_no=3, is_key=False))
+    order.video(frame(picture_no=3, region_no=2, rectangle=Rectangle(80, 32, 32, 32)))
+    order.part(part(picture_no=3))
+    order.video(frame(picture_no=4, rectangle=Rectangle(0, 0, 96, 32), codec="vp09"))
+    order.video_ended(VideoEnded(2, 4))
+    order.part(part(picture_no=4, rectangles=[], compressed=b""))
+    order.proof(proof(4))
+    order.part(part(picture_no=5, is_reset=True))
+    order.video(frame(picture_no=6, region_no=3))
+
+
+BAD_FRAMES = {
+    "a codec that we did not name": frame(picture_no=3, region_no=2, codec="av01"),
+    "a place outside": frame(picture_no=3, region_no=2, rectangle=Rectangle(100, 0, 64, 32)),
+    "no keyframe first": frame(picture_no=3, region_no=2, is_key=False),
+    "the number of an old picture": frame(is_key=False),
+    "another rectangle without a keyframe": frame(
+        picture_no=3, is_key=False, rectangle=Rectangle(0, 0, 96, 32)
+    ),
+    "another codec without a keyframe": frame(picture_no=3, is_key=False, codec="vp09"),
+    "a rectangle that does not hold the one before": frame(picture_no=3, rectangle=Rectangle(16, 0, 64, 16)),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FRAMES)
+def test_video_is_refused_with(what):
+    with pytest.raises(PeerViolation):
+        with_video().video(BAD_FRAMES[what])
+
+
+def test_video_is_refused_before_a_picture_and_before_we_named_a_codec():
+    with pytest.raises(PeerViolation):
+        PictureOrder().video(frame(picture_no=1))
+    with pytest.raises(PeerViolation):
+        started().video(KEY)
+
+
+def test_a_second_frame_of_a_region_in_a_picture_is_refused():
+    order = with_video()
+    order.video(frame(picture_no=3, is_key=False))
+    with pytest.raises(PeerViolation):
+        order.video(frame(picture_no=3, is_key=False))
+
+
+def test_a_region_too_many_and_a_number_used_before_are_refused():
+    order = with_video()
+    for region_no in (2, 3):
+        order.video(frame(picture_no=3, region_no=region_no))
+    with pytest.raises(PeerViolation):
+        order.video(frame(picture_no=3, region_no=4))
+    order = with_video()
+    order.video_ended(VideoEnded(1, 3))
+    with pytest.raises(PeerViolation):
+        order.video(frame(picture_no=3))
+
+
+def test_the_end_of_a_region_that_there_is_not_is_refused():
+    with pytest.raises(PeerViolation):
+        with_video().video_ended(VideoEnded(2, 3))

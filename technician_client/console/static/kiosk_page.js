@@ -6,6 +6,7 @@ import { Pointer } from "./input/pointer.js";
 import { CONTROL, SCREEN } from "./permissions.js";
 import { Cursor } from "./screen/cursor.js";
 import { Painter, UNABLE } from "./screen/painter.js";
+import { decodableCodecs } from "./screen/video.js";
 import { isCursor } from "./screen/wire.js";
 import { SessionLink } from "./session_link.js";
 
@@ -47,6 +48,7 @@ const painter = new Painter(canvas, {
   },
   damaged: () => link.send("damaged"),
   proofFailed: (sequence, y) => link.send("proof_failed", { sequence, y }),
+  needsKey: (regionNo) => link.send("keyframe", { region_no: regionNo }),
   sized(width, height) {
     canvas.style.width = `${width / window.devicePixelRatio}px`;
     canvas.style.height = `${height / window.devicePixelRatio}px`;
@@ -72,6 +74,12 @@ function control(isAllowed) {
   mayControl = isAllowed;
   cursor.controlling(isAllowed);
   if (isAllowed) sink.focus({ preventScroll: true });
+}
+
+// with the first message of each channel, and harmless again
+async function sayDecodes(current) {
+  const codecs = await decodableCodecs();
+  if (codecs.length && current === link) link.send("decodes", { codecs });
 }
 
 function answered({ granted, refused }, once) {
@@ -113,6 +121,7 @@ function open() {
     .on("binary", (buffer) => (isCursor(buffer) ? cursor : painter).receive(buffer))
     .on("displays", (shown) => {
       displayIndex = shown.shown_index;
+      sayDecodes(link);
     })
     .on("grant_ended", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
     .on("channel_over", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))

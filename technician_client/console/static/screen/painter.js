@@ -1,6 +1,7 @@
 // Puts exact pictures on the canvas and says when each is there.
 
 import { FrameBuffer } from "./frame_buffer.js";
+import { VideoRegions, outside } from "./video.js";
 import { read } from "./wire.js";
 import { DamagedStream, loadInflater } from "./zstd.js";
 
@@ -14,6 +15,8 @@ export class Painter {
   #waiting = []; // what came before the decoder was there; the process sends at most four pictures ahead
   #frame = null;
   #dirty = [];
+  #video;
+  #unpainted = []; // pictures of which frames are still being decoded, oldest first
   #isAwaitingReset = true;
   #streamNo = 0;
   #isHealing = false; // everything is being sent anew because a proof failed
@@ -23,10 +26,15 @@ export class Painter {
   ageMs = 0;
 
   // `on` has painted(sequence), which acknowledges; damaged() and proofFailed(sequence, y), which ask for everything anew;
-  // sized(width, height) after the canvas changed its size; unable() if this browser cannot decode
+  // needsKey(regionNo), which asks for a keyframe; sized(width, height) after the canvas changed its size; unable() if this browser cannot decode
   constructor(canvas, on) {
     Object.assign(this, { canvas, on });
     this.#context = canvas.getContext("2d", { alpha: false });
+    this.#video = new VideoRegions({
+      draw: (frame, { x, y }) => this.#context.drawImage(frame, x, y),
+      drawn: () => this.#sayPainted(),
+      needsKey: (regionNo) => on.needsKey(regionNo),
+    });
     this.#count(0);
     document.addEventListener("visibilitychange", () => this.#sayLate());
     loadInflater().then(
@@ -40,6 +48,8 @@ export class Painter {
     this.#waiting = [];
     this.#dirty = [];
     this.#unsaid = 0;
+    this.#video.reset();
+    this.#unpainted = [];
     this.#frame = null;
     this.#isAwaitingReset = true;
     this.#streamNo += 1;
@@ -58,11 +68,13 @@ export class Painter {
   }
 
   #take(buffer) {
-    const { part, copies, proof } = read(buffer);
+    const { part, copies, proof, video, videoEnded } = read(buffer);
     if (part?.isReset) this.#begin(part);
     if (this.#isAwaitingReset) return;
     if (part) this.#part(part);
     else if (copies) this.#copy(copies);
+    else if (video) this.#video.take(video);
+    else if (videoEnded) this.#dirty.push(this.#video.end(videoEnded.regionNo));
     else this.#prove(proof);
   }
 
@@ -70,6 +82,7 @@ export class Painter {
     const isAsBefore = this.#frame?.width === width && this.#frame.height === height;
     if (!isAsBefore) this.#frame = new FrameBuffer(width, height);
     this.#dirty = [];
+    this.#video.reset();
     this.#isAwaitingReset = false;
     this.#isHealing = false;
     this.#streamNo += 1;
@@ -92,7 +105,7 @@ export class Painter {
   #copy(copies) {
     for (const copy of copies) {
       this.#frame.copy(copy);
-      this.#dirty.push({ x: copy.toX, y: copy.toY, width: copy.width, height: copy.height });
+      this.#dirty.push({ x: copy.toX, y: copy.toY, width: copy.width, height: copy.height, isCopy: true });
     }
   }
 
@@ -114,16 +127,36 @@ export class Painter {
     this.on.proofFailed(sequence, y);
   }
 
-  #paint({ sequence, capturedAt, width, height }) {
+  #paint(part) {
+    const { width, height } = part;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
       this.on.sized(width, height);
     }
-    for (const { x, y, width: across, height: down } of joined(this.#dirty)) {
+    for (const { x, y, width: across, height: down } of this.#toPaint()) {
       this.#context.putImageData(this.#frame.image, 0, 0, x, y, across, down);
     }
     this.#dirty = [];
+    this.#unpainted.push(part);
+    this.#sayPainted();
+  }
+
+  // what copies move below a region of video does not show; parts replace video
+  #toPaint() {
+    const places = this.#video.places;
+    if (!places.length) return joined(this.#dirty);
+    return this.#dirty.flatMap((one) => (one.isCopy ? outside(one, places) : [one]));
+  }
+
+  // in their order, each when its frames are there
+  #sayPainted() {
+    while (this.#unpainted.length && !this.#video.isDecoding(this.#unpainted[0].sequence)) {
+      this.#painted(this.#unpainted.shift());
+    }
+  }
+
+  #painted({ sequence, capturedAt, width, height }) {
     // nobody looks: no answer, so the device rests until the page is seen again
     if (document.hidden) this.#unsaid = sequence;
     else this.on.painted(sequence);

@@ -10,6 +10,7 @@ import { CONTROL, SCREEN } from "../permissions.js";
 import { Cursor } from "./cursor.js";
 import { Fit } from "./fit.js";
 import { Painter, UNABLE } from "./painter.js";
+import { decodableCodecs } from "./video.js";
 import { isCursor } from "./wire.js";
 
 const FIGURES_EVERY_MS = 1000;
@@ -29,6 +30,7 @@ export class ScreenPanel {
       painted: (sequence) => this.#painted(sequence),
       damaged: () => this.#link.send("damaged"),
       proofFailed: (sequence, y) => this.#link.send("proof_failed", { sequence, y }),
+      needsKey: (regionNo) => this.#link.send("keyframe", { region_no: regionNo }),
       sized: () => this.fit.apply(),
       unable: () => this.#hint(UNABLE),
     });
@@ -62,12 +64,21 @@ export class ScreenPanel {
     link
       .on("binary", (buffer) => (isCursor(buffer) ? this.cursor : this.painter).receive(buffer))
       .on("cursor_moved", ({ x, y }) => this.cursor.moved(x, y))
-      .on("displays", (message) => this.#displays(message))
+      .on("displays", (message) => {
+        this.#displays(message);
+        this.#sayDecodes(link);
+      })
       .on("input_state", (message) => {
         if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
       })
       .on("problem", (message) => this.#hint(`${message.problem.sentence} ${message.problem.remedy}`))
       .on("stats", (message) => setText(byId("bits"), String(Math.round(message.received_kbit_s))));
+  }
+
+  // with the first message of each channel, and harmless again
+  async #sayDecodes(link) {
+    const codecs = await decodableCodecs();
+    if (codecs.length && link === this.#link) link.send("decodes", { codecs });
   }
 
   #follow() {

@@ -4,13 +4,17 @@ const KIND_PART = 1;
 const KIND_CURSOR = 2;
 const KIND_COPIES = 3;
 const KIND_PROOF = 4;
+const KIND_VIDEO = 5;
+const KIND_VIDEO_ENDED = 6;
 const FLAG_LAST = 1;
 const FLAG_RESET = 2;
+const FLAG_KEY = 1;
 const PART_HEAD_BYTES = 24;
 const RECTANGLE_BYTES = 8;
 const COPIES_HEAD_BYTES = 8;
 const COPY_BYTES = 12;
 const PROOF_HEAD_BYTES = 12;
+const VIDEO_HEAD_BYTES = 20;
 
 export function isCursor(buffer) {
   return new DataView(buffer).getUint8(0) === KIND_CURSOR;
@@ -25,6 +29,10 @@ export function read(buffer) {
       return { copies: readCopies(view) };
     case KIND_PROOF:
       return { proof: readProof(view) };
+    case KIND_VIDEO:
+      return { video: readVideo(view) };
+    case KIND_VIDEO_ENDED:
+      return { videoEnded: { regionNo: view.getUint32(8, true) } };
     default:
       throw new RangeError("an unknown kind of message");
   }
@@ -66,6 +74,19 @@ function readCopies(view) {
 function readProof(view) {
   const [y, height] = words(view, 8, 2);
   return { sequence: view.getUint32(4, true), y, height, sha256: new Uint8Array(view.buffer, PROOF_HEAD_BYTES) };
+}
+
+function readVideo(view) {
+  const [x, y, width, height] = words(view, 12, 4);
+  const codecBytes = view.getUint16(2, true);
+  return {
+    isKey: (view.getUint8(1) & FLAG_KEY) !== 0,
+    sequence: view.getUint32(4, true),
+    regionNo: view.getUint32(8, true),
+    place: { x, y, width, height },
+    codec: String.fromCharCode(...new Uint8Array(view.buffer, VIDEO_HEAD_BYTES, codecBytes)),
+    encoded: new Uint8Array(view.buffer, VIDEO_HEAD_BYTES + codecBytes),
+  };
 }
 
 function words(view, at, count) {
