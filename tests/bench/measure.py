@@ -157,7 +157,7 @@ def _psnr(one: Pixels, other: Pixels) -> float | None:
     return psnr_db(total / one[BELOW_INDICATOR_PX:].size)
 
 
-def row(name: str, product: Running, repeats: Sequence[Measured]) -> dict[str, Any]:
+def row(name: str, agent_roles: Sequence[str], repeats: Sequence[Measured]) -> dict[str, Any]:
     """The medians of the repeats, and every repeat."""
     latencies = [one.seen.latency_ms for one in repeats]
     return {
@@ -174,7 +174,7 @@ def row(name: str, product: Running, repeats: Sequence[Measured]) -> dict[str, A
         "kbit_s_to_viewer": middle_of([one.used.kbit_s_to_viewer for one in repeats]),
         "kbit_s_to_device": middle_of([one.used.kbit_s_to_device for one in repeats]),
         "cpu_percent": _by_role([one.used.cpu_percent for one in repeats]),
-        "agent_cpu_percent": middle_of([_agent_cpu(product, one) for one in repeats]),
+        "agent_cpu_percent": middle_of([_agent_cpu(agent_roles, one) for one in repeats]),
         "resident_mib": _by_role([one.used.resident_mib for one in repeats]),
         "others_cpu_percent": middle_of([one.used.others_cpu_percent for one in repeats]),
         "is_exact_at_rest": all(one.is_exact for one in repeats),
@@ -186,8 +186,8 @@ def row(name: str, product: Running, repeats: Sequence[Measured]) -> dict[str, A
     }
 
 
-def _agent_cpu(product: Running, one: Measured) -> float:
-    return sum(one.used.cpu_percent.get(role, 0.0) for role in product.agent_roles)
+def _agent_cpu(agent_roles: Sequence[str], one: Measured) -> float:
+    return sum(one.used.cpu_percent.get(role, 0.0) for role in agent_roles)
 
 
 def _by_role(repeats: Sequence[Mapping[str, float]]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from started import QuickstartFailed
 
 from tests.bench import ours
 from tests.bench.actors import ActorFailed, acting
-from tests.bench.link_terms import BadLink, LinkTerms, parse_link
+from tests.bench.link_terms import BadLink, parse_link
 from tests.bench.measure import Measured, measure, row
 from tests.bench.peers import DEBIAN_PACKAGES, PEERS
 from tests.bench.stage import SIZE, Running, Stage, stage
@@ -40,7 +41,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--without-ours", action="store_true", help="only the peers")
     parser.add_argument("--workloads", type=_names, default=list(WORKLOADS), help=", ".join(WORKLOADS))
     parser.add_argument("--seconds", type=float, default=10.0, help="of each workload (default 10)")
-    parser.add_argument("--repeats", type=int, default=1, help="of each workload in one session")
+    parser.add_argument("--repeats", type=int, default=1, help="of everything, in turns (default 1)")
     parser.add_argument("--link", help="ROUND-TRIP/BANDWIDTH[/LOSS][/BUFFER], such as 150ms/5mbit/1%%")
     parser.add_argument("--limit-s", type=float, default=3600.0, help="begin nothing new after so long")
     parser.add_argument("--keep", type=Path, help="keep logs and pictures in this folder")
@@ -74,7 +75,8 @@ class Benchmark:
         self._given = given
         self._folder = folder
         self._until_s = time.monotonic() + given.limit_s
-        self.products: dict[str, list[dict[str, Any]]] = {}
+        self._measured: dict[str, dict[str, list[Measured]]] = {}
+        self._agent_roles: dict[str, tuple[str, ...]] = {}
         self.left_out: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
@@ -84,16 +86,22 @@ class Benchmark:
             acting("pages", *self._page_words(xvfb.display)),
         ):
             load_before = os.getloadavg()
-        for name in [*([] if self._given.without_ours else [OURS]), *self._given.peers]:
-            self._product(name, self._given.terms)
+        names = [*([] if self._given.without_ours else [OURS]), *self._given.peers]
+        for turn in range(1, self._given.repeats + 1):
+            for name in names:  # in turns, so that what else the machine does hits all alike
+                self._product(name, turn)
+        products = {
+            name: [row(workload, self._agent_roles[name], repeats) for workload, repeats in rows.items()]
+            for name, rows in self._measured.items()
+        }
         return {
             "link": str(self._given.terms or "loopback"),
             "seconds": self._given.seconds,
             "cores": os.cpu_count(),
             "load_before": load_before,
             "load_after": os.getloadavg(),
-            "products": self.products,
-            "ratios": ratios(self.products),
+            "products": products,
+            "ratios": ratios(products),
             "left_out": self.left_out,
         }
 
@@ -101,32 +109,34 @@ class Benchmark:
         film = ["--film"] if "video" in self._given.workloads else []
         return ["--display", display, "--folder", str(self._folder), *film]
 
-    def _product(self, name: str, terms: LinkTerms | None) -> None:
+    def _product(self, name: str, turn: int) -> None:
+        if time.monotonic() > self._until_s:
+            self.left_out[f"{name} {turn}"] = "out of time"
+            return
         try:
-            with stage(self._folder / name, terms) as standing:
+            with stage(self._folder / f"{name}-{turn}", self._given.terms) as standing:
                 product = PRODUCTS[name](standing)
+                self._agent_roles[name] = product.agent_roles
                 for workload in self._given.workloads:
-                    self._workload(product, workload)
+                    self._workload(product, workload, turn)
         except (ActorFailed, QuickstartFailed, OSError, subprocess.SubprocessError) as exc:
-            self.left_out[name] = str(exc)
+            self.left_out[f"{name} {turn}"] = str(exc)
             say(f"{name}: {exc}")
 
-    def _workload(self, product: Running, workload: str) -> None:
-        repeats: list[Measured] = []
-        for number in range(1, self._given.repeats + 1):
-            if time.monotonic() > self._until_s:
-                self.left_out[f"{product.name} {workload} {number}"] = "out of time"
-                break
-            try:
-                repeats.append(measure(product, workload, self._given.seconds))
-            except (ActorFailed, ValueError) as exc:
-                self.left_out[f"{product.name} {workload} {number}"] = str(exc)
-                continue
-            seen, kbit_s = repeats[-1].seen, repeats[-1].used.kbit_s_to_viewer
-            times = f"{seen.latency_ms.median} / {seen.latency_ms.p95} ms"
-            say(f"{product.name} {workload} {number}: {times}, {seen.pictures_per_s}/s, {kbit_s} kbit/s")
-        if repeats:
-            self.products.setdefault(product.name, []).append(row(workload, product, repeats))
+    def _workload(self, product: Running, workload: str, turn: int) -> None:
+        name = f"{product.name} {workload} {turn}"
+        if time.monotonic() > self._until_s:
+            self.left_out[name] = "out of time"
+            return
+        try:
+            measured = measure(product, workload, self._given.seconds)
+        except (ActorFailed, ValueError) as exc:
+            self.left_out[name] = str(exc)
+            return
+        self._measured.setdefault(product.name, {}).setdefault(workload, []).append(measured)
+        times = f"{measured.seen.latency_ms.median} / {measured.seen.latency_ms.p95} ms"
+        kbit_s = measured.used.kbit_s_to_viewer
+        say(f"{name}: {times}, {measured.seen.pictures_per_s}/s, {kbit_s} kbit/s")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -138,6 +148,9 @@ def main(words: Sequence[str] | None = None) -> int:
     folder = given.keep or Path(tempfile.mkdtemp(prefix="alongside-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
     os.umask(0o077)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that all it started is ended
     try:
         results = Benchmark(given, folder.absolute()).run()
     finally:

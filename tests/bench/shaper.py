@@ -16,6 +16,8 @@ from tests.bench.shaped_path import ShapedPath
 READ_BYTES = 4096  # small pieces, so that a large one does not arrive in one clap
 SOCKET_BUFFER_BYTES = 32 * 1024  # the kernel's own buffers are a queue too
 
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class Shaper:
     """Both directions of one line, for any number of connections."""
@@ -23,25 +25,57 @@ class Shaper:
     def __init__(self, terms: LinkTerms) -> None:
         self._up = ShapedPath(terms, seed=1)
         self._down = ShapedPath(terms, seed=2)
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
 
-    async def listen(self, at: tuple[str, int], to: tuple[str, int]) -> asyncio.Server:
-        """Forward connections from the one address to the other."""
+    async def listen(self, at: tuple[str, int], to: tuple[str, int]) -> tuple[str, int]:
+        """Forward connections to the other address; returns where it listens (port 0: a free one)."""
         listener = socket.create_server(at)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
 
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                far_reader, far_writer = await asyncio.open_connection(*to, limit=READ_BYTES)
-            except OSError:
-                writer.close()
-                return
-            _send_at_once(writer)
-            _send_at_once(far_writer)
-            async with asyncio.TaskGroup() as both:
-                both.create_task(_carry(self._up, reader, far_writer))
-                both.create_task(_carry(self._down, far_reader, writer))
+            task = asyncio.current_task()
+            assert task is not None
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await self._join((reader, writer), to)
+            writer.transport.abort()
 
-        return await asyncio.start_server(accepted, sock=listener, limit=READ_BYTES)
+        self._servers.append(await asyncio.start_server(accepted, sock=listener, limit=READ_BYTES))
+        host, port = listener.getsockname()[:2]
+        return host, port
+
+    async def close(self) -> None:
+        """Drop everything."""
+        for server in self._servers:
+            server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections)
+
+    async def _join(self, near: Ends, to: tuple[str, int]) -> None:
+        far = await _connected(to)
+        try:
+            _send_at_once(near[1])
+            _send_at_once(far[1])
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_carry(self._up, near[0], far[1]))
+                both.create_task(_carry(self._down, far[0], near[1]))
+        finally:
+            far[1].transport.abort()
+
+
+async def _connected(to: tuple[str, int]) -> Ends:
+    far = socket.socket()
+    far.setblocking(False)
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)  # counts only before connecting
+    try:
+        await asyncio.get_running_loop().sock_connect(far, to)
+    except OSError:
+        far.close()
+        raise
+    return await asyncio.open_connection(sock=far, limit=READ_BYTES)
 
 
 def _send_at_once(writer: asyncio.StreamWriter) -> None:
@@ -52,13 +86,13 @@ async def _carry(path: ShapedPath, reader: asyncio.StreamReader, writer: asyncio
     """One direction of one connection until its end; errors mean that the other side is gone."""
     clock = asyncio.get_running_loop().time
     under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-    arriving = asyncio.create_task(_arrive(under_way, writer))
-    with contextlib.suppress(ConnectionError):
-        while piece := await reader.read(READ_BYTES):
-            await asyncio.sleep(path.wait_s(len(piece), clock()))
-            under_way.put_nowait((path.arrival_s(len(piece), clock()), piece))
-    under_way.put_nowait((0.0, b""))
-    await arriving
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_arrive(under_way, writer))
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(READ_BYTES):
+                await asyncio.sleep(path.wait_s(len(piece), clock()))
+                under_way.put_nowait((path.arrival_s(len(piece), clock()), piece))
+        under_way.put_nowait((0.0, b""))
 
 
 async def _arrive(under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
@@ -72,9 +106,7 @@ async def _arrive(under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio
                 await asyncio.sleep(wait_s)
             writer.write(piece)
             await writer.drain()
-    with contextlib.suppress(ConnectionError):
-        writer.close()
-        await writer.wait_closed()
+        writer.write_eof()
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -84,9 +116,10 @@ def _address(text: str) -> tuple[str, int]:
 
 async def _serve(terms: LinkTerms, pairs: Sequence[tuple[str, str]]) -> None:
     shaper = Shaper(terms)
-    servers = [await shaper.listen(_address(at), _address(to)) for at, to in pairs]
+    for at, to in pairs:
+        await shaper.listen(_address(at), _address(to))
     print("ready", flush=True)
-    await asyncio.gather(*(server.serve_forever() for server in servers))
+    await asyncio.Event().wait()
 
 
 def main() -> None:
