@@ -76,6 +76,7 @@ def _staleness_ms(drawn: Marks, seen: Marks, from_ns: int) -> list[float]:
     if not drawn or not seen:
         return []
     replaced_ns = {counter: later[1] for (counter, _), later in pairwise(drawn)}
+    replaced_ns[0] = drawn[0][1]
     found = []
     place = 0
     for now_ns in range(max(from_ns, drawn[0][1]), drawn[-1][1], STALE_LOOKS_EVERY_NS):

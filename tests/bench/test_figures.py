@@ -68,3 +68,8 @@ def test_counters_that_were_not_drawn_are_ignored():
 @pytest.mark.parametrize(("error", "expected"), [(0, None), (255**2, 0.0), (65.025, 30.0)])
 def test_the_signal_to_noise_ratio_is_the_usual_one(error, expected):
     assert psnr_db(error) == expected
+
+
+def test_a_viewer_that_shows_nothing_new_at_all_is_stale_from_the_first_picture_on():
+    drawn = [(number, number * 100 * MS) for number in range(1, 12)]
+    assert judge(drawn, [(0, 1 * MS)], from_ns=0).stale_ms.worst == pytest.approx(990, abs=20)
