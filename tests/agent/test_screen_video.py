@@ -1,5 +1,7 @@
 """What becomes video and what does not, and that everything is exact when it rests (no clock, no process)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -263,6 +265,27 @@ def test_without_an_encoder_everything_stays_exact():
     play(stage, Area(64, 64, 320, 240), 1.0)
     assert stage.viewer.video.frames == []
     assert stage.is_exact()
+
+
+@pytest.mark.parametrize(("budget_bytes", "most_bytes_per_s"), [(32_000, 400_000), (3_000, 80_000)])
+def test_a_region_is_encoded_for_what_the_link_gives(budget_bytes, most_bytes_per_s):
+    rates = []
+
+    def opened(codecs, width, height, rate_bytes_per_s):
+        rates.append(rate_bytes_per_s)
+        return open_encoder(codecs, width, height, rate_bytes_per_s)
+
+    class OnALink(VideoLayer):
+        def frames(self, begun, previous, current, area):
+            begun = dataclasses.replace(begun, budget_bytes=budget_bytes)
+            return super().frames(begun, previous, current, area)
+
+    stage = Stage(640, 400, [H264])
+    stage.maker.video = OnALink(opened)
+    stage.maker.video.resize(640, 400)
+    stage.maker.video.decodes([H264])
+    play(stage, Area(64, 64, 512, 288), 1.5)
+    assert most_bytes_per_s / 2 <= rates[-1] <= most_bytes_per_s + 1
 
 
 @pytest.mark.parametrize("codec", [H264, VP8, VP9])

@@ -18,8 +18,9 @@ from agent.capabilities.screen.tiles import Mask, Words, write_bgr
 from agent.platform.interfaces import Area
 from protocol.limits import TILE_PIXELS
 
-CHANGES_MIN = 8
+CHANGES_MIN = 5
 CHANGES_WITHIN_S = 0.5
+"""A film has 12 to 30 a half second, but exact pictures of a large one leave time for few looks at it."""
 CARRIED_MIN = 2
 CARRIED_WITHIN_S = 1.0
 BAD_SHARE = 0.35
@@ -28,6 +29,7 @@ TILES_MIN = 6
 PIXELS_MIN = 128 * 128
 BOX_SHARE = 0.5
 """How much of the box around them bad tiles must fill: else they are a crowd of small things."""
+MOST_SHARE = 0.5
 ALIGNMENT_PIXELS = 16
 MEASURE_INTERVAL_S = 0.1
 MEASURE_INTERVAL_LIMIT_S = 2.0
@@ -53,7 +55,7 @@ class _Recent:
 
 
 class Classifier:
-    """Of one display. Tell it every damage and every picture; `boxes` then says where video is."""
+    """Of one display. Tell it every damage, and ask for `boxes` with every picture."""
 
     def __init__(self, width: int, height: int, shape: tuple[int, ...]) -> None:
         self._width, self._height = width, height
@@ -66,11 +68,6 @@ class Classifier:
         """The source says that these tiles changed."""
         self._damaged.expire(now_s)
         self._damaged.add(mask, now_s)
-
-    def carried(self, mask: Mask, now_s: float) -> None:
-        """A picture has to carry these tiles."""
-        self._carried.expire(now_s)
-        self._carried.add(mask.copy(), now_s)
 
     def hot(self, now_s: float) -> Mask:
         """The tiles that change often."""
@@ -85,12 +82,14 @@ class Classifier:
         is_active: Mask = self._damaged.counts > 0
         return is_active
 
-    def boxes(self, previous: Words, current: Words, area: Area, now_s: float) -> list[Area]:
-        """Where video is, aligned and inside of the display; mostly nothing.
+    def boxes(self, carried: Mask, previous: Words, current: Words, area: Area, now_s: float) -> list[Area]:
+        """Where video is that this picture has to carry, aligned and inside of the display; mostly nothing.
 
-        `previous` is the whole display, `current` only `area` of it, and what was carried differs in them.
+        `previous` is the whole display, `current` only `area` of it.
         """
-        is_hot = self.hot(now_s)
+        self._carried.expire(now_s)
+        self._carried.add(carried.copy(), now_s)
+        is_hot = self.hot(now_s) & carried
         if np.count_nonzero(is_hot) < TILES_MIN:
             self._interval_s = MEASURE_INTERVAL_S
             return []
@@ -143,10 +142,13 @@ def _cut(words: Words, area: Area) -> Words:
 
 
 def _changed(before: Words, now: Words) -> Area | None:
+    """Where most of it changed: not the lines of text that share a tile with the edge of a film."""
     different = before != now
-    rows, columns = np.flatnonzero(different.any(axis=1)), np.flatnonzero(different.any(axis=0))
-    if not rows.size:
+    in_rows, in_columns = np.count_nonzero(different, axis=1), np.count_nonzero(different, axis=0)
+    if not in_rows.any():
         return None
+    rows = np.flatnonzero(in_rows >= MOST_SHARE * in_rows.max())
+    columns = np.flatnonzero(in_columns >= MOST_SHARE * in_columns.max())
     x, y = int(columns[0]), int(rows[0])
     return Area(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
 

@@ -28,21 +28,26 @@ BAD_TILES_SHARE = 0.3
 """A region with fewer bad tiles than that is no video any more."""
 ACTIVE_TILES_SHARE = 0.3
 RETRY_S = 10.0
+BUDGET_S = 0.03
+RATE_CEILING_BYTES_PER_S = 1e6
+BUDGET_FADE = 0.95
+"""Of the largest budget, with each picture: the budget of one is small because another has just gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The picture that is being made."""
+    """The picture that is being made; its budget is what the link delivers in BUDGET_S."""
 
     picture_no: int
     now_s: float
+    budget_bytes: float = float("inf")
 
 
 class VideoLayer:
     """Of one display and one viewer."""
 
     def __init__(self, opens: OpenEncoder = open_encoder) -> None:
-        self.rate_bytes_per_s = float("inf")
+        self._rate_bytes_per_s = 0.0
         self._opens = opens
         self._codecs: tuple[str, ...] = ()
         self._regions: list[Region] = []
@@ -111,6 +116,8 @@ class VideoLayer:
         `previous` is the whole display, `current` only `area` of it; it is written to where that is allowed.
         """
         self._now_s = begun.now_s
+        given = min(begun.budget_bytes / BUDGET_S, RATE_CEILING_BYTES_PER_S)
+        self._rate_bytes_per_s = max(given, self._rate_bytes_per_s * BUDGET_FADE)
         made = [self._frame(region, begun, current, area) for region in self._regions]
         moving = [region.area for region in self._regions if region.phase is Phase.MOVING]
         if moving and not current.flags.writeable:
@@ -124,8 +131,7 @@ class VideoLayer:
         now_s = self._now_s
         if not self._codecs or now_s < self._retry_at_s:
             return
-        self._classifier.carried(found, now_s)
-        for box in self._classifier.boxes(previous, current, area, now_s):
+        for box in self._classifier.boxes(found, previous, current, area, now_s):
             try:
                 self._cover(box)
             except BackendUnavailable:
@@ -148,7 +154,7 @@ class VideoLayer:
 
     @property
     def _terms(self) -> RegionTerms:
-        return RegionTerms(self._opens, self._codecs, self.rate_bytes_per_s / max(1, len(self._regions)))
+        return RegionTerms(self._opens, self._codecs, self._rate_bytes_per_s / max(1, len(self._regions)))
 
     def _drop(self, region: Region) -> None:
         region.close()
