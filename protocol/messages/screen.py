@@ -62,7 +62,8 @@ class Rectangle(Message, frozen=True, array_like=True, tag=False):
 class PicturePart(Message, frozen=True, tag="screen.part"):
     """Some changed rectangles of a picture; the picture is complete with the part that `is_last`.
 
-    `is_reset`: a new zstd stream starts here, and the picture covers the whole display.
+    `is_reset`: a new zstd stream starts here, and the viewer knows nothing of the display; what this picture
+    leaves out comes with the next ones.
     `captured_at_ms` is the agent's monotonic clock, the one its heartbeats carry.
     """
 

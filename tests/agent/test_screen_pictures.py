@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.capabilities.screen.pictures import PictureMaker
+from agent.capabilities.screen.pictures import UNLIMITED_BYTES, PictureMaker
 from agent.platform.interfaces import Area
 from protocol.errors import PeerViolation
 from protocol.limits import (
@@ -24,20 +24,23 @@ class Screen:
         self.pixels = np.zeros((height, width, 4), np.uint8)
         self.maker = PictureMaker(width, height)
         self.viewer = Viewer()
+        self.now_ms = 0
 
     def draw(self, area: Area, seed: int) -> None:
         part = self.pixels[area.y : area.bottom, area.x : area.right]
         part[:] = np.random.default_rng(seed).integers(0, 4, part.shape, dtype=np.uint8) * 60
         self.maker.damage([area])
 
-    def picture(self) -> list[ScrollCopies | PicturePart]:
+    def picture(self, budget_bytes: int = UNLIMITED_BYTES) -> list[ScrollCopies | PicturePart]:
         area = self.maker.wanted()
         if area is None:
             return []
-        return self.maker.make(self.pixels[area.y : area.bottom, area.x : area.right], area, 1)
+        pixels = self.pixels[area.y : area.bottom, area.x : area.right]
+        self.now_ms += 20
+        return self.maker.make(pixels, area, self.now_ms, budget_bytes)
 
-    def show(self) -> list[ScrollCopies | PicturePart]:
-        messages = self.picture()
+    def show(self, budget_bytes: int = UNLIMITED_BYTES) -> list[ScrollCopies | PicturePart]:
+        messages = self.picture(budget_bytes)
         for message in messages:
             seen = self.viewer.show(FROM_AGENT_CODEC.decode(FROM_AGENT_CODEC.encode(message)))
             assert bool(seen) == (message is messages[-1])
@@ -129,7 +132,7 @@ def test_while_the_viewer_is_behind_damage_is_kept_and_only_the_newest_pixels_ar
 def test_a_refresh_starts_a_new_stream_even_when_the_viewer_never_acknowledged():
     screen = Screen(100, 100)
     screen.picture()
-    for seed in range(5):
+    for seed in range(PICTURES_IN_FLIGHT_LIMIT):
         screen.draw(Area(0, 0, 10, 10), seed)
         screen.picture()
     assert screen.maker.wanted() is None
@@ -155,6 +158,51 @@ def test_a_picture_that_was_never_sent_cannot_have_been_seen():
     screen.show()
     with pytest.raises(PeerViolation):
         screen.maker.seen(2)
+
+
+@settings(deadline=None)
+@given(STEPS, st.integers(1, 60_000))
+def test_a_budget_cuts_pictures_and_the_rest_follows_until_all_is_exact(steps, budget_bytes):
+    screen = Screen(230, 190)
+    for seed, step in enumerate(["refresh", *steps]):
+        if step == "refresh":
+            screen.maker.refresh()
+        elif len(step) == 4 and (area := Area(*step).common_with(Area(0, 0, 230, 190))) is not None:
+            screen.draw(area, seed)
+        screen.show(budget_bytes)
+    for _ in range(40):
+        screen.show(budget_bytes)
+    assert not screen.maker.is_pending
+    assert screen.is_shown()
+    while (proofs := screen.maker.prove(100.0)) != []:
+        screen.viewer.show(proofs[0])
+    assert screen.viewer.failed_proofs == []
+
+
+def test_no_picture_is_much_larger_than_its_budget_though_photographs_replace_text():
+    screen = Screen(1280, 640)
+    screen.show()
+    screen.pixels[:] = np.random.default_rng(0).integers(0, 256, screen.pixels.shape, dtype=np.uint8)
+    screen.maker.damage([Area(0, 0, 1280, 640)])
+    sizes = []
+    while screen.maker.is_pending:
+        sizes.append(sum(len(part.compressed) for part in screen.show(50_000)))
+    assert max(sizes) <= 150_000
+    assert screen.is_shown()
+
+
+def test_a_letter_is_not_behind_a_photograph_that_does_not_fit():
+    screen = Screen(1280, 640)
+    screen.show()
+    for seed in range(6):
+        screen.pixels[64:] = np.random.default_rng(seed).integers(0, 256, (576, 1280, 4), dtype=np.uint8)
+        screen.pixels[4:20, 4:12] = seed * 9
+        screen.maker.damage([Area(0, 64, 1280, 576), Area(4, 4, 8, 16)])
+        parts = screen.show(30_000)
+        if seed > 1:
+            first = parts[0].rectangles[0]
+            assert (first.x, first.y) == (4, 4)
+            assert screen.maker.is_pending
 
 
 def test_parts_of_noise_stay_within_the_limits_of_a_message():
@@ -223,10 +271,10 @@ def test_a_proof_of_a_picture_that_was_never_made_cannot_have_failed():
 
 def test_nothing_is_proved_while_the_viewer_is_behind():
     screen = Screen(100, 100)
-    screen.picture()
-    screen.draw(Area(0, 0, 10, 10), 1)
-    screen.picture()
+    for seed in range(PICTURES_IN_FLIGHT_LIMIT):
+        screen.draw(Area(0, 0, 10, 10), seed)
+        screen.picture()
     assert screen.maker.due_s is None
     assert screen.maker.prove(100.0) == []
-    screen.maker.seen(2)
+    screen.maker.seen(PICTURES_IN_FLIGHT_LIMIT)
     assert len(screen.maker.prove(100.0)) == 1

@@ -1,5 +1,6 @@
 """What is sent when, against a screen in memory and a clock by hand."""
 
+import numpy as np
 import pytest
 
 from agent.capabilities.screen.pacing import (
@@ -10,10 +11,10 @@ from agent.capabilities.screen.pacing import (
     POLL_IDLE_INTERVAL_S,
     LookPace,
 )
+from agent.capabilities.screen.rate import PICTURES_AHEAD
 from agent.capabilities.screen.sharing import ScreenShare
 from agent.platform.interfaces import Area, CursorImage
 from protocol.errors import BackendUnavailable, PeerViolation
-from protocol.limits import PICTURES_IN_FLIGHT_LIMIT
 from protocol.messages.screen import (
     BandProof,
     CursorMoved,
@@ -52,7 +53,7 @@ class Session:
         for message in sent:
             seen = self.viewer.show(message)
             if seen and acknowledges:
-                self.share.received(PictureSeen(seen))
+                self.share.received(PictureSeen(seen), self.now_s)
         return sent
 
     def run(self, for_s: float) -> list:
@@ -65,7 +66,12 @@ class Session:
 
 
 def kinds(messages) -> list[type]:
-    return [type(message) for message in messages]
+    """A picture counts once, however many parts it has."""
+    return [type(one) for one in messages if not isinstance(one, PicturePart) or one.is_last]
+
+
+def pictures_in(messages) -> int:
+    return kinds(messages).count(PicturePart)
 
 
 @pytest.fixture
@@ -109,7 +115,7 @@ def test_a_screen_that_never_rests_makes_at_most_sixty_pictures_a_second(session
     pictures = 0
     for number in range(1000):
         session.screen.draw(Area(0, 0, 5, 5), (number % 200, 2, 3))
-        pictures += sum(isinstance(one, PicturePart) for one in session.step(0.001, is_woken=True))
+        pictures += pictures_in(session.step(0.001, is_woken=True))
     assert 55 <= pictures <= 61
 
 
@@ -119,10 +125,36 @@ def test_a_viewer_that_is_behind_gets_no_more_pictures_and_then_the_newest(sessi
     for number in range(1, 100):
         session.screen.draw(Area(0, 0, 5, 5), (number, number, number))
         pictures += session.step(PICTURE_INTERVAL_S, is_woken=True, acknowledges=False)
-    assert len(pictures) == PICTURES_IN_FLIGHT_LIMIT
-    session.share.received(PictureSeen(pictures[-1].picture_no))
+    pictures = [one for one in pictures if isinstance(one, PicturePart)]
+    assert len(pictures) == PICTURES_AHEAD
+    session.share.received(PictureSeen(pictures[-1].picture_no), session.now_s)
     session.step(PICTURE_INTERVAL_S)
     assert session.viewer.frame[0, 0].tolist() == [99, 99, 99, 255]
+
+
+def test_a_viewer_that_is_behind_has_no_more_than_a_window_of_bytes_under_way(session):
+    session.run(3.0)
+    noise = np.random.default_rng(1)
+    sent = []
+    for _ in range(100):
+        session.screen.pixels[...] = noise.integers(0, 256, session.screen.pixels.shape, np.uint8)
+        session.screen.damage(Area(0, 0, 320, 200))
+        sent += session.step(PICTURE_INTERVAL_S, is_woken=True, acknowledges=False)
+    rate = session.share.rate
+    assert rate.in_flight_bytes <= rate.window_bytes + 2 * rate.portion_bytes
+    assert sum(len(one.compressed) for one in sent if isinstance(one, PicturePart)) < 320 * 200 * 3
+
+
+def test_what_did_not_fit_is_sent_as_it_is_then_and_ends_exact(session):
+    session.run(3.0)
+    noise = np.random.default_rng(1)
+    for _ in range(5):
+        session.screen.pixels[...] = noise.integers(0, 256, session.screen.pixels.shape, np.uint8)
+        session.screen.damage(Area(0, 0, 320, 200))
+        session.step(PICTURE_INTERVAL_S, is_woken=True)
+    session.run(3.0)
+    assert np.array_equal(session.viewer.bgr(), session.screen.pixels[..., :3])
+    assert session.run(60.0) == []
 
 
 def test_while_the_socket_is_full_nothing_is_made_and_nothing_is_lost(session):
@@ -160,7 +192,7 @@ def test_a_hidden_cursor_has_no_size(session):
 def test_a_refresh_sends_everything_anew(session):
     session.run(3.0)
     session.viewer = Viewer()
-    session.share.received(Refresh())
+    session.share.received(Refresh(), session.now_s)
     assert kinds(session.run(0.1)) == [Displays, PicturePart, CursorShape, CursorMoved]
 
 
@@ -171,7 +203,7 @@ def test_a_wrong_pixel_in_the_viewer_is_healed_within_two_seconds_and_then_all_i
     session.viewer.frame[99, 99] = 0
     session.run(2.0)
     (failed,) = session.viewer.failed_proofs
-    session.share.received(failed)
+    session.share.received(failed, session.now_s)
     sent = session.run(0.1)
     assert sent[0].is_reset
     assert session.share.heals == 1
@@ -184,8 +216,8 @@ def test_a_viewer_that_always_complains_gets_no_more_than_one_whole_picture_a_se
     session.run(3.0)
     resets = 0
     for _ in range(1000):
-        session.share.received(ProofFailed(1 + resets, 0))
-        resets += sum(isinstance(one, PicturePart) for one in session.step(0.01))
+        session.share.received(ProofFailed(1 + resets, 0), session.now_s)
+        resets += pictures_in(session.step(0.01))
     assert 1 <= resets <= 10
 
 
@@ -193,8 +225,8 @@ def test_endless_refreshes_do_not_make_more_than_sixty_pictures_a_second(session
     session.run(3.0)
     pictures = 0
     for _ in range(1000):
-        session.share.received(Refresh())
-        pictures += sum(isinstance(one, PicturePart) for one in session.step(0.001, acknowledges=False))
+        session.share.received(Refresh(), session.now_s)
+        pictures += pictures_in(session.step(0.001, acknowledges=False))
     assert pictures <= 61
 
 
@@ -221,7 +253,7 @@ def test_another_display_can_be_shown_and_has_its_own_coordinates(screen):
     session = Session(screen)
     session.run(3.0)
     screen.point(150, 10)
-    session.share.received(ShowDisplay(1))
+    session.share.received(ShowDisplay(1), session.now_s)
     sent = session.run(0.1)
     assert sent[0].shown_index == 1
     assert session.viewer.frame.shape == (100, 200, 4)
@@ -236,7 +268,7 @@ def test_another_display_can_be_shown_and_has_its_own_coordinates(screen):
 
 def test_a_display_that_is_gone_is_answered_with_the_list(session):
     session.run(3.0)
-    session.share.received(ShowDisplay(9))
+    session.share.received(ShowDisplay(9), session.now_s)
     sent = session.run(0.1)
     assert kinds(sent)[:2] == [Displays, PicturePart]
     assert sent[0].shown_index == 0
@@ -245,7 +277,7 @@ def test_a_display_that_is_gone_is_answered_with_the_list(session):
 def test_a_picture_that_was_never_sent_is_a_violation(session):
     session.run(3.0)
     with pytest.raises(PeerViolation):
-        session.share.received(PictureSeen(999))
+        session.share.received(PictureSeen(999), session.now_s)
 
 
 def test_a_lost_screen_is_raised(session):

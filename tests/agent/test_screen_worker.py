@@ -97,7 +97,7 @@ def test_a_terminal_that_scrolls_is_copied_and_every_proof_holds():
 def test_a_wrong_pixel_in_the_viewer_is_noticed_healed_and_logged(xvfb):
     with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment) as host:
         painter.put(0, 0, noise(400, 300, 7))
-        host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.run_until(lambda: host.viewer.frame.size > 0 and is_equal(host.viewer, painter))
         host.viewer.frame[150, 150, 0] ^= 1
         assert host.run_until(lambda: bool(host.viewer.failed_proofs))
         host.send(host.viewer.failed_proofs[0])
@@ -126,6 +126,7 @@ def test_a_refresh_gives_a_new_viewer_everything(xvfb):
         host.viewer = Viewer()
         host.send(Refresh())
         assert host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.run(0.5)
         assert is_equal(host.viewer, painter)
 
 
@@ -149,8 +150,9 @@ def test_a_viewer_that_paints_nothing_gets_two_pictures_and_then_the_newest(xvfb
             painter.put(0, 0, noise(300, 300, step))
             host.run(0.02)
         assert {part.picture_no for part in host.viewer.pictures} == {1, 2}
+        host.acknowledges = True
         host.send(PictureSeen(2))
-        host.run(0.3)
+        host.run(0.5)
         assert is_equal(host.viewer, painter)
 
 

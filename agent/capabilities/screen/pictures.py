@@ -1,8 +1,9 @@
 """From what changed to the messages of the `screen` channel (sans-I/O).
 
 Newest wins: while the viewer has not painted the pictures that are under way, what changes is only
-remembered as tiles, never as pixels, so the next picture always holds the newest ones. What the viewer has
-after every picture that was made is kept here: copies refer to it, differences and proofs are taken from it.
+remembered as tiles, never as pixels, so the next picture always holds the newest ones; so are tiles that do
+not fit into a picture's budget. What the viewer has after every picture that was made is kept here: copies
+refer to it, differences and proofs are taken from it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import zstandard
 
 from agent.capabilities.screen import tiles
+from agent.capabilities.screen.portions import Indexes, TileLedger
 from agent.capabilities.screen.proof import HealPace, ProofRound, prove
 from agent.capabilities.screen.scroll import ScrollFinder, covered
 from agent.capabilities.screen.video.layer import Begun, VideoLayer
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from agent.platform.interfaces import Pixels
 
 ZSTD_LEVEL = 1
+UNLIMITED_BYTES = 1 << 40
 PictureMessage: TypeAlias = ScrollCopies | VideoFrame | VideoEnded | PicturePart
 
 
@@ -62,7 +65,7 @@ class PictureMaker:
     """The pictures of one display for one viewer. Coordinates are those of the display."""
 
     def __init__(self, width: int, height: int) -> None:
-        self._last_no = 0
+        self.last_no = 0
         self._in_flight: list[int] = []
         self._is_reset_due = True
         self._reset_no = 0
@@ -75,6 +78,8 @@ class PictureMaker:
         """Another size, or another display of the same size: the next picture is a reset."""
         self.width, self.height = width, height
         self._marked = tiles.tile_mask(width, height)
+        self._unknown = tiles.tile_mask(width, height)
+        self._ledger = TileLedger(self._marked.shape)
         self.video.resize(width, height)
         self._previous: tiles.Words = np.zeros((height, width), dtype=np.uint32)
         self._scroll = ScrollFinder(width, height)
@@ -124,34 +129,36 @@ class PictureMaker:
         self.video.widen(self._marked)
         return tiles.bounds(self._marked, self.width, self.height)
 
-    def make(self, pixels: Pixels, area: Area, captured_at_ms: int) -> list[PictureMessage]:
+    def make(
+        self, pixels: Pixels, area: Area, captured_at_ms: int, budget_bytes: int = UNLIMITED_BYTES
+    ) -> list[PictureMessage]:
         """The next picture: perhaps copies and video, then its parts; nothing if the viewer has these pixels.
 
-        `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept.
+        `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept. Tiles that are over
+        the budget stay pending.
         """
         current = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
-        number = self._last_no + 1
-        begun = Begun(number, captured_at_ms / 1000)
+        number = self.last_no + 1
+        begun = Begun(number, captured_at_ms / 1000, budget_bytes)
         frames, current = self.video.frames(begun, self._previous, current, area)
         copies, found = self._found(current, area)
         if not self._is_reset_due:
             self.video.classify(found, self._previous, current, area)
-        ended = self.video.ended(number, self._marked)
-        rectangles = tiles.rectangles(found, self.width, self.height)
-        if not self._is_reset_due:
-            rectangles = tiles.trimmed(rectangles, self._previous, current, area)
-        first: list[PictureMessage] = [*frames, *ended]
+        left_bytes = budget_bytes - sum(len(frame.encoded) for frame in frames)
+        order = self._ledger.order(found, left_bytes, captured_at_ms)
+        batches = self._batches(order, left_bytes, current, area)
+        first: list[PictureMessage] = [*frames, *self.video.ended(number, self._marked)]
         if copies:
             first.insert(0, ScrollCopies(number, copies))
-        if not rectangles and not first:
+        if not batches and not first:
             return []
-        self._last_no = number
+        self.last_no = number
         self._in_flight.append(number)
         self._proofs.changed(self._bands(found, copies), captured_at_ms / 1000)
-        self._proofs.bar(self.video.bands())
-        parts = self._parts(rectangles, current, area, captured_at_ms)
+        self._proofs.bar(self.video.bands() | self._unknown.any(axis=1))
+        parts = self._parts(batches, captured_at_ms)
         if self._is_reset_due:
-            self._is_reset_due, self._reset_no = False, self._last_no
+            self._is_reset_due, self._reset_no = False, self.last_no
         return [*first, *parts]
 
     @property
@@ -167,7 +174,7 @@ class PictureMaker:
         if self._is_reset_due or self._is_window_full:
             return []
         band = self._proofs.take(now_s)
-        return [] if band is None else [prove(self._previous, band, self._last_no)]
+        return [] if band is None else [prove(self._previous, band, self.last_no)]
 
     def proof_failed(self, failed: ProofFailed) -> None:
         """The viewer has other pixels. Everything is sent anew when `heal` is next called and it is time.
@@ -198,7 +205,12 @@ class PictureMaker:
         if self._is_reset_due:
             self._stream = PictureStream()
             self._scroll.forget(marked)
+            self._unknown[...] = True
             return [], marked
+        # the rest of a reset: nothing may be copied from what the viewer does not have yet
+        if self._unknown.any():
+            changed = tiles.changed(self._previous, current, area, marked)
+            return [], changed | (marked & self._unknown)
         copies = self._scroll.find(self._previous, current, area, marked)
         if copies:
             marked = marked & ~covered(copies, marked, self.width, self.height)
@@ -210,23 +222,46 @@ class PictureMaker:
             bands[copy.to_y // TILE_PIXELS : -(-(copy.to_y + copy.height) // TILE_PIXELS)] = True
         return bands
 
-    def _parts(
-        self, rectangles: list[Area], current: tiles.Words, area: Area, captured_at_ms: int
-    ) -> list[PicturePart]:
+    def _batches(
+        self, order: Indexes, left_bytes: float, current: tiles.Words, area: Area
+    ) -> list[tuple[list[Area], bytes]]:
+        """Rectangles and bytes of each part, up to the one that crosses the budget; the rest is marked."""
+        encoded: list[tuple[list[Area], bytes]] = []
+        tried = 0
+        while len(order) and (not encoded or left_bytes > 0):
+            tried = self._ledger.fitting(order, left_bytes, tried)
+            gone, order = order[:tried], order[tried:]
+            mask = tiles.tile_mask(self.width, self.height)
+            mask.flat[gone] = True
+            rectangles = tiles.rectangles(mask, self.width, self.height)
+            if not self._unknown.any():
+                rectangles = tiles.trimmed(rectangles, self._previous, current, area)
+            together = [(batch, self._encode(current, area, batch)) for batch in _batches(rectangles)]
+            size_bytes = sum(len(compressed) for _, compressed in together)
+            self._ledger.sent(gone, size_bytes, rectangles)
+            self._unknown.flat[gone] = False
+            left_bytes -= size_bytes
+            encoded += together
+        self._marked.flat[order] = True
+        if len(order):
+            self._scroll.forget(self._marked)
+        return encoded
+
+    def _parts(self, batches: list[tuple[list[Area], bytes]], captured_at_ms: int) -> list[PicturePart]:
         # copies and video alone are ended by a part without rectangles
-        batches = list(_batches(rectangles)) or [[]]
+        batches = batches or [([], b"")]
         return [
             PicturePart(
-                picture_no=self._last_no,
+                picture_no=self.last_no,
                 captured_at_ms=captured_at_ms,
                 width=self.width,
                 height=self.height,
-                is_reset=self._is_reset_due and batch is batches[0],
-                is_last=batch is batches[-1],
+                is_reset=self._is_reset_due and number == 1,
+                is_last=number == len(batches),
                 rectangles=[Rectangle(one.x, one.y, one.width, one.height) for one in batch],
-                compressed=self._encode(current, area, batch) if batch else b"",
+                compressed=compressed,
             )
-            for batch in batches
+            for number, (batch, compressed) in enumerate(batches, 1)
         ]
 
     def _encode(self, current: tiles.Words, area: Area, batch: list[Area]) -> bytes:
@@ -243,8 +278,8 @@ class PictureMaker:
         return len(self._in_flight) >= PICTURES_IN_FLIGHT_LIMIT
 
     def _require_made(self, picture_no: int) -> None:
-        if picture_no > self._last_no:
-            raise PeerViolation(f"picture {picture_no} answered, newest is {self._last_no}")
+        if picture_no > self.last_no:
+            raise PeerViolation(f"picture {picture_no} answered, newest is {self.last_no}")
 
     def _restart(self) -> None:
         self._is_reset_due = True

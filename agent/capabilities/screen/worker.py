@@ -155,7 +155,7 @@ def share_screen(link: WorkerLink, source: ScreenSource) -> None:
             watched = source.wake_fd if share.watches_source(now_s) else None
             is_woken = wait(link, watched, share.wake_at_s() - now_s)
             for frame in link.receive():
-                share.received(FROM_TECHNICIAN_CODEC.decode(frame))
+                share.received(FROM_TECHNICIAN_CODEC.decode(frame), time.monotonic())
     except BackendUnavailable as exc:
         raise BackendUnavailable(exc.detail, code=ErrorCode.E_SCREEN_FAILED) from exc
 
