@@ -116,8 +116,8 @@ class ScreenSource(Protocol):
     def grab(self, area: Area) -> Pixels | None:
         """The pixels of `area` as they are now, without the cursor if `cursor` gives one.
 
-        The array is the source's own and holds until the next call of any method. None: the area is not
-        (wholly) on the desktop any more; read `displays` again.
+        The array is the source's own and holds until the next call of any method; where it is writeable, the
+        caller may write to it. None: the area is not (wholly) on the desktop any more; read `displays` again.
         """
         ...
 

@@ -2,8 +2,7 @@
 
 A picture is a set of changed tiles. Its parts carry consecutive output of one zstd stream per viewer
 (level 1, window 2^24); each part ends at a block flush, and holds the raw BGR bytes of its rectangles,
-row by row, rectangle after rectangle. The next issue's scroll-copy operations and video regions will be
-message types of their own beside `screen.part`.
+row by row, rectangle after rectangle. Copies of what is on the viewer's canvas already come before them.
 """
 
 from typing import Annotated, TypeAlias
@@ -12,11 +11,14 @@ from msgspec import Meta
 
 from protocol.codec import Codec, Message
 from protocol.limits import (
+    COPIES_PER_PICTURE_LIMIT,
     CURSOR_SIDE_LIMIT_PIXELS,
     DISPLAY_LIMIT,
     DISPLAY_SIDE_LIMIT_PIXELS,
     PICTURE_PART_TILES_LIMIT,
     SCREEN_MESSAGE_LIMIT_BYTES,
+    VIDEO_CODECS_LIMIT,
+    VIDEO_FRAME_LIMIT_BYTES,
 )
 from protocol.messages.presence import ShortText
 
@@ -24,6 +26,8 @@ Pixels = Annotated[int, Meta(ge=0, le=DISPLAY_SIDE_LIMIT_PIXELS)]
 Side = Annotated[int, Meta(ge=1, le=DISPLAY_SIDE_LIMIT_PIXELS)]
 Offset = Annotated[int, Meta(ge=-DISPLAY_SIDE_LIMIT_PIXELS * 4, le=DISPLAY_SIDE_LIMIT_PIXELS * 4)]
 PictureNo = Annotated[int, Meta(ge=1, le=1 << 62)]
+RegionNo = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+CodecName = Annotated[str, Meta(min_length=1, max_length=32)]
 CursorSide = Annotated[int, Meta(ge=0, le=CURSOR_SIDE_LIMIT_PIXELS)]
 
 
@@ -58,7 +62,8 @@ class Rectangle(Message, frozen=True, array_like=True, tag=False):
 class PicturePart(Message, frozen=True, tag="screen.part"):
     """Some changed rectangles of a picture; the picture is complete with the part that `is_last`.
 
-    `is_reset`: a new zstd stream starts here, and the picture covers the whole display.
+    `is_reset`: a new zstd stream starts here, and the viewer knows nothing of the display; what this picture
+    leaves out comes with the next ones.
     `captured_at_ms` is the agent's monotonic clock, the one its heartbeats carry.
     """
 
@@ -70,6 +75,55 @@ class PicturePart(Message, frozen=True, tag="screen.part"):
     is_last: bool
     rectangles: Annotated[list[Rectangle], Meta(max_length=PICTURE_PART_TILES_LIMIT)]
     compressed: bytes
+
+
+class Copy(Message, frozen=True, array_like=True, tag=False):
+    """Move a rectangle of the picture before: from `x`, `y` to `to_x`, `to_y`. The two may overlap."""
+
+    x: Pixels
+    y: Pixels
+    width: Side
+    height: Side
+    to_x: Pixels
+    to_y: Pixels
+
+
+class ScrollCopies(Message, frozen=True, tag="screen.copies"):
+    """Comes before the first part of its picture: carried out in order, then the parts are painted."""
+
+    picture_no: PictureNo
+    copies: Annotated[list[Copy], Meta(min_length=1, max_length=COPIES_PER_PICTURE_LIMIT)]
+
+
+class BandProof(Message, frozen=True, tag="screen.proof"):
+    """What the viewer must have after this picture: SHA-256 over the raw BGR bytes of some whole rows."""
+
+    picture_no: PictureNo
+    y: Pixels
+    height: Side
+    sha256: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class VideoFrame(Message, frozen=True, tag="screen.video"):
+    """A lossy frame over a region, before the first part of its picture. A region begins with a keyframe.
+
+    `codec` is one of those that the viewer named; another codec or rectangle comes with a keyframe only, and
+    the new rectangle holds the one before. Exact parts inside of the region are painted over it.
+    """
+
+    region_no: RegionNo
+    picture_no: PictureNo
+    rectangle: Rectangle
+    codec: CodecName
+    is_key: bool
+    encoded: Annotated[bytes, Meta(min_length=1, max_length=VIDEO_FRAME_LIMIT_BYTES)]
+
+
+class VideoEnded(Message, frozen=True, tag="screen.video_ended"):
+    """Before the first part of its picture, with which every pixel of the region is exact again."""
+
+    region_no: RegionNo
+    picture_no: PictureNo
 
 
 class CursorShape(Message, frozen=True, tag="screen.cursor_shape"):
@@ -101,6 +155,13 @@ class PictureSeen(Message, frozen=True, tag="screen.seen"):
     picture_no: PictureNo
 
 
+class ProofFailed(Message, frozen=True, tag="screen.proof_failed"):
+    """Technician: that band was not equal; counted at both ends, and the agent sends everything anew."""
+
+    picture_no: PictureNo
+    y: Pixels
+
+
 class Refresh(Message, frozen=True, tag="screen.refresh"):
     """Technician: send everything anew, with a new stream."""
 
@@ -111,8 +172,30 @@ class ShowDisplay(Message, frozen=True, tag="screen.show_display"):
     index: Annotated[int, Meta(ge=0, le=DISPLAY_LIMIT)]
 
 
-FromAgent: TypeAlias = Displays | PicturePart | CursorShape | CursorMoved | ScreenFailed
-FromTechnician: TypeAlias = PictureSeen | Refresh | ShowDisplay
+class Decodes(Message, frozen=True, tag="screen.decodes"):
+    """Technician: the video codecs that this viewer can decode, by their WebCodecs names; none at first."""
+
+    codecs: Annotated[list[CodecName], Meta(max_length=VIDEO_CODECS_LIMIT)]
+
+
+class KeyframeWanted(Message, frozen=True, tag="screen.keyframe"):
+    """Technician: this region's frames cannot be decoded without a keyframe."""
+
+    region_no: RegionNo
+
+
+FromAgent: TypeAlias = (
+    Displays
+    | ScrollCopies
+    | VideoFrame
+    | VideoEnded
+    | PicturePart
+    | BandProof
+    | CursorShape
+    | CursorMoved
+    | ScreenFailed
+)
+FromTechnician: TypeAlias = PictureSeen | ProofFailed | Refresh | ShowDisplay | Decodes | KeyframeWanted
 
 FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, SCREEN_MESSAGE_LIMIT_BYTES)
 FROM_TECHNICIAN_CODEC: Codec[FromTechnician] = Codec(FromTechnician, 1024)

@@ -1,123 +1,148 @@
-"""The technician's end of the `screen` channel: from picture parts to pixels (sans-I/O)."""
+"""The technician's end of the `screen` channel: whether what the agent shows is in order (sans-I/O).
 
-from __future__ import annotations
+The pixels are inflated by the page; nothing reaches it that has not passed here.
+"""
 
-from dataclasses import dataclass
-from typing import IO, cast
+from collections.abc import Iterable
 
-import numpy as np
-import zstandard
-from numpy.typing import NDArray
+import msgspec
 
-from protocol.errors import PeerViolation
-from protocol.limits import PICTURE_PART_RAW_LIMIT_BYTES, SCREEN_MESSAGE_LIMIT_BYTES, ZSTD_WINDOW_LOG
-from protocol.messages.screen import PicturePart, Rectangle
+from protocol.errors import ErrorCode, PeerViolation
+from protocol.limits import (
+    PICTURE_AREA_LIMIT_PIXELS,
+    PICTURE_PART_RAW_LIMIT_BYTES,
+    TILE_PIXELS,
+    VIDEO_REGIONS_LIMIT,
+)
+from protocol.messages.screen import (
+    BandProof,
+    Copy,
+    PicturePart,
+    Rectangle,
+    ScrollCopies,
+    VideoEnded,
+    VideoFrame,
+)
 
-OPAQUE = 0xFF000000
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedRectangle:
-    """Pixels of the shown display: `rgba` row by row, alpha always 255, as a canvas takes them."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    rgba: bytes
-
-
-class _Starved(Exception):
-    """The decompressor asks for more than the peer has sent."""
+# parts of one picture may overlap at most this often, and rows be proven: more is an attempt to keep us busy
+_PICTURE_COVERS_LIMIT = 2
+_BYTES_PER_PIXEL = 3
 
 
-class _Received:
-    """What came and is not decompressed yet. Never says "end of file": more parts may come."""
+class PictureOrder:
+    """Feed it every picture message in order. After a PeerViolation it must not be used again."""
 
     def __init__(self) -> None:
-        self._rest = memoryview(b"")
-
-    def add(self, compressed: bytes) -> None:
-        self._rest = memoryview(compressed)
-
-    def read(self, size: int = -1) -> memoryview:
-        if not self._rest:
-            raise _Starved
-        chunk, self._rest = self._rest[:size], self._rest[size:]
-        return chunk
-
-
-class _BoundedStream:
-    """One zstd stream that is never inflated beyond what was announced. Holds at most its 16 MiB window."""
-
-    def __init__(self) -> None:
-        self._received = _Received()
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
-        self._reader = decompressor.stream_reader(
-            cast("IO[bytes]", self._received), read_size=SCREEN_MESSAGE_LIMIT_BYTES
-        )
-
-    def decode(self, compressed: bytes, size_bytes: int) -> bytes:
-        """Exactly `size_bytes`. Raises PeerViolation if there are fewer or more, or they are damaged.
-
-        Always asks for one byte more than is left, so that zstd can keep nothing back; `read1` loses
-        nothing when it finds the source empty, which `read` would.
-        """
-        self._received.add(compressed)
-        chunks: list[bytes] = []
-        missing_bytes = size_bytes
-        try:
-            while missing_bytes >= 0:
-                chunk = self._reader.read1(missing_bytes + 1)
-                if not chunk:
-                    raise PeerViolation("the picture stream ended")
-                chunks.append(chunk)
-                missing_bytes -= len(chunk)
-        except _Starved:
-            if missing_bytes:
-                raise PeerViolation(f"{missing_bytes} bytes of pixels are missing") from None
-        except zstandard.ZstdError as exc:
-            raise PeerViolation(f"damaged picture stream: {exc}") from None
-        if missing_bytes < 0:
-            raise PeerViolation("a part holds more than its rectangles")
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-class PictureDecoder:
-    """Feed it the parts in order. After a PeerViolation it must not be used again."""
-
-    def __init__(self) -> None:
-        self._stream: _BoundedStream | None = None
         self._size = (0, 0)
         self._picture_no = 0
         self._is_complete = True
+        self._has_more = False  # than rectangles
+        self._codecs: frozenset[str] = frozenset()
+        self._regions: dict[int, VideoFrame] = {}
+        self._last_region_no = 0
+        self._covered_pixels = 0
+        self._proven_rows = 0
 
-    def feed(self, part: PicturePart) -> list[DecodedRectangle]:
-        """The pixels of this part; acknowledge the picture when the part that `is_last` is painted.
+    def part(self, part: PicturePart) -> None:
+        """Some rectangles of a picture.
 
         Raises:
-            PeerViolation: the order, a size or the stream is not what PROTOCOL.md says.
+            PeerViolation: the order, a place or a size is not what PROTOCOL.md says.
         """
         self._check_order(part)
-        size_bytes = self._checked_size(part)
-        if part.is_reset:
-            self._stream = _BoundedStream()
-        if self._stream is None:
-            raise PeerViolation("the first picture is not a reset")
-        raw = np.frombuffer(self._stream.decode(part.compressed, size_bytes), np.uint8)
-        decoded: list[DecodedRectangle] = []
-        start = 0
-        for one in part.rectangles:
-            end = start + one.width * one.height * 3
-            rgba = bgr_to_rgba(raw[start:end])
-            decoded.append(DecodedRectangle(one.x, one.y, one.width, one.height, rgba))
-            start = end
-        return decoded
+        self._check_rectangles(part)
+        self._covered_pixels += sum(one.width * one.height for one in part.rectangles)
+        limit = _PICTURE_COVERS_LIMIT * (part.width + TILE_PIXELS) * (part.height + TILE_PIXELS)
+        if self._covered_pixels > limit:
+            raise PeerViolation("a picture larger than its display", code=ErrorCode.E_MESSAGE_SIZE)
+
+    def copies(self, message: ScrollCopies) -> None:
+        """What is moved before the parts of a picture come.
+
+        Raises:
+            PeerViolation: there is nothing to move yet, a picture has begun, or a place is outside.
+        """
+        width, height = self._size
+        if not width or not self._is_complete or message.picture_no <= self._picture_no:
+            raise PeerViolation(f"copies of picture {message.picture_no} after {self._picture_no}")
+        if any(not _stays_inside(one, width, height) for one in message.copies):
+            raise PeerViolation("a copy from or to the outside of the display")
+        self._begin(message.picture_no)
+        self._is_complete, self._has_more = False, True
+
+    def decodes(self, codecs: Iterable[str]) -> None:
+        """What we said that we can decode."""
+        self._codecs = frozenset(codecs)
+
+    def video(self, frame: VideoFrame) -> None:
+        """A frame of a region.
+
+        Raises:
+            PeerViolation: order, place, codec or number of regions are not what PROTOCOL.md says.
+        """
+        self._begin_more(frame.picture_no)
+        if not _is_inside(frame.rectangle, *self._size):
+            raise PeerViolation("video outside of the display")
+        if frame.codec not in self._codecs:
+            raise PeerViolation(f"video in {frame.codec}, which we did not name")
+        before = self._regions.get(frame.region_no)
+        if before is None:
+            self._check_new_region(frame)
+        elif not frame.is_key and (frame.codec, frame.rectangle) != (before.codec, before.rectangle):
+            raise PeerViolation("another codec or rectangle without a keyframe")
+        elif before.picture_no == frame.picture_no or not _holds(frame.rectangle, before.rectangle):
+            raise PeerViolation("a second frame of a region in a picture, or a smaller one")
+        self._regions[frame.region_no] = msgspec.structs.replace(frame, encoded=b"-")
+
+    def video_ended(self, message: VideoEnded) -> None:
+        """A region is over.
+
+        Raises:
+            PeerViolation: there is no such region, or a picture has begun.
+        """
+        self._begin_more(message.picture_no)
+        if self._regions.pop(message.region_no, None) is None:
+            raise PeerViolation(f"the end of region {message.region_no}, which there is not")
+
+    def proof(self, proof: BandProof) -> None:
+        """What the picture that came last must be.
+
+        Raises:
+            PeerViolation: it is not complete, or the rows are outside or more than there are.
+        """
+        if not self._is_complete or proof.picture_no != self._picture_no:
+            raise PeerViolation(f"proof of picture {proof.picture_no} after {self._picture_no}")
+        height = self._size[1]
+        self._proven_rows += proof.height
+        if proof.y + proof.height > height or self._proven_rows > _PICTURE_COVERS_LIMIT * height:
+            raise PeerViolation("a proof of rows that are not there")
+
+    def _begin_more(self, picture_no: int) -> None:
+        """What comes before the parts of a picture, perhaps after copies."""
+        if not self._size[0]:
+            raise PeerViolation("video before a picture")
+        if self._is_complete and picture_no > self._picture_no:
+            self._begin(picture_no)
+        elif self._is_complete or not self._has_more or picture_no != self._picture_no:
+            raise PeerViolation(f"video of picture {picture_no} after {self._picture_no}")
+        self._is_complete, self._has_more = False, True
+
+    def _check_new_region(self, frame: VideoFrame) -> None:
+        if not frame.is_key or frame.region_no <= self._last_region_no:
+            raise PeerViolation("a region that does not begin with a keyframe and a new number")
+        if len(self._regions) >= VIDEO_REGIONS_LIMIT:
+            raise PeerViolation("too many regions of video")
+        self._last_region_no = frame.region_no
+
+    def _begin(self, picture_no: int) -> None:
+        self._picture_no = picture_no
+        self._has_more = False
+        self._covered_pixels = self._proven_rows = 0
 
     def _check_order(self, part: PicturePart) -> None:
         size = (part.width, part.height)
         if part.is_reset and self._is_complete:
-            self._size = size
+            self._resize(size)
         elif part.is_reset:
             raise PeerViolation("a reset in the middle of a picture")
         if size != self._size:
@@ -126,29 +151,39 @@ class PictureDecoder:
         is_next = step >= 1 if self._is_complete else step == 0
         if not is_next:
             raise PeerViolation(f"picture {part.picture_no} after {self._picture_no}")
-        self._picture_no, self._is_complete = part.picture_no, part.is_last
+        if self._is_complete:
+            self._begin(part.picture_no)
+        self._is_complete = part.is_last
 
-    def _checked_size(self, part: PicturePart) -> int:
-        if not part.rectangles or any(not _is_inside(one, part) for one in part.rectangles):
-            raise PeerViolation("no rectangle, or one outside of the display")
-        size_bytes = sum(one.width * one.height * 3 for one in part.rectangles)
+    def _resize(self, size: tuple[int, int]) -> None:
+        if size[0] * size[1] > PICTURE_AREA_LIMIT_PIXELS:
+            raise PeerViolation(f"a display of {size[0]} x {size[1]}", code=ErrorCode.E_MESSAGE_SIZE)
+        self._size = size
+        self._regions.clear()
+
+    def _check_rectangles(self, part: PicturePart) -> None:
+        if any(not _is_inside(one, part.width, part.height) for one in part.rectangles):
+            raise PeerViolation("a rectangle outside of the display")
+        size_bytes = sum(one.width * one.height * _BYTES_PER_PIXEL for one in part.rectangles)
         if size_bytes > PICTURE_PART_RAW_LIMIT_BYTES:
             raise PeerViolation(f"{size_bytes} bytes of pixels in one part")
-        return size_bytes
+        # a picture may be nothing but copies and video; then its one part is empty
+        is_empty_as_it_may = self._has_more and part.is_last and not part.compressed
+        if not part.rectangles and not is_empty_as_it_may:
+            raise PeerViolation("a part without a rectangle")
 
 
-def _is_inside(one: Rectangle, part: PicturePart) -> bool:
-    return one.x + one.width <= part.width and one.y + one.height <= part.height
+def _is_inside(one: Rectangle | Copy, width: int, height: int) -> bool:
+    return one.x + one.width <= width and one.y + one.height <= height
 
 
-def bgr_to_rgba(bgr: NDArray[np.uint8]) -> bytes:
-    """Four bytes for three, opaque (0.8 ms a megapixel).
+def _holds(one: Rectangle, other: Rectangle) -> bool:
+    starts_before = one.x <= other.x and one.y <= other.y
+    right, bottom = other.x + other.width, other.y + other.height
+    return starts_before and one.x + one.width >= right and one.y + one.height >= bottom
 
-    Read as overlapping little-endian words B, G, R, next B; swapped to next B, R, G, B; shifted down.
-    """
-    padded = np.empty(bgr.size + 1, np.uint8)
-    padded[:-1] = bgr
-    words: NDArray[np.uint32] = np.ndarray((bgr.size // 3,), np.dtype("<u4"), padded.data, 0, (3,)).byteswap()
-    words >>= 8
-    words |= OPAQUE
-    return words.tobytes()
+
+def _stays_inside(one: Copy, width: int, height: int) -> bool:
+    return (
+        _is_inside(one, width, height) and one.to_x + one.width <= width and one.to_y + one.height <= height
+    )

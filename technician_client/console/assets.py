@@ -10,6 +10,7 @@ _CONTENT_TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
 }
 # shown by the refusal page, which a browser without our cookie sees; nothing in them is ours to hide
 OPEN_PATHS = frozenset({"/enter", "/static/style.css", "/static/logo.svg"})
@@ -21,6 +22,11 @@ class Asset:
 
     content: bytes
     content_type: str
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it has a character set."""
+        return self.content_type != "application/wasm"
 
 
 def read_assets(folder: Path = _FOLDER) -> Mapping[str, Asset]:

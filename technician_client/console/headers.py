@@ -13,12 +13,15 @@ FIXED_HEADERS = {
 
 
 def content_security_policy(hosts: tuple[str, ...]) -> str:
-    """The policy for pages served at these hosts (CSP level 3, Trusted Types)."""
+    """The policy for pages served at these hosts (CSP level 3, Trusted Types).
+
+    'wasm-unsafe-eval' allows WebAssembly, for the picture decoder, and no evaluation of text.
+    """
     sockets = " ".join(f"ws://{host}" for host in hosts)
     return "; ".join(
         (
             "default-src 'none'",
-            "script-src 'self'",
+            "script-src 'self' 'wasm-unsafe-eval'",
             "style-src 'self'",
             "img-src 'self' blob: data:",
             f"connect-src 'self' {sockets}",

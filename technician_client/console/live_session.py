@@ -1,8 +1,7 @@
 """One page and one session: says to each what the other does. Closing the page ends the session."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -19,7 +18,7 @@ from technician_client.console.commands_feed import CommandsFeed
 from technician_client.console.diagnostics_feed import DiagnosticsFeed
 from technician_client.console.input_feed import InputFeed
 from technician_client.console.page import Page, PageGone
-from technician_client.console.picture_feed import Decoder, PictureFeed
+from technician_client.console.picture_feed import PictureFeed
 from technician_client.console.race import until_first_end
 from technician_client.notices import SessionNotice, SessionOver
 
@@ -32,21 +31,13 @@ Feed = TypeVar("Feed")
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a live session is built of besides session and page."""
-
-    catalogue: Catalogue
-    new_decoder: Callable[[], Decoder]
-
-
 class LiveSession:
     """Runs until the page leaves or the session ends; then both are over."""
 
-    def __init__(self, session: Session, page: Page, parts: Parts) -> None:
+    def __init__(self, session: Session, page: Page, catalogue: Catalogue) -> None:
         self._session = session
         self._page = page
-        self._parts = parts
+        self._catalogue = catalogue
         self._serving: dict[Grantable, asyncio.Task[None]] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -157,7 +148,15 @@ class LiveSession:
             case say.PageReleaseAll():
                 if self._input is not None:
                     self._input.release_all()
-            case say.PageSeen() | say.PageRefresh() | say.PageShowDisplay():
+            case (
+                say.PageSeen()
+                | say.PageDamaged()
+                | say.PageProofFailed()
+                | say.PageDecodes()
+                | say.PageKeyframe()
+                | say.PageRefresh()
+                | say.PageShowDisplay()
+            ):
                 self._obey_screen(message)
             case say.PageAsk():
                 self._start_asking(message)
@@ -170,12 +169,20 @@ class LiveSession:
             case say.PageEnd():
                 raise SessionEnded("technician_left")
 
-    def _obey_screen(self, message: say.PageSeen | say.PageRefresh | say.PageShowDisplay) -> None:
+    def _obey_screen(self, message: say.PageOfScreen) -> None:
         if self._pictures is None:
             return
         match message:
             case say.PageSeen(sequence=sequence):
                 self._pictures.seen(sequence)
+            case say.PageDamaged():
+                self._pictures.damaged()
+            case say.PageProofFailed(sequence=sequence, y=y):
+                self._pictures.proof_failed(sequence, y)
+            case say.PageDecodes(codecs=codecs):
+                self._pictures.decodes(codecs)
+            case say.PageKeyframe(region_no=region_no):
+                self._pictures.ask_for_key(region_no)
             case say.PageRefresh():
                 self._pictures.refresh()
             case say.PageShowDisplay(index=index):
@@ -234,9 +241,7 @@ class LiveSession:
         try:
             match grantable:
                 case Grantable.SCREEN_VIEW:
-                    self._pictures = PictureFeed(
-                        channel, self._page, self._parts.new_decoder(), lambda: self._session.clock_offset_ms
-                    )
+                    self._pictures = PictureFeed(channel, self._page, lambda: self._session.clock_offset_ms)
                     await self._pictures.serve()
                 case Grantable.INPUT_CONTROL:
                     self._input = InputFeed(channel, self._page, _monotonic_ms)
@@ -245,9 +250,7 @@ class LiveSession:
                     self._diagnostics = DiagnosticsFeed(channel, self._page)
                     await self._diagnostics.serve()
                 case Grantable.COMMANDS_RUN:
-                    self._commands = CommandsFeed(
-                        channel, self._page, self._parts.catalogue, self._session.audit
-                    )
+                    self._commands = CommandsFeed(channel, self._page, self._catalogue, self._session.audit)
                     await self._commands.serve()
         finally:
             channel.close()

@@ -14,13 +14,16 @@ from protocol.limits import (
     COMMAND_PARAMETERS_LIMIT,
     COMMAND_VALUE_LIMIT_CHARS,
     DISPLAY_LIMIT,
+    DISPLAY_SIDE_LIMIT_PIXELS,
     INPUT_EVENTS_PER_MESSAGE_LIMIT,
     REASON_LIMIT_CHARS,
     SESSION_LENGTH_LIMIT_S,
     TICKET_NUMBER_LIMIT_CHARS,
+    VIDEO_CODECS_LIMIT,
 )
 from protocol.messages.input import Event
 from protocol.messages.presence import ShortText
+from protocol.messages.screen import CodecName, RegionNo
 
 PAGE_MESSAGE_LIMIT_BYTES = 64 << 10
 
@@ -60,6 +63,29 @@ class PageSeen(PageMessage, frozen=True, tag="seen"):
     """The picture with this sequence number is on the canvas."""
 
     sequence: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+
+
+class PageDamaged(PageMessage, frozen=True, tag="damaged"):
+    """A part could not be decoded; nothing is painted until everything has come anew."""
+
+
+class PageProofFailed(PageMessage, frozen=True, tag="proof_failed"):
+    """The rows from `y` on of the picture with this sequence number are not what the proof says."""
+
+    sequence: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+    y: Annotated[int, Meta(ge=0, le=DISPLAY_SIDE_LIMIT_PIXELS)]
+
+
+class PageDecodes(PageMessage, frozen=True, tag="decodes"):
+    """The video codecs that this browser decodes."""
+
+    codecs: Annotated[list[CodecName], Meta(max_length=VIDEO_CODECS_LIMIT)]
+
+
+class PageKeyframe(PageMessage, frozen=True, tag="keyframe"):
+    """A region's frames cannot be decoded without a keyframe."""
+
+    region_no: RegionNo
 
 
 class PageRefresh(PageMessage, frozen=True, tag="refresh"):
@@ -109,9 +135,16 @@ class PageEnd(PageMessage, frozen=True, tag="end"):
     """End the session."""
 
 
+PageOfScreen: TypeAlias = (
+    PageSeen | PageDamaged | PageProofFailed | PageDecodes | PageKeyframe | PageRefresh | PageShowDisplay
+)
 FromPage: TypeAlias = (
     PageAsk
     | PageSeen
+    | PageDamaged
+    | PageProofFailed
+    | PageDecodes
+    | PageKeyframe
     | PageRefresh
     | PageShowDisplay
     | PageInput

@@ -1,26 +1,36 @@
-"""Pictures from the `screen` channel to the page, acknowledgements back."""
+"""Pictures from the `screen` channel to the page, acknowledgements and corrections back."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeAlias
+
+import structlog
 
 from protocol.errors import ErrorCode, PeerViolation
 from protocol.messages.screen import (
     FROM_AGENT_CODEC,
     FROM_TECHNICIAN_CODEC,
+    BandProof,
     CursorMoved,
     CursorShape,
+    Decodes,
     Displays,
     FromAgent,
     FromTechnician,
+    KeyframeWanted,
     PicturePart,
     PictureSeen,
+    ProofFailed,
     Refresh,
     ScreenFailed,
+    ScrollCopies,
     ShowDisplay,
+    VideoEnded,
+    VideoFrame,
 )
+from technician_client.capabilities.screen import PictureOrder
 from technician_client.console.backend import Channel
 from technician_client.console.page import Page
 from technician_client.console.page_messages import (
@@ -28,46 +38,50 @@ from technician_client.console.page_messages import (
     SayDisplay,
     SayDisplays,
 )
-from technician_client.console.picture_wire import DecodedPixels, PartHead, pack_cursor, pack_part
+from technician_client.console.picture_wire import (
+    Shown,
+    pack_copies,
+    pack_cursor,
+    pack_part,
+    pack_proof,
+    pack_video,
+    pack_video_ended,
+)
 from technician_client.console.race import until_first_end
 from technician_client.refusals import refusal
 
 # pictures that the page has not painted yet; above it nothing more is read, so that the agent's credit runs
 # out and a slow page costs no memory
 UNSEEN_LIMIT = 4
-# parts of one picture may overlap at most this often; more is an attempt to make us hold memory
-_PICTURE_COVERS_LIMIT = 2
-_EDGE_PIXELS = 64
+# streams that the page could not decode, without a painted picture in between
+DAMAGED_LIMIT = 3
+_PROOFS_KEPT = 16
 
+PictureMessage: TypeAlias = PicturePart | ScrollCopies | BandProof | VideoFrame | VideoEnded
 
-class Decoder(Protocol):
-    """`technician_client.capabilities.screen.PictureDecoder`, as far as it is used here."""
-
-    def feed(self, part: PicturePart) -> Sequence[DecodedPixels]:
-        """The exact pixels of the part's rectangles."""
-        ...
+log = structlog.get_logger(__name__)
 
 
 class PictureFeed:
     """Serves one screen channel. `clock_offset_ms` is the agent's monotonic clock minus ours, read anew for
     each picture."""
 
-    def __init__(
-        self, channel: Channel, page: Page, decoder: Decoder, clock_offset_ms: Callable[[], float]
-    ) -> None:
+    def __init__(self, channel: Channel, page: Page, clock_offset_ms: Callable[[], float]) -> None:
         self._channel = channel
         self._page = page
-        self._decoder = decoder
+        self._order = PictureOrder()
         self._clock_offset_ms = clock_offset_ms
         self._unseen: deque[tuple[int, int]] = deque()
         self._seen_picture_nos: deque[int] = deque()
+        self._proofs: deque[tuple[int, int, int]] = deque(maxlen=_PROOFS_KEPT)
         self._wishes: deque[FromTechnician] = deque(maxlen=8)
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._has_work = asyncio.Event()
         self._sequence = 0
         self._picture_no = 0
-        self._covered_pixels = 0
+        self._awaits_reset = False
+        self._damaged_in_a_row = 0
         self.received_bytes = 0
 
     async def serve(self) -> None:
@@ -76,6 +90,7 @@ class PictureFeed:
 
     def seen(self, sequence: int) -> None:
         """The page painted this picture, and with it those before it."""
+        self._damaged_in_a_row = 0
         while self._unseen and self._unseen[0][0] <= sequence:
             self._seen_picture_nos.append(self._unseen.popleft()[1])
             self._has_work.set()
@@ -85,6 +100,38 @@ class PictureFeed:
     def refresh(self) -> None:
         """Ask for everything anew."""
         self._wish(Refresh())
+
+    def damaged(self) -> None:
+        """The page could not decode a part: what is under way is of no use, ask for everything anew.
+
+        Raises:
+            PeerViolation: that was tried too often already.
+        """
+        self._damaged_in_a_row += 1
+        log.warning("console.picture_damaged", in_a_row=self._damaged_in_a_row)
+        if self._damaged_in_a_row >= DAMAGED_LIMIT:
+            raise PeerViolation("pictures that cannot be decoded", code=ErrorCode.E_MESSAGE_FORMAT)
+        self._awaits_reset = True
+        self._unseen.clear()
+        self._has_room.set()
+        self._wish(Refresh())
+
+    def proof_failed(self, sequence: int, y: int) -> None:
+        """The page has other rows than this proof says; the agent then sends everything anew."""
+        for proven, top, picture_no in self._proofs:
+            if (proven, top) == (sequence, y):
+                log.warning("console.picture_corrected", picture_no=picture_no, y=y)
+                self._wish(ProofFailed(picture_no, y))
+                return
+
+    def decodes(self, codecs: list[str]) -> None:
+        """What the page can decode."""
+        self._order.decodes(codecs)
+        self._wish(Decodes(codecs))
+
+    def ask_for_key(self, region_no: int) -> None:
+        """The page needs a keyframe of this region."""
+        self._wish(KeyframeWanted(region_no))
 
     def show_display(self, index: int) -> None:
         """Ask for another display."""
@@ -113,8 +160,8 @@ class PictureFeed:
 
     async def _pass_on(self, message: FromAgent) -> None:
         match message:
-            case PicturePart():
-                await self._part(message)
+            case PicturePart() | ScrollCopies() | BandProof() | VideoFrame() | VideoEnded():
+                await self._picture(message)
             case CursorMoved():
                 await self._page.say(SayCursorMoved(message.x, message.y))
             case CursorShape():
@@ -124,31 +171,47 @@ class PictureFeed:
             case ScreenFailed():
                 raise refusal(message.code, "said by the screen worker")
 
-    async def _part(self, part: PicturePart) -> None:
-        if part.picture_no != self._picture_no:
-            self._picture_no = part.picture_no
-            self._sequence += 1
-            self._covered_pixels = 0
-        self._covered_pixels += sum(area.width * area.height for area in part.rectangles)
-        limit = _PICTURE_COVERS_LIMIT * (part.width + _EDGE_PIXELS) * (part.height + _EDGE_PIXELS)
-        if self._covered_pixels > limit:
-            raise PeerViolation("a picture larger than its display", code=ErrorCode.E_MESSAGE_SIZE)
-        captured_at_ms = part.captured_at_ms - self._clock_offset_ms()
-        age_ms = max(0.0, asyncio.get_running_loop().time() * 1000 - captured_at_ms)
-        head = PartHead(
-            sequence=self._sequence,
-            captured_at_unix_ms=time.time() * 1000 - age_ms,
-            width=part.width,
-            height=part.height,
-            is_last=part.is_last,
-            is_reset=part.is_reset,
-        )
-        packed = pack_part(head, self._decoder.feed(part))
-        if part.is_last:
-            self._unseen.append((self._sequence, part.picture_no))
+    async def _picture(self, message: PictureMessage) -> None:
+        packed = self._packed(message)
+        if isinstance(message, PicturePart) and message.is_reset:
+            self._awaits_reset = False
+        if self._awaits_reset:
+            return
+        if isinstance(message, PicturePart) and message.is_last:
+            self._unseen.append((self._sequence, message.picture_no))
             if len(self._unseen) >= UNSEEN_LIMIT:
                 self._has_room.clear()
         await self._page.show(packed)
+
+    def _packed(self, message: PictureMessage) -> bytes:
+        match message:
+            case PicturePart():
+                self._order.part(message)
+                return pack_part(Shown(self._number(message.picture_no), self._captured_at(message)), message)
+            case ScrollCopies():
+                self._order.copies(message)
+                return pack_copies(self._number(message.picture_no), message)
+            case BandProof():
+                self._order.proof(message)
+                self._proofs.append((self._sequence, message.y, message.picture_no))
+                return pack_proof(self._sequence, message)
+            case VideoFrame():
+                self._order.video(message)
+                return pack_video(self._number(message.picture_no), message)
+            case VideoEnded():
+                self._order.video_ended(message)
+                return pack_video_ended(self._number(message.picture_no), message)
+
+    def _number(self, picture_no: int) -> int:
+        if picture_no != self._picture_no:
+            self._picture_no = picture_no
+            self._sequence += 1
+        return self._sequence
+
+    def _captured_at(self, part: PicturePart) -> float:
+        captured_at_ms = part.captured_at_ms - self._clock_offset_ms()
+        age_ms = max(0.0, asyncio.get_running_loop().time() * 1000 - captured_at_ms)
+        return time.time() * 1000 - age_ms
 
 
 def _displays(message: Displays) -> SayDisplays:

@@ -1,85 +1,104 @@
-"""Pictures and cursor shapes as the page gets them: binary, little-endian, RGBA ready for the canvas.
+"""Pictures and cursor shapes as the page gets them: binary, little-endian.
 
-    picture part   u8 kind=1 | u8 flags (1 last, 2 reset) | u16 rectangles | u32 sequence | f64 captured_at
-                   | u32 width | u32 height | per rectangle u16 x, y, width, height | RGBA of each, in order
-    cursor shape   u8 kind=2 | u8 0 | u16 width | u16 height | u16 hot_x | u16 hot_y | u16 0 | RGBA
+    part     u8 kind=1 | u8 flags (1 last, 2 reset) | u16 rectangles | u32 sequence | f64 captured_at
+             | u32 width | u32 height | per rectangle u16 x, y, width, height | compressed, as it came
+    cursor   u8 kind=2 | u8 0 | u16 width | u16 height | u16 hot_x | u16 hot_y | u16 0 | RGBA
+    copies   u8 kind=3 | u8 0 | u16 copies | u32 sequence | per copy u16 x, y, width, height, to_x, to_y
+    proof    u8 kind=4 | u8 0 | u16 0 | u32 sequence | u16 y | u16 height | SHA-256 of the rows' BGR bytes
+    video    u8 kind=5 | u8 flags (1 key) | u16 codec bytes | u32 sequence | u32 region
+             | u16 x, y, width, height | codec | encoded, as it came
+    ended    u8 kind=6 | u8 0 | u16 0 | u32 sequence | u32 region
 
 `captured_at` is the time of day (ms since 1970) on this machine's clock, which the page shares.
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from protocol.errors import ErrorCode, PeerViolation
-from protocol.messages.screen import CursorShape
+from protocol.messages.screen import (
+    BandProof,
+    CursorShape,
+    PicturePart,
+    ScrollCopies,
+    VideoEnded,
+    VideoFrame,
+)
 
-KIND_PICTURE = 1
+KIND_PART = 1
 KIND_CURSOR = 2
+KIND_COPIES = 3
+KIND_PROOF = 4
+KIND_VIDEO = 5
+KIND_VIDEO_ENDED = 6
 FLAG_LAST = 1
 FLAG_RESET = 2
-_PICTURE = struct.Struct("<BBHIdII")
+FLAG_KEY = 1
+_PART = struct.Struct("<BBHIdII")
 _RECTANGLE = struct.Struct("<HHHH")
 _CURSOR = struct.Struct("<BBHHHHH")
+_COPIES = struct.Struct("<BBHI")
+_COPY = struct.Struct("<HHHHHH")
+_PROOF = struct.Struct("<BBHIHH")
+_VIDEO = struct.Struct("<BBHIIHHHH")
+_VIDEO_ENDED = struct.Struct("<BBHII")
 _BYTES_PER_PIXEL = 4
 
 
-class DecodedPixels(Protocol):
-    """One rectangle of exact pixels; `rgba` has width * height * 4 bytes."""
-
-    @property
-    def x(self) -> int: ...
-    @property
-    def y(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def rgba(self) -> bytes: ...
-
-
 @dataclass(frozen=True, slots=True)
-class PartHead:
-    """What a part says about its picture."""
+class Shown:
+    """Our own number of a picture, which the page acknowledges, and when it was captured."""
 
     sequence: int
     captured_at_unix_ms: float
-    width: int
-    height: int
-    is_last: bool
-    is_reset: bool
 
 
-def pack_part(head: PartHead, rectangles: Sequence[DecodedPixels]) -> bytes:
-    """One picture part for the page.
+def pack_part(shown: Shown, part: PicturePart) -> bytes:
+    """One checked picture part."""
+    flags = (FLAG_LAST if part.is_last else 0) | (FLAG_RESET if part.is_reset else 0)
+    head = _PART.pack(
+        KIND_PART,
+        flags,
+        len(part.rectangles),
+        shown.sequence,
+        shown.captured_at_unix_ms,
+        part.width,
+        part.height,
+    )
+    places = [_RECTANGLE.pack(one.x, one.y, one.width, one.height) for one in part.rectangles]
+    return b"".join((head, *places, part.compressed))
 
-    Raises:
-        PeerViolation: a rectangle lies outside of the picture.
-    """
-    flags = (FLAG_LAST if head.is_last else 0) | (FLAG_RESET if head.is_reset else 0)
-    pieces = [
-        _PICTURE.pack(
-            KIND_PICTURE,
-            flags,
-            len(rectangles),
-            head.sequence,
-            head.captured_at_unix_ms,
-            head.width,
-            head.height,
-        )
-    ]
-    for part in rectangles:
-        if part.x + part.width > head.width or part.y + part.height > head.height:
-            raise PeerViolation("rectangle outside of its picture", code=ErrorCode.E_MESSAGE_FORMAT)
-        pieces.append(_RECTANGLE.pack(part.x, part.y, part.width, part.height))
-    pieces += [part.rgba for part in rectangles]
-    return b"".join(pieces)
+
+def pack_copies(sequence: int, message: ScrollCopies) -> bytes:
+    """Checked copies of the picture with this number."""
+    head = _COPIES.pack(KIND_COPIES, 0, len(message.copies), sequence)
+    copies = [_COPY.pack(one.x, one.y, one.width, one.height, one.to_x, one.to_y) for one in message.copies]
+    return b"".join((head, *copies))
+
+
+def pack_proof(sequence: int, proof: BandProof) -> bytes:
+    """A checked proof of the picture with this number."""
+    return _PROOF.pack(KIND_PROOF, 0, 0, sequence, proof.y, proof.height) + proof.sha256
+
+
+def pack_video(sequence: int, frame: VideoFrame) -> bytes:
+    """A checked frame of the picture with this number."""
+    codec = frame.codec.encode("ascii")
+    flags = FLAG_KEY if frame.is_key else 0
+    one = frame.rectangle
+    place = (one.x, one.y, one.width, one.height)
+    return (
+        _VIDEO.pack(KIND_VIDEO, flags, len(codec), sequence, frame.region_no, *place) + codec + frame.encoded
+    )
+
+
+def pack_video_ended(sequence: int, message: VideoEnded) -> bytes:
+    """The checked end of a region, with the picture with this number."""
+    return _VIDEO_ENDED.pack(KIND_VIDEO_ENDED, 0, 0, sequence, message.region_no)
 
 
 def pack_cursor(shape: CursorShape) -> bytes:
-    """A cursor shape for the page.
+    """A cursor shape.
 
     Raises:
         PeerViolation: the pixels do not match the size.

@@ -16,7 +16,7 @@ from technician_client.console import views
 from technician_client.console.access import COOKIE_NAME, ConsoleAccess
 from technician_client.console.assets import Asset
 from technician_client.console.backend import ConsoleApp, LinkState, PresenceNews
-from technician_client.console.live_session import LiveSession, Parts
+from technician_client.console.live_session import LiveSession
 from technician_client.console.page import PageGone
 from technician_client.console.page_messages import (
     PAGE_MESSAGE_LIMIT_BYTES,
@@ -26,7 +26,6 @@ from technician_client.console.page_messages import (
     encode_for_page,
     problem,
 )
-from technician_client.console.picture_feed import Decoder
 
 SOCKET_LIMIT = 16
 SOCKET_HEARTBEAT_S = 20.0
@@ -63,7 +62,6 @@ class RouteParts:
     access: ConsoleAccess
     assets: Mapping[str, Asset]
     entry: Entry
-    new_decoder: Callable[[], Decoder]
 
 
 class ConsoleRoutes:
@@ -181,7 +179,7 @@ class ConsoleRoutes:
             log.info("console.session_refused", code=str(exc.code), detail=exc.detail)
             await page.say(SayOver(str(exc.code), problem(exc.code)))
             return
-        await LiveSession(session, page, Parts(app.catalogue(), self._parts.new_decoder)).run()
+        await LiveSession(session, page, app.catalogue()).run()
 
     async def _open_socket(self, request: web.Request) -> web.WebSocketResponse:
         if len(self._sockets) >= SOCKET_LIMIT:
@@ -237,7 +235,9 @@ async def _tell_news(
 
 
 def _asset_answer(asset: Asset) -> web.Response:
-    return web.Response(body=asset.content, content_type=asset.content_type, charset="utf-8")
+    # WebAssembly is taken with exactly its type and no parameter beside it
+    charset = "utf-8" if asset.is_text else None
+    return web.Response(body=asset.content, content_type=asset.content_type, charset=charset)
 
 
 def _json(view: msgspec.Struct, status: int = 200) -> web.Response:

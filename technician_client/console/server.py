@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, exit_status
-from technician_client.capabilities.screen import PictureDecoder
 from technician_client.console.access import COOKIE_NAME, ConsoleAccess, RequestFacts, Verdict
 from technician_client.console.assets import OPEN_PATHS, read_assets
 from technician_client.console.backend import ConsoleApp
@@ -69,7 +68,6 @@ class ConsoleServer:
                 access=self._access,
                 assets=self._assets,
                 entry=Entry(self._options.connect_device_id, self._options.is_kiosk),
-                new_decoder=PictureDecoder,
             )
         )
         web_app = web.Application(middlewares=[self._guard], client_max_size=PAGE_MESSAGE_LIMIT_BYTES)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.capabilities.screen.pictures import PictureMaker
+from agent.capabilities.screen.pictures import UNLIMITED_BYTES, PictureMaker
 from agent.platform.interfaces import Area
 from protocol.errors import PeerViolation
 from protocol.limits import (
@@ -13,7 +13,7 @@ from protocol.limits import (
     PICTURE_PART_TILES_LIMIT,
     PICTURES_IN_FLIGHT_LIMIT,
 )
-from protocol.messages.screen import FROM_AGENT_CODEC, PicturePart
+from protocol.messages.screen import FROM_AGENT_CODEC, PicturePart, ProofFailed, ScrollCopies
 from tests.support.viewer import Viewer
 
 
@@ -24,25 +24,29 @@ class Screen:
         self.pixels = np.zeros((height, width, 4), np.uint8)
         self.maker = PictureMaker(width, height)
         self.viewer = Viewer()
+        self.now_ms = 0
 
     def draw(self, area: Area, seed: int) -> None:
         part = self.pixels[area.y : area.bottom, area.x : area.right]
         part[:] = np.random.default_rng(seed).integers(0, 4, part.shape, dtype=np.uint8) * 60
         self.maker.damage([area])
 
-    def picture(self) -> list[PicturePart]:
+    def picture(self, budget_bytes: int = UNLIMITED_BYTES) -> list[ScrollCopies | PicturePart]:
         area = self.maker.wanted()
         if area is None:
             return []
-        return self.maker.make(self.pixels[area.y : area.bottom, area.x : area.right], area, 1)
+        pixels = self.pixels[area.y : area.bottom, area.x : area.right]
+        self.now_ms += 20
+        return self.maker.make(pixels, area, self.now_ms, budget_bytes)
 
-    def show(self) -> list[PicturePart]:
-        parts = self.picture()
-        for part in parts:
-            self.viewer.paint(FROM_AGENT_CODEC.decode(FROM_AGENT_CODEC.encode(part)))
-        if parts:
-            self.maker.seen(parts[-1].picture_no)
-        return parts
+    def show(self, budget_bytes: int = UNLIMITED_BYTES) -> list[ScrollCopies | PicturePart]:
+        messages = self.picture(budget_bytes)
+        for message in messages:
+            seen = self.viewer.show(FROM_AGENT_CODEC.decode(FROM_AGENT_CODEC.encode(message)))
+            assert bool(seen) == (message is messages[-1])
+            if seen:
+                self.maker.seen(seen)
+        return messages
 
     def is_shown(self) -> bool:
         return np.array_equal(self.viewer.bgr(), self.pixels[..., :3])
@@ -96,13 +100,14 @@ def test_nothing_is_wanted_while_nothing_was_damaged():
     assert screen.maker.wanted() is None
 
 
-def test_a_glyph_sends_its_tile_alone():
+def test_a_glyph_sends_no_more_than_what_differs():
     screen = Screen(640, 480)
     screen.show()
     screen.draw(Area(130, 70, 8, 16), 3)
+    screen.maker.damage([Area(0, 0, 640, 480)])
     (part,) = screen.picture()
-    assert [(one.x, one.y, one.width, one.height) for one in part.rectangles] == [(128, 64, 64, 64)]
-    assert len(part.compressed) < 400
+    assert [(one.x, one.y, one.width, one.height) for one in part.rectangles] == [(130, 70, 8, 16)]
+    assert len(part.compressed) < 300
 
 
 def test_while_the_viewer_is_behind_damage_is_kept_and_only_the_newest_pixels_are_sent():
@@ -127,7 +132,7 @@ def test_while_the_viewer_is_behind_damage_is_kept_and_only_the_newest_pixels_ar
 def test_a_refresh_starts_a_new_stream_even_when_the_viewer_never_acknowledged():
     screen = Screen(100, 100)
     screen.picture()
-    for seed in range(5):
+    for seed in range(PICTURES_IN_FLIGHT_LIMIT):
         screen.draw(Area(0, 0, 10, 10), seed)
         screen.picture()
     assert screen.maker.wanted() is None
@@ -155,6 +160,51 @@ def test_a_picture_that_was_never_sent_cannot_have_been_seen():
         screen.maker.seen(2)
 
 
+@settings(deadline=None)
+@given(STEPS, st.integers(1, 60_000))
+def test_a_budget_cuts_pictures_and_the_rest_follows_until_all_is_exact(steps, budget_bytes):
+    screen = Screen(230, 190)
+    for seed, step in enumerate(["refresh", *steps]):
+        if step == "refresh":
+            screen.maker.refresh()
+        elif len(step) == 4 and (area := Area(*step).common_with(Area(0, 0, 230, 190))) is not None:
+            screen.draw(area, seed)
+        screen.show(budget_bytes)
+    for _ in range(40):
+        screen.show(budget_bytes)
+    assert not screen.maker.is_pending
+    assert screen.is_shown()
+    while (proofs := screen.maker.prove(100.0)) != []:
+        screen.viewer.show(proofs[0])
+    assert screen.viewer.failed_proofs == []
+
+
+def test_no_picture_is_much_larger_than_its_budget_though_photographs_replace_text():
+    screen = Screen(1280, 640)
+    screen.show()
+    screen.pixels[:] = np.random.default_rng(0).integers(0, 256, screen.pixels.shape, dtype=np.uint8)
+    screen.maker.damage([Area(0, 0, 1280, 640)])
+    sizes = []
+    while screen.maker.is_pending:
+        sizes.append(sum(len(part.compressed) for part in screen.show(50_000)))
+    assert max(sizes) <= 150_000
+    assert screen.is_shown()
+
+
+def test_a_letter_is_not_behind_a_photograph_that_does_not_fit():
+    screen = Screen(1280, 640)
+    screen.show()
+    for seed in range(6):
+        screen.pixels[64:] = np.random.default_rng(seed).integers(0, 256, (576, 1280, 4), dtype=np.uint8)
+        screen.pixels[4:20, 4:12] = seed * 9
+        screen.maker.damage([Area(0, 64, 1280, 576), Area(4, 4, 8, 16)])
+        parts = screen.show(30_000)
+        if seed > 1:
+            first = parts[0].rectangles[0]
+            assert (first.x, first.y) == (4, 4)
+            assert screen.maker.is_pending
+
+
 def test_parts_of_noise_stay_within_the_limits_of_a_message():
     screen = Screen(6000, 400)
     screen.pixels[:] = np.random.default_rng(0).integers(0, 256, screen.pixels.shape, dtype=np.uint8)
@@ -178,3 +228,53 @@ def test_many_scattered_tiles_are_cut_by_the_limit_of_rectangles():
     parts = screen.show()
     assert [len(part.rectangles) for part in parts] == [85, 85, 30]
     assert screen.is_shown()
+
+
+def test_a_flipped_pixel_in_the_viewer_is_found_by_a_proof_and_healed():
+    screen = Screen(200, 190)
+    screen.draw(Area(0, 0, 200, 190), 1)
+    screen.show()
+    screen.viewer.frame[150, 100, 1] ^= 1
+    now_s = 100.0
+    while (due_s := screen.maker.due_s) is not None:
+        now_s = max(now_s, due_s)
+        for proof in screen.maker.prove(now_s):
+            screen.viewer.show(proof)
+    assert [one.y for one in screen.viewer.failed_proofs] == [128]
+    assert len(screen.viewer.proofs) == 3
+    screen.maker.proof_failed(screen.viewer.failed_proofs[0])
+    assert screen.maker.heal(now_s)
+    parts = screen.show()
+    assert parts[0].is_reset
+    assert screen.is_shown()
+    assert screen.maker.proof_failures == 1
+
+
+def test_many_failures_of_one_fault_send_everything_once():
+    screen = Screen(100, 100)
+    screen.show()
+    for y in (0, 64, 0, 64):
+        screen.maker.proof_failed(ProofFailed(1, y))
+    assert screen.maker.heal(50.0)
+    screen.maker.proof_failed(ProofFailed(1, 0))
+    screen.show()
+    screen.maker.proof_failed(ProofFailed(1, 64))
+    assert not screen.maker.heal(1000.0)
+
+
+def test_a_proof_of_a_picture_that_was_never_made_cannot_have_failed():
+    screen = Screen(100, 100)
+    screen.show()
+    with pytest.raises(PeerViolation):
+        screen.maker.proof_failed(ProofFailed(2, 0))
+
+
+def test_nothing_is_proved_while_the_viewer_is_behind():
+    screen = Screen(100, 100)
+    for seed in range(PICTURES_IN_FLIGHT_LIMIT):
+        screen.draw(Area(0, 0, 10, 10), seed)
+        screen.picture()
+    assert screen.maker.due_s is None
+    assert screen.maker.prove(100.0) == []
+    screen.maker.seen(PICTURES_IN_FLIGHT_LIMIT)
+    assert len(screen.maker.prove(100.0)) == 1

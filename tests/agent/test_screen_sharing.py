@@ -1,5 +1,6 @@
 """What is sent when, against a screen in memory and a clock by hand."""
 
+import numpy as np
 import pytest
 
 from agent.capabilities.screen.pacing import (
@@ -10,16 +11,18 @@ from agent.capabilities.screen.pacing import (
     POLL_IDLE_INTERVAL_S,
     LookPace,
 )
+from agent.capabilities.screen.rate import PICTURES_AHEAD
 from agent.capabilities.screen.sharing import ScreenShare
 from agent.platform.interfaces import Area, CursorImage
 from protocol.errors import BackendUnavailable, PeerViolation
-from protocol.limits import PICTURES_IN_FLIGHT_LIMIT
 from protocol.messages.screen import (
+    BandProof,
     CursorMoved,
     CursorShape,
     Displays,
     PicturePart,
     PictureSeen,
+    ProofFailed,
     Refresh,
     ShowDisplay,
 )
@@ -50,7 +53,7 @@ class Session:
         for message in sent:
             seen = self.viewer.show(message)
             if seen and acknowledges:
-                self.share.received(PictureSeen(seen))
+                self.share.received(PictureSeen(seen), self.now_s)
         return sent
 
     def run(self, for_s: float) -> list:
@@ -63,7 +66,12 @@ class Session:
 
 
 def kinds(messages) -> list[type]:
-    return [type(message) for message in messages]
+    """A picture counts once, however many parts it has."""
+    return [type(one) for one in messages if not isinstance(one, PicturePart) or one.is_last]
+
+
+def pictures_in(messages) -> int:
+    return kinds(messages).count(PicturePart)
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def test_first_come_the_displays_then_a_whole_picture_then_the_cursor(session):
 
 
 def test_nothing_is_grabbed_and_nothing_sent_while_nothing_changes(session):
-    session.run(1.0)
+    session.run(3.0)
     grabs, looks = len(session.screen.grabs), session.screen.looks
     assert session.run(60.0) == []
     assert len(session.screen.grabs) == grabs
@@ -94,7 +102,7 @@ def test_nothing_is_grabbed_and_nothing_sent_while_nothing_changes(session):
 
 
 def test_the_first_change_after_quiet_is_sent_at_once(session):
-    session.run(1.0)
+    session.run(3.0)
     session.screen.draw(Area(10, 10, 5, 5), (1, 2, 3))
     sent = session.step(is_woken=True)
     assert kinds(sent) == [PicturePart]
@@ -103,28 +111,54 @@ def test_the_first_change_after_quiet_is_sent_at_once(session):
 
 
 def test_a_screen_that_never_rests_makes_at_most_sixty_pictures_a_second(session):
-    session.run(1.0)
+    session.run(3.0)
     pictures = 0
     for number in range(1000):
         session.screen.draw(Area(0, 0, 5, 5), (number % 200, 2, 3))
-        pictures += sum(isinstance(one, PicturePart) for one in session.step(0.001, is_woken=True))
+        pictures += pictures_in(session.step(0.001, is_woken=True))
     assert 55 <= pictures <= 61
 
 
 def test_a_viewer_that_is_behind_gets_no_more_pictures_and_then_the_newest(session):
-    session.run(1.0)
+    session.run(3.0)
     pictures = []
     for number in range(1, 100):
         session.screen.draw(Area(0, 0, 5, 5), (number, number, number))
         pictures += session.step(PICTURE_INTERVAL_S, is_woken=True, acknowledges=False)
-    assert len(pictures) == PICTURES_IN_FLIGHT_LIMIT
-    session.share.received(PictureSeen(pictures[-1].picture_no))
+    pictures = [one for one in pictures if isinstance(one, PicturePart)]
+    assert len(pictures) == PICTURES_AHEAD
+    session.share.received(PictureSeen(pictures[-1].picture_no), session.now_s)
     session.step(PICTURE_INTERVAL_S)
     assert session.viewer.frame[0, 0].tolist() == [99, 99, 99, 255]
 
 
+def test_a_viewer_that_is_behind_has_no_more_than_a_window_of_bytes_under_way(session):
+    session.run(3.0)
+    noise = np.random.default_rng(1)
+    sent = []
+    for _ in range(100):
+        session.screen.pixels[...] = noise.integers(0, 256, session.screen.pixels.shape, np.uint8)
+        session.screen.damage(Area(0, 0, 320, 200))
+        sent += session.step(PICTURE_INTERVAL_S, is_woken=True, acknowledges=False)
+    rate = session.share.rate
+    assert rate.in_flight_bytes <= rate.window_bytes + 2 * rate.portion_bytes
+    assert sum(len(one.compressed) for one in sent if isinstance(one, PicturePart)) < 320 * 200 * 3
+
+
+def test_what_did_not_fit_is_sent_as_it_is_then_and_ends_exact(session):
+    session.run(3.0)
+    noise = np.random.default_rng(1)
+    for _ in range(5):
+        session.screen.pixels[...] = noise.integers(0, 256, session.screen.pixels.shape, np.uint8)
+        session.screen.damage(Area(0, 0, 320, 200))
+        session.step(PICTURE_INTERVAL_S, is_woken=True)
+    session.run(3.0)
+    assert np.array_equal(session.viewer.bgr(), session.screen.pixels[..., :3])
+    assert session.run(60.0) == []
+
+
 def test_while_the_socket_is_full_nothing_is_made_and_nothing_is_lost(session):
-    session.run(1.0)
+    session.run(3.0)
     grabs = len(session.screen.grabs)
     session.screen.draw(Area(0, 0, 5, 5), (9, 9, 9))
     session.screen.point(7, 8)
@@ -135,13 +169,13 @@ def test_while_the_socket_is_full_nothing_is_made_and_nothing_is_lost(session):
 
 
 def test_a_pointer_that_moves_sends_places_and_no_pictures(session):
-    session.run(1.0)
+    session.run(3.0)
     session.screen.point(33, 44)
     assert session.step(is_woken=True) == [CursorMoved(33, 44)]
 
 
 def test_another_shape_is_sent_once(session):
-    session.run(1.0)
+    session.run(3.0)
     session.screen.point(33, 44, CursorImage(1, 1, 0, 0, b"\0\0\0\xff"))
     assert kinds(session.step(is_woken=True)) == [CursorShape, CursorMoved]
     session.screen.point(34, 44)
@@ -149,30 +183,55 @@ def test_another_shape_is_sent_once(session):
 
 
 def test_a_hidden_cursor_has_no_size(session):
-    session.run(1.0)
+    session.run(3.0)
     session.screen.hide_cursor()
     (shape,) = session.step(is_woken=True)
     assert (shape.width, shape.height, shape.rgba) == (0, 0, b"")
 
 
 def test_a_refresh_sends_everything_anew(session):
-    session.run(1.0)
+    session.run(3.0)
     session.viewer = Viewer()
-    session.share.received(Refresh())
+    session.share.received(Refresh(), session.now_s)
     assert kinds(session.run(0.1)) == [Displays, PicturePart, CursorShape, CursorMoved]
 
 
+def test_a_wrong_pixel_in_the_viewer_is_healed_within_two_seconds_and_then_all_is_quiet(session):
+    session.run(3.0)
+    session.screen.draw(Area(0, 0, 320, 200), (1, 2, 3))
+    session.step(is_woken=True)
+    session.viewer.frame[99, 99] = 0
+    session.run(2.0)
+    (failed,) = session.viewer.failed_proofs
+    session.share.received(failed, session.now_s)
+    sent = session.run(0.1)
+    assert sent[0].is_reset
+    assert session.share.heals == 1
+    session.run(2.0)
+    assert session.viewer.failed_proofs == [failed]
+    assert session.run(60.0) == []
+
+
+def test_a_viewer_that_always_complains_gets_no_more_than_one_whole_picture_a_second(session):
+    session.run(3.0)
+    resets = 0
+    for _ in range(1000):
+        session.share.received(ProofFailed(1 + resets, 0), session.now_s)
+        resets += pictures_in(session.step(0.01))
+    assert 1 <= resets <= 10
+
+
 def test_endless_refreshes_do_not_make_more_than_sixty_pictures_a_second(session):
-    session.run(1.0)
+    session.run(3.0)
     pictures = 0
     for _ in range(1000):
-        session.share.received(Refresh())
-        pictures += sum(isinstance(one, PicturePart) for one in session.step(0.001, acknowledges=False))
+        session.share.received(Refresh(), session.now_s)
+        pictures += pictures_in(session.step(0.001, acknowledges=False))
     assert pictures <= 61
 
 
 def test_another_size_sends_new_displays_and_a_reset(session):
-    session.run(1.0)
+    session.run(3.0)
     session.screen.resize(100, 90)
     sent = session.run(0.1) or session.step(is_woken=True)
     assert kinds(sent)[:2] == [Displays, PicturePart]
@@ -180,7 +239,7 @@ def test_another_size_sends_new_displays_and_a_reset(session):
 
 
 def test_another_size_that_is_met_while_grabbing_is_no_failure(session):
-    session.run(1.0)
+    session.run(3.0)
     session.screen.draw(Area(300, 180, 5, 5), (1, 1, 1))
     session.screen.pixels = session.screen.pixels[:90, :100]
     session.screen._areas = [Area(0, 0, 100, 90)]
@@ -192,9 +251,9 @@ def test_another_size_that_is_met_while_grabbing_is_no_failure(session):
 def test_another_display_can_be_shown_and_has_its_own_coordinates(screen):
     screen.resize(300, 100, [Area(0, 0, 100, 100), Area(100, 0, 200, 100)])
     session = Session(screen)
-    session.run(1.0)
+    session.run(3.0)
     screen.point(150, 10)
-    session.share.received(ShowDisplay(1))
+    session.share.received(ShowDisplay(1), session.now_s)
     sent = session.run(0.1)
     assert sent[0].shown_index == 1
     assert session.viewer.frame.shape == (100, 200, 4)
@@ -202,26 +261,27 @@ def test_another_display_can_be_shown_and_has_its_own_coordinates(screen):
     screen.draw(Area(100, 0, 10, 10), (5, 6, 7))
     session.step(1.0, is_woken=True)
     assert session.viewer.frame[0, 0].tolist() == [7, 6, 5, 255]
+    session.run(3.0)
     screen.draw(Area(0, 0, 50, 50), (5, 6, 7))
     assert session.step(1.0, is_woken=True) == []
 
 
 def test_a_display_that_is_gone_is_answered_with_the_list(session):
-    session.run(1.0)
-    session.share.received(ShowDisplay(9))
+    session.run(3.0)
+    session.share.received(ShowDisplay(9), session.now_s)
     sent = session.run(0.1)
     assert kinds(sent)[:2] == [Displays, PicturePart]
     assert sent[0].shown_index == 0
 
 
 def test_a_picture_that_was_never_sent_is_a_violation(session):
-    session.run(1.0)
+    session.run(3.0)
     with pytest.raises(PeerViolation):
-        session.share.received(PictureSeen(999))
+        session.share.received(PictureSeen(999), session.now_s)
 
 
 def test_a_lost_screen_is_raised(session):
-    session.run(1.0)
+    session.run(3.0)
     session.screen.break_down()
     with pytest.raises(BackendUnavailable):
         session.step(is_woken=True)
@@ -230,12 +290,13 @@ def test_a_lost_screen_is_raised(session):
 def test_a_source_that_cannot_wake_us_is_asked_now_and_then_and_sends_only_changes():
     screen = FakeScreen(can_wake=False)
     session = Session(screen)
-    session.run(1.0)
+    session.run(3.0)
     looks = screen.looks
     assert session.run(10.0) == []
     assert 90 <= screen.looks - looks <= 110
     screen.draw(Area(0, 0, 5, 5), (1, 2, 3))
     assert kinds(session.run(0.2)) == [PicturePart]
+    assert kinds(session.run(3.0)) == [BandProof]
 
 
 def test_replies_that_may_hide_events_are_followed_by_another_look():

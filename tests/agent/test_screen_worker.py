@@ -75,10 +75,45 @@ def test_a_terminal_that_scrolls_is_shown_exactly():
             terminal.wait()
 
 
+@pytest.mark.skipif(shutil.which("xterm") is None, reason="xterm must be installed: apt-get install xterm")
+def test_a_terminal_that_scrolls_is_copied_and_every_proof_holds():
+    with start_xvfb((1920, 1080), has_openbox=True) as server:
+        text = "sleep 2; for i in $(seq 100); do head -c 45 /dev/urandom | base64; sleep 0.03; done; sleep 30"
+        terminal = subprocess.Popen(
+            ["xterm", "-geometry", "100x30", "-e", "sh", "-c", text], env=server.environment
+        )
+        try:
+            with screen_worker(server.environment) as host:
+                assert host.run_until(lambda: len(host.viewer.copies) > 30, 30.0)
+                assert {copy.x - copy.to_x for copy in host.viewer.copies} == {0}
+                host.run(4.0)
+                assert host.viewer.proofs
+                assert host.viewer.failed_proofs == []
+        finally:
+            terminal.kill()
+            terminal.wait()
+
+
+def test_a_wrong_pixel_in_the_viewer_is_noticed_healed_and_logged(xvfb):
+    with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment) as host:
+        painter.put(0, 0, noise(400, 300, 7))
+        host.run_until(lambda: host.viewer.frame.size > 0 and is_equal(host.viewer, painter))
+        host.viewer.frame[150, 150, 0] ^= 1
+        assert host.run_until(lambda: bool(host.viewer.failed_proofs))
+        host.send(host.viewer.failed_proofs[0])
+        resets = sum(part.is_reset for part in host.viewer.pictures)
+        assert host.run_until(lambda: sum(part.is_reset for part in host.viewer.pictures) > resets)
+        host.run(0.2)
+        assert is_equal(host.viewer, painter)
+        assert host.process.poll() is None
+        host.process.terminate()
+        assert "proofs failed: 1; everything is sent anew" in host.wait()
+
+
 def test_nothing_is_sent_while_nothing_changes(xvfb):
     with screen_worker(xvfb.environment) as host:
         host.run_until(lambda: host.viewer.cursor_place is not None)
-        host.run(0.5)
+        host.run(3.0)  # until every band has been proved
         before = host.received_bytes
         host.run(1.5)
         assert host.received_bytes == before
@@ -91,6 +126,7 @@ def test_a_refresh_gives_a_new_viewer_everything(xvfb):
         host.viewer = Viewer()
         host.send(Refresh())
         assert host.run_until(lambda: host.viewer.cursor_place is not None)
+        host.run(0.5)
         assert is_equal(host.viewer, painter)
 
 
@@ -114,8 +150,9 @@ def test_a_viewer_that_paints_nothing_gets_two_pictures_and_then_the_newest(xvfb
             painter.put(0, 0, noise(300, 300, step))
             host.run(0.02)
         assert {part.picture_no for part in host.viewer.pictures} == {1, 2}
+        host.acknowledges = True
         host.send(PictureSeen(2))
-        host.run(0.3)
+        host.run(0.5)
         assert is_equal(host.viewer, painter)
 
 

@@ -123,6 +123,14 @@ def test_only_the_screen_worker_has_capture_and_only_the_desktop_process_has_win
         assert not names & WINDOW_LIBRARIES
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in OURS if "technician_client" in p.relative_to(ROOT).parts[:1]], ids=named
+)
+def test_the_technicians_program_leaves_pixels_to_the_page(path):
+    """What an agent compressed is inflated in the browser's sandbox, never in the process with the key."""
+    assert not tops(set(imports(path))) & CAPTURE_LIBRARIES
+
+
 @pytest.mark.parametrize("path", [p for p in OURS if "platform" in p.parts], ids=named)
 def test_a_platform_back_end_imports_its_bindings_only_when_it_is_opened(path):
     assert not tops(top_level_imports(path)) & (CAPTURE_LIBRARIES | WINDOW_LIBRARIES | {"xcffib"})

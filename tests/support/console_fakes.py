@@ -4,24 +4,19 @@ Run it by hand with `python -m tests.support.console_fakes` and open the address
 """
 
 import asyncio
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import zstandard
-from numpy.typing import NDArray
 
 import protocol
 from protocol.catalogue import Catalogue
 from protocol.errors import ErrorCode, NotGranted, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.ids import DeviceId, new_grant_id, new_session_id
-from protocol.limits import PICTURE_PART_TILES_LIMIT, TILE_PIXELS, ZSTD_WINDOW_LOG
-from protocol.messages import commands, diagnostics, screen
+from protocol.messages import commands, diagnostics
 from protocol.messages import input as input_messages
 from protocol.messages.consent import AskAnswer, AskPending, GivenGrant, GrantEnded
 from protocol.messages.presence import DeviceRow
@@ -30,12 +25,12 @@ from technician_client.console.backend import LinkState, Myself, PresenceNews
 from technician_client.notices import SessionNotice, SessionOver
 from technician_client.session_audit import SessionAudit
 from tests.support.audit_sink import RecordingSink
+from tests.support.fake_screen import FakeChannel, FakeScreen, Pixels, colour_card
 
 DESK = DeviceId("d-aaaaaaaaaaaaaaaaaaaa")
 HOSTILE = DeviceId("d-bbbbbbbbbbbbbbbbbbbb")
 AWAY = DeviceId("d-cccccccccccccccccccc")
 HOSTILE_NAME = '<img src=x onerror="alert(1)"> \u202eexe.doc 👩‍💻'
-Pixels = NDArray[np.uint8]
 
 
 def device_row(device_id: str, name: str, **changes: object) -> DeviceRow:
@@ -51,120 +46,6 @@ def device_row(device_id: str, name: str, **changes: object) -> DeviceRow:
         "2026-11-21T22:10:00Z",
     )
     return msgspec.structs.replace(row, **changes)
-
-
-def colour_card(width: int, height: int, shift: int = 0) -> Pixels:
-    """A picture (BGR) in which every pixel tells its place, so that a misplaced tile shows."""
-    y, x = np.mgrid[0:height, 0:width]
-    channels = (x + shift, y * 3, (x * 7 + y * 13) ^ (x >> 3))
-    return np.stack([(channel & 255).astype(np.uint8) for channel in channels], axis=-1)
-
-
-@dataclass
-class FakeChannel:
-    """One end of a channel; the device script at the other end uses `to_page` and `on_message`."""
-
-    on_message: Callable[[bytes], None] = lambda message: None
-    arrived: asyncio.Queue[bytes | SupportError] = field(default_factory=asyncio.Queue)
-    sent: list[bytes] = field(default_factory=list)
-    is_closed: bool = False
-
-    async def send(self, message: bytes) -> None:
-        """Keep it and hand it to the script."""
-        self.sent.append(message)
-        self.on_message(message)
-
-    async def receive(self) -> bytes:
-        """What the script said next."""
-        item = await self.arrived.get()
-        if isinstance(item, SupportError):
-            self.arrived.put_nowait(item)
-            raise item
-        return item
-
-    def to_page(self, message: bytes) -> None:
-        """The script says something."""
-        self.arrived.put_nowait(message)
-
-    def finish(self, code: ErrorCode) -> None:
-        """The channel is over."""
-        self.arrived.put_nowait(Unreachable("fake", code=code))
-
-    def close(self) -> None:
-        """Done with it."""
-        self.is_closed = True
-
-
-class FakeScreen:
-    """Shows pictures on a screen channel as an agent does: tiles, parts, one zstd stream."""
-
-    def __init__(self, channel: FakeChannel) -> None:
-        self._channel = channel
-        self._compressor = zstandard.ZstdCompressor(
-            compression_params=zstandard.ZstdCompressionParameters.from_level(1, window_log=ZSTD_WINDOW_LOG)
-        ).compressobj()
-        self._picture_nos = itertools.count(1)
-        self._is_first = True
-        self.seen: list[int] = []
-        self.was_seen = asyncio.Event()
-        channel.on_message = self._hear
-
-    def show(self, picture: Pixels, captured_at_ms: int | None = None) -> int:
-        """Send the whole picture; returns its number."""
-        height, width = picture.shape[:2]
-        number = next(self._picture_nos)
-        now_ms = int(asyncio.get_running_loop().time() * 1000)
-        tiles = [
-            screen.Rectangle(x, y, min(TILE_PIXELS, width - x), min(TILE_PIXELS, height - y))
-            for y in range(0, height, TILE_PIXELS)
-            for x in range(0, width, TILE_PIXELS)
-        ]
-        batches = [
-            tiles[at : at + PICTURE_PART_TILES_LIMIT] for at in range(0, len(tiles), PICTURE_PART_TILES_LIMIT)
-        ]
-        for index, batch in enumerate(batches):
-            raw = b"".join(
-                picture[one.y : one.y + one.height, one.x : one.x + one.width].tobytes() for one in batch
-            )
-            packed = self._compressor.compress(raw)
-            packed += self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-            self._say(
-                screen.PicturePart(
-                    picture_no=number,
-                    captured_at_ms=now_ms if captured_at_ms is None else captured_at_ms,
-                    width=width,
-                    height=height,
-                    is_reset=self._is_first,
-                    is_last=index == len(batches) - 1,
-                    rectangles=batch,
-                    compressed=packed,
-                )
-            )
-            self._is_first = False
-        return number
-
-    def describe(self, width: int, height: int) -> None:
-        """Two displays and an arrow as the cursor."""
-        displays = [
-            screen.DisplayFacts(0, 0, 0, width, height, 1.0),
-            screen.DisplayFacts(1, width, 0, 1280, 1024, 1.0),
-        ]
-        self._say(screen.Displays(displays, 0, "fake"))
-        arrow = np.zeros((24, 16, 4), np.uint8)
-        for row in range(20):
-            arrow[row, : min(row // 2 + 2, 14)] = (0, 0, 0, 255)
-            arrow[row, 1 : min(row // 2 + 1, 13)] = (255, 255, 255, 255)
-        self._say(screen.CursorShape(16, 24, 0, 0, arrow.tobytes()))
-        self._say(screen.CursorMoved(width // 2, height // 2))
-
-    def _say(self, message: screen.FromAgent) -> None:
-        self._channel.to_page(screen.FROM_AGENT_CODEC.encode(message))
-
-    def _hear(self, message: bytes) -> None:
-        decoded = screen.FROM_TECHNICIAN_CODEC.decode(message)
-        if isinstance(decoded, screen.PictureSeen):
-            self.seen.append(decoded.picture_no)
-            self.was_seen.set()
 
 
 @dataclass

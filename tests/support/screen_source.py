@@ -81,7 +81,7 @@ class FakeScreen:
         height, width, _ = self.pixels.shape
         if area.x < 0 or area.y < 0 or area.right > width or area.bottom > height:
             return None
-        return self.pixels[area.y : area.bottom, area.x : area.right]
+        return self.pixels[area.y : area.bottom, area.x : area.right].copy()
 
     def cursor(self) -> Cursor:
         """See `ScreenSource`."""

@@ -10,12 +10,13 @@ import pytest
 from protocol.errors import ErrorCode
 from protocol.grantables import Grantable
 from protocol.messages import screen
-from technician_client.capabilities.screen import PictureDecoder
 from technician_client.console import page_messages as words
-from technician_client.console.live_session import LiveSession, Parts
+from technician_client.console.live_session import LiveSession
 from technician_client.console.page import PageGone
-from technician_client.console.picture_feed import UNSEEN_LIMIT
-from tests.support.console_fakes import DESK, FakeConsoleApp, FakeSession, Script, colour_card
+from technician_client.console.picture_feed import DAMAGED_LIMIT, UNSEEN_LIMIT
+from technician_client.console.picture_wire import FLAG_LAST, FLAG_RESET
+from tests.support.console_fakes import DESK, FakeConsoleApp, FakeSession, Script
+from tests.support.fake_screen import FakeScreen, colour_card
 
 ASK_ALL = '{"type":"ask","grantables":["screen.view","input.control","diagnostics.read","commands.run"],'
 ASK_ALL += '"reason":"printer","ticket_number":"T-1","length_s":600}'
@@ -66,8 +67,7 @@ class Live:
 @asynccontextmanager
 async def live(script: Script | None = None) -> AsyncIterator[Live]:
     page, session = FakePage(), FakeSession(DESK, script or Script(picture=colour_card(96, 80)))
-    parts = Parts(FakeConsoleApp().catalogue(), PictureDecoder)
-    task = asyncio.create_task(LiveSession(session, page, parts).run())
+    task = asyncio.create_task(LiveSession(session, page, FakeConsoleApp().catalogue()).run())
     try:
         yield Live(page, session, task)
     finally:
@@ -138,6 +138,93 @@ async def test_a_picture_larger_than_its_display_ends_the_session() -> None:
         assert isinstance(over, words.SayOver)
         assert over.cause == ErrorCode.E_MESSAGE_SIZE
         assert one.session.ended_with == ["E_MESSAGE_SIZE"]
+
+
+async def first_picture(one: Live) -> FakeScreen:
+    one.page.says.put_nowait(ASK_SCREEN)
+    await one.page.until(lambda: len(one.page.pictures) == 2)
+    assert one.session.screen is not None
+    return one.session.screen
+
+
+async def wished(shown: FakeScreen, count: int) -> list[screen.FromTechnician]:
+    async with asyncio.timeout(5):
+        while len(shown.wishes) < count:  # noqa: ASYNC110  the fake has no event for it
+            await asyncio.sleep(0)
+    return shown.wishes
+
+
+async def test_a_picture_that_the_page_cannot_decode_is_sent_anew_and_nothing_else_meanwhile() -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        for shift in range(1, UNSEEN_LIMIT):
+            shown.show(colour_card(96, 80, shift))
+        await one.page.until(lambda: len(one.page.pictures) == 1 + UNSEEN_LIMIT)
+        one.page.says.put_nowait('{"type":"damaged"}')
+        assert await wished(shown, 1) == [screen.Refresh()]
+        shown.show(colour_card(96, 80, 9))  # was under way
+        shown.reset()
+        shown.show(colour_card(96, 80, 10))
+        await one.page.until(lambda: len(one.page.pictures) > 1 + UNSEEN_LIMIT)
+        assert one.page.pictures[-1][1] == FLAG_RESET | FLAG_LAST
+
+
+async def test_an_agent_whose_pictures_never_decode_loses_the_session() -> None:
+    async with live() as one:
+        await first_picture(one)
+        for _ in range(DAMAGED_LIMIT):
+            one.page.says.put_nowait('{"type":"damaged"}')
+        over = await one.page.heard(words.SayOver)
+        assert isinstance(over, words.SayOver)
+        assert over.cause == ErrorCode.E_MESSAGE_FORMAT
+
+
+async def test_a_painted_picture_forgives_the_damage_before_it() -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        for _ in range(2 * DAMAGED_LIMIT):
+            one.page.says.put_nowait('{"type":"damaged"}')
+            one.page.says.put_nowait('{"type":"seen","sequence":1}')
+        assert len(await wished(shown, 2 * DAMAGED_LIMIT)) == 2 * DAMAGED_LIMIT
+        assert not one.task.done()
+
+
+async def test_a_proof_that_fails_is_told_to_the_agent_by_its_own_picture_number() -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        shown.prove(1, colour_card(96, 80), 16, 64)
+        await one.page.until(lambda: len(one.page.pictures) == 3)
+        one.page.says.put_nowait('{"type":"proof_failed","sequence":9,"y":16}')  # there is no such proof
+        one.page.says.put_nowait('{"type":"proof_failed","sequence":1,"y":16}')
+        assert await wished(shown, 1) == [screen.ProofFailed(1, 16)]
+
+
+async def test_what_the_page_decodes_and_the_keyframe_it_needs_reach_the_agent() -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        one.page.says.put_nowait('{"type":"decodes","codecs":["vp8"]}')
+        one.page.says.put_nowait('{"type":"keyframe","region_no":1}')
+        assert await wished(shown, 1) == [screen.KeyframeWanted(1)]
+        assert shown.decodes == ["vp8"]
+        shown.say(screen.VideoFrame(1, 2, screen.Rectangle(0, 0, 64, 64), "vp8", True, b"x"))
+        await one.page.until(lambda: len(one.page.pictures) == 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        screen.ScrollCopies(2, [screen.Copy(0, 0, 96, 80, 1, 0)]),
+        screen.BandProof(1, 1, 80, bytes(32)),
+        screen.VideoFrame(1, 2, screen.Rectangle(0, 0, 64, 64), "vp8", True, b"x"),
+        screen.VideoEnded(1, 2),
+    ],
+)
+async def test_what_is_out_of_place_or_was_not_asked_for_ends_the_session(wrong: screen.FromAgent) -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        shown.say(wrong)
+        await one.page.heard(words.SayOver)
+        assert len(one.page.pictures) == 2
 
 
 @pytest.mark.parametrize("noise", [b"", b"\xc1", b"\x81\xa4type\xa7unknown"])

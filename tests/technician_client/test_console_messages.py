@@ -10,16 +10,30 @@ from hypothesis import strategies as st
 
 from protocol.errors import ErrorCode, PeerViolation
 from protocol.messages.input import InputEvents, Key, PointerMove, ReleaseAll
-from protocol.messages.screen import CursorShape
-from technician_client.capabilities.screen import DecodedRectangle
+from protocol.messages.screen import (
+    BandProof,
+    Copy,
+    CursorShape,
+    PicturePart,
+    Rectangle,
+    ScrollCopies,
+    VideoEnded,
+    VideoFrame,
+)
 from technician_client.console import page_messages as say
 from technician_client.console.input_feed import QUEUE_LIMIT_MESSAGES, InputQueue
-from technician_client.console.picture_wire import PartHead, pack_cursor, pack_part
+from technician_client.console.picture_wire import (
+    Shown,
+    pack_copies,
+    pack_cursor,
+    pack_part,
+    pack_proof,
+    pack_video,
+    pack_video_ended,
+)
 from technician_client.console.shown import OutputText, shown_tree
 from technician_client.console.views import catalogue_view, device_view, devices_view
 from tests.support.console_fakes import HOSTILE, HOSTILE_NAME, FakeConsoleApp, device_row
-
-HEAD = PartHead(7, 1234.5, 64, 32, is_last=True, is_reset=False)
 
 
 def test_input_of_the_page_becomes_events_of_the_protocol() -> None:
@@ -54,18 +68,27 @@ def test_noise_of_the_page_raises_only_what_is_documented(noise: str) -> None:
         say.decode_from_page(noise)
 
 
-def test_a_picture_part_is_head_then_rectangles_then_pixels() -> None:
-    one = DecodedRectangle(0, 0, 2, 1, b"abcdefgh")
-    two = DecodedRectangle(62, 31, 1, 1, b"ijkl")
-    packed = pack_part(HEAD, [one, two])
+def test_a_picture_part_is_head_then_rectangles_then_what_the_agent_compressed() -> None:
+    rectangles = [Rectangle(0, 0, 2, 1), Rectangle(62, 31, 1, 1)]
+    part = PicturePart(99, 5, 64, 32, False, True, rectangles, b"squeezed")
+    packed = pack_part(Shown(7, 1234.5), part)
     assert struct.unpack_from("<BBHIdII", packed) == (1, 1, 2, 7, 1234.5, 64, 32)
     assert struct.unpack_from("<4H4H", packed, 24) == (0, 0, 2, 1, 62, 31, 1, 1)
-    assert packed[40:] == b"abcdefghijkl"
+    assert packed[40:] == b"squeezed"
 
 
-def test_a_rectangle_outside_of_its_picture_never_reaches_the_page() -> None:
-    with pytest.raises(PeerViolation):
-        pack_part(HEAD, [DecodedRectangle(63, 0, 2, 1, b"abcdefgh")])
+def test_copies_and_proofs_carry_our_number_of_the_picture() -> None:
+    copies = pack_copies(7, ScrollCopies(99, [Copy(0, 16, 64, 48, 0, 0), Copy(1, 2, 3, 4, 5, 6)]))
+    assert struct.unpack("<BBHI6H6H", copies) == (3, 0, 2, 7, 0, 16, 64, 48, 0, 0, 1, 2, 3, 4, 5, 6)
+    proof = pack_proof(7, BandProof(99, 16, 64, bytes(range(32))))
+    assert struct.unpack("<BBHIHH32s", proof) == (4, 0, 0, 7, 16, 64, bytes(range(32)))
+
+
+def test_video_carries_our_number_its_region_place_and_codec() -> None:
+    packed = pack_video(7, VideoFrame(3, 99, Rectangle(16, 32, 64, 48), "vp8", True, b"frame"))
+    assert struct.unpack("<BBHIIHHHH3s5s", packed) == (5, 1, 3, 7, 3, 16, 32, 64, 48, b"vp8", b"frame")
+    ended = pack_video_ended(7, VideoEnded(3, 99))
+    assert struct.unpack("<BBHII", ended) == (6, 0, 0, 7, 3)
 
 
 def test_a_cursor_whose_pixels_do_not_match_its_size_never_reaches_the_page() -> None:

@@ -1,120 +1,31 @@
 """The console's pages in a real browser, with a scripted device behind them."""
 
 import asyncio
-import hashlib
-import shutil
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from protocol.errors import ErrorCode
 from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
 from technician_client.console.backend import LinkState
-from technician_client.console.server import ConsoleOptions, ConsoleServer
+from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
 from tests.support.console_fakes import (
     DESK,
     HOSTILE,
     HOSTILE_NAME,
-    FakeConsoleApp,
-    FakeSession,
-    Pixels,
-    Script,
-    colour_card,
     device_row,
     sample_snapshot,
 )
+from tests.support.fake_screen import colour_card
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.real,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-ARGUMENTS += ["--disable-background-networking", "--disable-component-update"]
 WIDTH, HEIGHT = 400, 300
-HASH_OF_CANVAS = """async () => {
-  const canvas = document.querySelector("#screen");
-  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  const digest = await crypto.subtle.digest("SHA-256", pixels);
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}"""
-NOTE_VIOLATIONS = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) =>
-  window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
-"""
-
-
-@dataclass
-class Desk:
-    """One browser page at one console."""
-
-    app: FakeConsoleApp
-    server: ConsoleServer
-    page: Page
-    complaints: list[str]
-
-    async def enter(self, path: str = "") -> None:
-        address = self.server.new_address()
-        await self.page.goto(address)
-        if path:
-            await self.page.goto(address.partition("/enter")[0] + path)
-
-    async def open_kiosk(self) -> FakeSession:
-        await self.enter(f"/session?device={DESK}&kiosk=1")
-        await self.page.wait_for_selector("html[data-state=live]")
-        return self.app.sessions[-1]
-
-    async def events(self, session: FakeSession, count: int) -> list[Event]:
-        async with asyncio.timeout(5):
-            while len(session.events()) < count:  # noqa: ASYNC110  the browser has no event for us
-                await asyncio.sleep(0.02)
-        return session.events()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def desk(browser: Browser) -> AsyncIterator[Desk]:
-    app = FakeConsoleApp(Script(picture=colour_card(WIDTH, HEIGHT)))
-    server = ConsoleServer(app, ConsoleOptions())
-    await server.start()
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
-    await context.add_init_script(NOTE_VIOLATIONS)
-    page = await context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    yield Desk(app, server, page, complaints)
-    assert await page.evaluate("window.violations ?? []") == []
-    assert complaints == []
-    await context.close()
-    await server.stop()
-
-
-def rgba_hash(picture: Pixels) -> str:
-    """The hash that a canvas with exactly this picture (BGR) has."""
-    opaque = np.full((*picture.shape[:2], 1), 255, np.uint8)
-    return hashlib.sha256(np.concatenate([picture[:, :, ::-1], opaque], axis=-1).tobytes()).hexdigest()
-
-
-async def seen(session: FakeSession, number: int) -> None:
-    async with asyncio.timeout(10):
-        while session.screen is None or number not in session.screen.seen:  # noqa: ASYNC110  as above
-            await asyncio.sleep(0.02)
 
 
 async def test_the_canvas_equals_the_source_pixel_for_pixel(desk: Desk) -> None:

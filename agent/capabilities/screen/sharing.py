@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from agent.capabilities.screen.pacing import CURSOR_CHECK_INTERVAL_S, PICTURE_INTERVAL_S, LookPace
-from agent.capabilities.screen.pictures import PictureMaker
+from agent.capabilities.screen.pictures import PictureMaker, PictureMessage
+from agent.capabilities.screen.rate import Decision, RateControl
 from agent.platform.interfaces import NO_CURSOR, Cursor, CursorImage, DisplayArea, ScreenSource
 from protocol.limits import DISPLAY_SIDE_LIMIT_PIXELS
 from protocol.messages.screen import (
     CursorMoved,
     CursorShape,
+    Decodes,
     DisplayFacts,
     Displays,
     FromAgent,
     FromTechnician,
+    KeyframeWanted,
+    PicturePart,
     PictureSeen,
+    ProofFailed,
     Refresh,
     ShowDisplay,
+    VideoFrame,
 )
 
 OFFSET_LIMIT = DISPLAY_SIDE_LIMIT_PIXELS * 4
+MESSAGE_BYTES, RECTANGLE_BYTES = 120, 12
+"""What a message and a rectangle in it cost on the wire besides their content, about."""
 
 
 class ScreenShare:
@@ -36,9 +44,11 @@ class ScreenShare:
         self._maker = PictureMaker(area.width, area.height)
         self._can_wake = source.wake_fd is not None
         self._pace = LookPace(can_wake=self._can_wake)
+        self.rate = RateControl()
         self._asked_at_s = -1.0
-        self._picture_at_s = 0.0
+        self._picture_at_s = self._frame_at_s = 0.0
         self._cursor_check_at_s = 0.0
+        self.heals = 0
         self._start_over()
 
     def watches_source(self, now_s: float) -> bool:
@@ -47,11 +57,14 @@ class ScreenShare:
 
     def wake_at_s(self) -> float:
         """When to call `advance` at the latest."""
+        due = [self._pace.due_s]
         if self._maker.wanted() is not None:
-            return min(self._pace.due_s, self._picture_at_s)
-        return self._pace.due_s
+            due.append(self._picture_at_s)
+        if self._maker.due_s is not None:
+            due.append(self._maker.due_s)
+        return min(due)
 
-    def received(self, message: FromTechnician) -> None:
+    def received(self, message: FromTechnician, now_s: float) -> None:
         """The viewer's message; `advance` then says what to send.
 
         Raises:
@@ -60,11 +73,21 @@ class ScreenShare:
         match message:
             case PictureSeen():
                 self._maker.seen(message.picture_no)
+                self.rate.acknowledged(message.picture_no, now_s)
+                self._picture_at_s = self._frame_at_s
+            case ProofFailed():
+                self._maker.proof_failed(message)
             case Refresh():
                 self._maker.refresh()
+                self.rate.forget_in_flight()
+                self._picture_at_s = self._frame_at_s
                 self._start_over()
             case ShowDisplay():
                 self._show(message.index)
+            case Decodes():
+                self._maker.video.decodes(message.codecs)
+            case KeyframeWanted():
+                self._maker.keyframe(message.region_no)
 
     def advance(self, now_s: float, *, is_woken: bool, has_room: bool) -> list[FromAgent]:
         """What to send now. `has_room`: everything sent before has left; without it nothing is made.
@@ -72,9 +95,11 @@ class ScreenShare:
         Raises:
             BackendUnavailable: the screen is gone for good.
         """
+        self._maker.settle(now_s)
+        proofs = self._proofs(now_s) if has_room else []
         may_make = has_room and now_s >= self._picture_at_s and self._maker.wanted() is not None
         if not (is_woken or may_make or now_s >= self._pace.due_s or (has_room and self._is_new_to_viewer)):
-            return []
+            return proofs
         noticed = self._source.look()
         if noticed.are_displays_new:
             self._read_displays()
@@ -86,7 +111,12 @@ class ScreenShare:
         has_asked = now_s == self._asked_at_s
         is_active = bool(messages) or (self._can_wake and (has_asked or noticed.is_anything))
         self._pace.looked(now_s, is_active=is_active, is_held=self._maker.is_pending)
-        return messages
+        return [*proofs, *messages]
+
+    @property
+    def proof_failures(self) -> int:
+        """How many proofs the viewer found wrong."""
+        return self._maker.proof_failures
 
     @property
     def _shown(self) -> DisplayArea:
@@ -121,6 +151,10 @@ class ScreenShare:
         self._maker.resize(self._shown.area.width, self._shown.area.height)
         self._start_over()
 
+    def _proofs(self, now_s: float) -> list[FromAgent]:
+        self.heals += self._maker.heal(now_s)
+        return list(self._maker.prove(now_s))
+
     def _messages(self, now_s: float) -> list[FromAgent]:
         announcement = self._announcement()
         picture = self._picture(now_s)
@@ -141,13 +175,21 @@ class ScreenShare:
         wanted = self._maker.wanted()
         if wanted is None or now_s < self._picture_at_s:
             return []
-        self._picture_at_s = now_s + PICTURE_INTERVAL_S
+        allowed = self.rate.allow(now_s)
+        if allowed.decision is Decision.WAIT:
+            self._picture_at_s = allowed.again_at_s
+            return []
+        self._picture_at_s = self._frame_at_s = now_s + PICTURE_INTERVAL_S
         self._asked_at_s = now_s
         pixels = self._source.grab(wanted.moved(self._shown.area.x, self._shown.area.y))
         if pixels is None:
             self._read_displays()
             return []
-        return list(self._maker.make(pixels, wanted, int(now_s * 1000)))
+        made = self._maker.make(pixels, wanted, int(now_s * 1000), allowed.budget_bytes)
+        if made:
+            size_bytes = sum(_size_bytes(message) for message in made)
+            self.rate.sent(self._maker.last_no, size_bytes, now_s, is_cut=self._maker.is_pending)
+        return list(made)
 
     def _cursor(self, now_s: float) -> list[FromAgent]:
         if not self._is_cursor_due:
@@ -171,3 +213,13 @@ class ScreenShare:
 
 def _offset(value: int) -> int:
     return max(-OFFSET_LIMIT, min(value, OFFSET_LIMIT))
+
+
+def _size_bytes(message: PictureMessage) -> int:
+    match message:
+        case PicturePart():
+            return MESSAGE_BYTES + len(message.compressed) + RECTANGLE_BYTES * len(message.rectangles)
+        case VideoFrame():
+            return MESSAGE_BYTES + len(message.encoded)
+        case _:
+            return MESSAGE_BYTES

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from agent.platform.interfaces import Area
 from protocol.limits import PICTURE_PART_TILES_LIMIT, TILE_PIXELS
 
+TRIMMED_LIMIT_PIXELS = 48 * TILE_PIXELS**2
+
 Words = NDArray[np.uint32]
 Mask = NDArray[np.bool_]
 """One boolean a tile: rows of tiles, then columns."""
@@ -73,6 +75,29 @@ def rectangles(mask: Mask, width: int, height: int) -> list[Area]:
             x, right = first * TILE_PIXELS, min(end * TILE_PIXELS, width)
             joined.append(Area(x, y, right - x, min(y + TILE_PIXELS, height) - y))
     return joined
+
+
+def trimmed(areas: list[Area], previous: Words, current: Words, area: Area) -> list[Area]:
+    """The same without the rows and columns at their edges in which nothing differs.
+
+    `previous` is the whole display, `current` only `area` of it. Of many tiles the edges save less than
+    reading them all again costs: those stay as they are.
+    """
+    if sum(one.width * one.height for one in areas) > TRIMMED_LIMIT_PIXELS:
+        return areas
+    return [_trimmed(one, previous, current, area) for one in areas]
+
+
+def _trimmed(one: Area, previous: Words, current: Words, area: Area) -> Area:
+    before = previous[one.y : one.bottom, one.x : one.right]
+    now = current[one.y - area.y : one.bottom - area.y, one.x - area.x : one.right - area.x]
+    edges = ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1))
+    if all((before[edge] != now[edge]).any() for edge in edges):
+        return one
+    is_different = before != now
+    rows, columns = np.flatnonzero(is_different.any(axis=1)), np.flatnonzero(is_different.any(axis=0))
+    x, y, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return Area(one.x + x, one.y + y, right - x, bottom - y)
 
 
 def _runs(row: Mask) -> Iterator[tuple[int, int]]:

@@ -144,14 +144,18 @@ def share_screen(link: WorkerLink, source: ScreenSource) -> None:
     try:
         share = ScreenShare(source)
         is_woken = False
+        reported = 0
         while True:
             for message in share.advance(time.monotonic(), is_woken=is_woken, has_room=link.has_room):
                 link.send(FROM_AGENT_CODEC.encode(message))
+            if share.heals > reported:
+                reported = share.heals
+                print(f"proofs failed: {share.proof_failures}; everything is sent anew", file=sys.stderr)
             now_s = time.monotonic()
             watched = source.wake_fd if share.watches_source(now_s) else None
             is_woken = wait(link, watched, share.wake_at_s() - now_s)
             for frame in link.receive():
-                share.received(FROM_TECHNICIAN_CODEC.decode(frame))
+                share.received(FROM_TECHNICIAN_CODEC.decode(frame), time.monotonic())
     except BackendUnavailable as exc:
         raise BackendUnavailable(exc.detail, code=ErrorCode.E_SCREEN_FAILED) from exc
 

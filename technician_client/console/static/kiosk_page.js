@@ -5,7 +5,9 @@ import { Keyboard } from "./input/keyboard.js";
 import { Pointer } from "./input/pointer.js";
 import { CONTROL, SCREEN } from "./permissions.js";
 import { Cursor } from "./screen/cursor.js";
-import { Painter } from "./screen/painter.js";
+import { Painter, UNABLE } from "./screen/painter.js";
+import { decodableCodecs } from "./screen/video.js";
+import { isCursor } from "./screen/wire.js";
 import { SessionLink } from "./session_link.js";
 
 const FIRST_DELAY_MS = 500;
@@ -37,17 +39,21 @@ function state(word) {
 
 const cursor = new Cursor(canvas, null);
 const painter = new Painter(canvas, {
-  onPainted(sequence) {
+  painted(sequence) {
     link.send("seen", { sequence });
     delayMs = FIRST_DELAY_MS;
     if (document.documentElement.dataset.state === "live") return;
     state("live");
     say("");
   },
-  onSize(width, height) {
+  damaged: () => link.send("damaged"),
+  proofFailed: (sequence, y) => link.send("proof_failed", { sequence, y }),
+  needsKey: (regionNo) => link.send("keyframe", { region_no: regionNo }),
+  sized(width, height) {
     canvas.style.width = `${width / window.devicePixelRatio}px`;
     canvas.style.height = `${height / window.devicePixelRatio}px`;
   },
+  unable: () => say(UNABLE),
 });
 
 function input(events) {
@@ -68,6 +74,12 @@ function control(isAllowed) {
   mayControl = isAllowed;
   cursor.controlling(isAllowed);
   if (isAllowed) sink.focus({ preventScroll: true });
+}
+
+// with the first message of each channel, and harmless again
+async function sayDecodes(current) {
+  const codecs = await decodableCodecs();
+  if (codecs.length && current === link) link.send("decodes", { codecs });
 }
 
 function answered({ granted, refused }, once) {
@@ -106,9 +118,10 @@ function open() {
       link.send("ask", { grantables: [SCREEN, CONTROL], reason: "kiosk", ticket_number: "", length_s: LENGTH_S });
     })
     .on("answer", (answer) => answered(answer, once))
-    .on("binary", (buffer) => (Painter.isPicture(buffer) ? painter : cursor).receive(buffer))
+    .on("binary", (buffer) => (isCursor(buffer) ? cursor : painter).receive(buffer))
     .on("displays", (shown) => {
       displayIndex = shown.shown_index;
+      sayDecodes(link);
     })
     .on("grant_ended", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
     .on("channel_over", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))

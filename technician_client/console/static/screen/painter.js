@@ -1,53 +1,165 @@
-// Puts exact pictures on the canvas and says when each is there. The layout is in picture_wire.py.
+// Puts exact pictures on the canvas and says when each is there.
 
-const KIND_PICTURE = 1;
-const FLAG_LAST = 1;
-const HEAD_BYTES = 24;
-const RECTANGLE_BYTES = 8;
-const BYTES_PER_PIXEL = 4;
+import { FrameBuffer } from "./frame_buffer.js";
+import { VideoRegions, outside } from "./video.js";
+import { read } from "./wire.js";
+import { DamagedStream, loadInflater } from "./zstd.js";
+
+export const UNABLE = "This browser cannot show the screen: WebAssembly does not work in it. Open the console in another one.";
+// below this share of the box around them, rectangles are put on the canvas one by one
+const BOX_SHARE = 0.5;
 
 export class Painter {
   #context;
-  #parts = [];
+  #inflater = null;
+  #waiting = []; // what came before the decoder was there; the process sends at most four pictures ahead
+  #frame = null;
+  #dirty = [];
+  #video;
+  #unpainted = []; // pictures of which frames are still being decoded, oldest first
+  #isAwaitingReset = true;
+  #streamNo = 0;
+  #isHealing = false; // everything is being sent anew because a proof failed
   #unsaid = 0;
   pictures = 0;
+  corrections = 0;
   ageMs = 0;
 
-  // `onPainted(sequence)` acknowledges; `onSize(width, height)` after the canvas changed its size
-  constructor(canvas, { onPainted, onSize = () => {} }) {
-    Object.assign(this, { canvas, onPainted, onSize });
+  // `on` has painted(sequence), which acknowledges; damaged() and proofFailed(sequence, y), which ask for everything anew;
+  // needsKey(regionNo), which asks for a keyframe; sized(width, height) after the canvas changed its size; unable() if this browser cannot decode
+  constructor(canvas, on) {
+    Object.assign(this, { canvas, on });
     this.#context = canvas.getContext("2d", { alpha: false });
+    this.#video = new VideoRegions({
+      draw: (frame, { x, y }) => this.#context.drawImage(frame, x, y),
+      drawn: () => this.#sayPainted(),
+      needsKey: (regionNo) => on.needsKey(regionNo),
+    });
+    this.#count(0);
     document.addEventListener("visibilitychange", () => this.#sayLate());
+    loadInflater().then(
+      (inflater) => this.#start(inflater),
+      () => on.unable(),
+    );
   }
 
-  // forget half a picture of a session that is over
+  // a session is over: forget half a picture, the stream and the memory of the picture
   reset() {
-    this.#parts = [];
+    this.#waiting = [];
+    this.#dirty = [];
     this.#unsaid = 0;
-  }
-
-  static isPicture(buffer) {
-    return new DataView(buffer).getUint8(0) === KIND_PICTURE;
+    this.#video.reset();
+    this.#unpainted = [];
+    this.#frame = null;
+    this.#isAwaitingReset = true;
+    this.#streamNo += 1;
+    this.#inflater?.end();
+    this.#count(0);
   }
 
   receive(buffer) {
-    const view = new DataView(buffer);
-    this.#parts.push(buffer);
-    if (view.getUint8(1) & FLAG_LAST) this.#paint(view);
+    if (this.#inflater) this.#take(buffer);
+    else this.#waiting.push(buffer);
   }
 
-  #paint(last) {
-    const sequence = last.getUint32(4, true);
-    const capturedAt = last.getFloat64(8, true);
-    const width = last.getUint32(16, true);
-    const height = last.getUint32(20, true);
+  #start(inflater) {
+    this.#inflater = inflater;
+    for (const buffer of this.#waiting.splice(0)) this.#take(buffer);
+  }
+
+  #take(buffer) {
+    const { part, copies, proof, video, videoEnded } = read(buffer);
+    if (part?.isReset) this.#begin(part);
+    if (this.#isAwaitingReset) return;
+    if (part) this.#part(part);
+    else if (copies) this.#copy(copies);
+    else if (video) this.#video.take(video);
+    else if (videoEnded) this.#dirty.push(this.#video.end(videoEnded.regionNo));
+    else this.#prove(proof);
+  }
+
+  #begin({ width, height }) {
+    const isAsBefore = this.#frame?.width === width && this.#frame.height === height;
+    if (!isAsBefore) this.#frame = new FrameBuffer(width, height);
+    this.#dirty = [];
+    this.#video.reset();
+    this.#isAwaitingReset = false;
+    this.#isHealing = false;
+    this.#streamNo += 1;
+  }
+
+  #part(part) {
+    if (part.rectangles.length) {
+      try {
+        this.#frame.put(part.rectangles, this.#inflater.inflate(part.compressed, part.sizeBytes, part.isReset));
+      } catch (error) {
+        if (!(error instanceof DamagedStream)) throw error;
+        this.#damaged();
+        return;
+      }
+      this.#dirty.push(...part.rectangles);
+    }
+    if (part.isLast) this.#paint(part);
+  }
+
+  #copy(copies) {
+    for (const copy of copies) {
+      this.#frame.copy(copy);
+      this.#dirty.push({ x: copy.toX, y: copy.toY, width: copy.width, height: copy.height, isCopy: true });
+    }
+  }
+
+  // the canvas keeps the newest whole picture until everything is there anew
+  #damaged() {
+    this.#isAwaitingReset = true;
+    this.#count(this.corrections + 1);
+    this.on.damaged();
+  }
+
+  async #prove({ sequence, y, height, sha256 }) {
+    const streamNo = this.#streamNo;
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", this.#frame.rows(y, height)));
+    const isEqual = digest.every((byte, index) => byte === sha256[index]);
+    // what a stream had that is over, is sent anew already
+    if (isEqual || this.#isHealing || this.#isAwaitingReset || streamNo !== this.#streamNo) return;
+    this.#isHealing = true;
+    this.#count(this.corrections + 1);
+    this.on.proofFailed(sequence, y);
+  }
+
+  #paint(part) {
+    const { width, height } = part;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
-      this.onSize(width, height);
+      this.on.sized(width, height);
     }
-    for (const part of this.#parts) this.#paintPart(part);
-    this.#parts = [];
+    for (const { x, y, width: across, height: down } of this.#toPaint()) {
+      this.#context.putImageData(this.#frame.image, 0, 0, x, y, across, down);
+    }
+    this.#dirty = [];
+    this.#unpainted.push(part);
+    this.#sayPainted();
+  }
+
+  // what copies move below a region of video does not show; parts replace video
+  #toPaint() {
+    const places = this.#video.places;
+    if (!places.length) return joined(this.#dirty);
+    return this.#dirty.flatMap((one) => (one.isCopy ? outside(one, places) : [one]));
+  }
+
+  // in their order, each when its frames are there
+  #sayPainted() {
+    while (this.#unpainted.length && !this.#video.isDecoding(this.#unpainted[0].sequence)) {
+      this.#painted(this.#unpainted.shift());
+    }
+  }
+
+  #painted({ sequence, capturedAt, width, height }) {
+    // nobody looks: no answer, so the device rests until the page is seen again
+    if (document.hidden) this.#unsaid = sequence;
+    else this.on.painted(sequence);
     this.pictures += 1;
     this.ageMs = Math.max(0, Date.now() - capturedAt);
     const { dataset } = this.canvas;
@@ -56,29 +168,28 @@ export class Painter {
     dataset.ageMs = this.ageMs.toFixed(1);
     dataset.width = String(width);
     dataset.height = String(height);
-    // nobody looks: no answer, so the device rests until the page is seen again
-    if (document.hidden) this.#unsaid = sequence;
-    else this.onPainted(sequence);
   }
 
-  #paintPart(buffer) {
-    const view = new DataView(buffer);
-    const count = view.getUint16(2, true);
-    let pixelsAt = HEAD_BYTES + count * RECTANGLE_BYTES;
-    for (let index = 0; index < count; index += 1) {
-      const at = HEAD_BYTES + index * RECTANGLE_BYTES;
-      const width = view.getUint16(at + 4, true);
-      const height = view.getUint16(at + 6, true);
-      const length = width * height * BYTES_PER_PIXEL;
-      const pixels = new Uint8ClampedArray(buffer, pixelsAt, length);
-      this.#context.putImageData(new ImageData(pixels, width, height), view.getUint16(at, true), view.getUint16(at + 2, true));
-      pixelsAt += length;
-    }
+  #count(corrections) {
+    this.corrections = corrections;
+    this.canvas.dataset.corrections = String(corrections);
   }
 
   #sayLate() {
     if (document.hidden || !this.#unsaid) return;
-    this.onPainted(this.#unsaid);
+    this.on.painted(this.#unsaid);
     this.#unsaid = 0;
   }
+}
+
+// one box around all, unless most of it did not change
+function joined(rectangles) {
+  if (rectangles.length < 2) return rectangles;
+  const left = Math.min(...rectangles.map(({ x }) => x));
+  const top = Math.min(...rectangles.map(({ y }) => y));
+  const right = Math.max(...rectangles.map(({ x, width }) => x + width));
+  const bottom = Math.max(...rectangles.map(({ y, height }) => y + height));
+  const changed = rectangles.reduce((sum, { width, height }) => sum + width * height, 0);
+  const box = { x: left, y: top, width: right - left, height: bottom - top };
+  return changed < BOX_SHARE * box.width * box.height ? rectangles : [box];
 }

@@ -9,7 +9,9 @@ import { PermissionBar } from "../permission_bar.js";
 import { CONTROL, SCREEN } from "../permissions.js";
 import { Cursor } from "./cursor.js";
 import { Fit } from "./fit.js";
-import { Painter } from "./painter.js";
+import { Painter, UNABLE } from "./painter.js";
+import { decodableCodecs } from "./video.js";
+import { isCursor } from "./wire.js";
 
 const FIGURES_EVERY_MS = 1000;
 const HINT_MS = 4000;
@@ -25,8 +27,12 @@ export class ScreenPanel {
     this.fit = new Fit(byId("stage"), this.canvas, () => this.cursor?.draw());
     this.cursor = new Cursor(this.canvas, byId("remote-cursor"), () => this.fit.scale);
     this.painter = new Painter(this.canvas, {
-      onPainted: (sequence) => this.#painted(sequence),
-      onSize: () => this.fit.apply(),
+      painted: (sequence) => this.#painted(sequence),
+      damaged: () => this.#link.send("damaged"),
+      proofFailed: (sequence, y) => this.#link.send("proof_failed", { sequence, y }),
+      needsKey: (regionNo) => this.#link.send("keyframe", { region_no: regionNo }),
+      sized: () => this.fit.apply(),
+      unable: () => this.#hint(UNABLE),
     });
     this.keyboard = new Keyboard(byId("key-sink"), {
       send: (events) => this.#input(events),
@@ -56,14 +62,23 @@ export class ScreenPanel {
     this.#link = link;
     this.painter.reset();
     link
-      .on("binary", (buffer) => (Painter.isPicture(buffer) ? this.painter : this.cursor).receive(buffer))
+      .on("binary", (buffer) => (isCursor(buffer) ? this.cursor : this.painter).receive(buffer))
       .on("cursor_moved", ({ x, y }) => this.cursor.moved(x, y))
-      .on("displays", (message) => this.#displays(message))
+      .on("displays", (message) => {
+        this.#displays(message);
+        this.#sayDecodes(link);
+      })
       .on("input_state", (message) => {
         if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
       })
       .on("problem", (message) => this.#hint(`${message.problem.sentence} ${message.problem.remedy}`))
       .on("stats", (message) => setText(byId("bits"), String(Math.round(message.received_kbit_s))));
+  }
+
+  // with the first message of each channel, and harmless again
+  async #sayDecodes(link) {
+    const codecs = await decodableCodecs();
+    if (codecs.length && link === this.#link) link.send("decodes", { codecs });
   }
 
   #follow() {
@@ -181,6 +196,7 @@ export class ScreenPanel {
   #figures() {
     setText(byId("rate"), String(Math.max(0, this.painter.pictures - this.#before)));
     this.#before = this.painter.pictures;
+    setText(byId("corrections"), String(this.painter.corrections));
     setText(byId("age"), this.workspace.isLive ? this.painter.ageMs.toFixed(this.painter.ageMs < 10 ? 1 : 0) : "–");
   }
 

@@ -1,0 +1,218 @@
+"""All regions of video on one display, and how they keep out of the exact layer's way (sans-I/O).
+
+Where video moves, the exact layer is shown what it has sent already: so it finds no change there, and what it
+believes of the viewer's picture stays true. It knows nothing else of the video above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.capabilities.screen.tiles import Mask, Words, tile_mask
+from agent.capabilities.screen.video.classify import BAD_SHARE, Classifier, aligned, compressed_share, united
+from agent.capabilities.screen.video.encoder import KNOWN_CODECS, open_encoder
+from agent.capabilities.screen.video.region import OpenEncoder, Phase, Region, RegionTerms, touched
+from agent.platform.interfaces import Area
+from protocol.errors import BackendUnavailable
+from protocol.limits import TILE_PIXELS, VIDEO_REGIONS_LIMIT
+from protocol.messages.screen import Rectangle, VideoEnded, VideoFrame
+
+JOINED_AREA_LIMIT = 1.5
+"""A region grows over a new box only if both fill two thirds of what holds them."""
+CHECK_INTERVAL_S = 1.0
+CHECKED_TILES = 16
+BAD_TILES_SHARE = 0.3
+"""A region with fewer bad tiles than that is no video any more."""
+ACTIVE_TILES_SHARE = 0.3
+RETRY_S = 10.0
+BUDGET_S = 0.03
+RATE_CEILING_BYTES_PER_S = 1e6
+BUDGET_FADE = 0.95
+"""Of the largest budget, with each picture: the budget of one is small because another has just gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The picture that is being made; its budget is what the link delivers in BUDGET_S."""
+
+    picture_no: int
+    now_s: float
+    budget_bytes: float = float("inf")
+
+
+class VideoLayer:
+    """Of one display and one viewer."""
+
+    def __init__(self, opens: OpenEncoder = open_encoder) -> None:
+        self._rate_bytes_per_s = 0.0
+        self._opens = opens
+        self._codecs: tuple[str, ...] = ()
+        self._regions: list[Region] = []
+        self._last_no = 0
+        self._now_s = 0.0
+        self._retry_at_s = 0.0
+        self.resize(0, 0)
+
+    def resize(self, width: int, height: int) -> None:
+        """Another display: nothing is known of it."""
+        self.restart()
+        self._width, self._height = width, height
+        self._shape = tile_mask(width, height).shape
+        self._classifier = Classifier(width, height, self._shape)
+
+    def restart(self) -> None:
+        """A picture that is a reset ends every region, without a message."""
+        for region in self._regions:
+            region.close()
+        self._regions.clear()
+
+    def decodes(self, codecs: Iterable[str]) -> None:
+        """What the viewer can decode; regions that there are keep their codec."""
+        self._codecs = tuple(terms.codec for terms in KNOWN_CODECS if terms.codec in set(codecs))
+
+    def keyframe(self, region_no: int) -> Area | None:
+        """The viewer needs a keyframe of this region; its area, or None if it is over already."""
+        for region in self._regions:
+            if region.number == region_no:
+                region.ask_for_key()
+                return region.area
+        return None
+
+    @property
+    def due_s(self) -> float | None:
+        """When `settle` has something to do."""
+        return min((at_s for one in self._regions if (at_s := one.still_at_s) is not None), default=None)
+
+    def settle(self, now_s: float, marked: Mask) -> None:
+        """Tells the time, and marks the tiles of regions that rest now: they are sent exactly."""
+        self._now_s = now_s
+        for region in self._regions:
+            if region.still_at_s is not None and now_s >= region.still_at_s:
+                region.rest()
+                marked[region.tiles] = True
+
+    def damaged(self, mask: Mask) -> None:
+        """The source says that these tiles changed."""
+        if not self._codecs:
+            return
+        self._classifier.damaged(mask, self._now_s)
+        for region in self._regions:
+            region.is_damaged |= touched(region, mask)
+
+    def widen(self, marked: Mask) -> None:
+        """A frame needs the whole region: marks all of its tiles once one is."""
+        for region in self._regions:
+            if touched(region, marked):
+                marked[region.tiles] = True
+
+    def frames(
+        self, begun: Begun, previous: Words, current: Words, area: Area
+    ) -> tuple[list[VideoFrame], Words]:
+        """The frames of regions that changed by this picture, and `current` as the exact layer is to see it.
+
+        `previous` is the whole display, `current` only `area` of it; it is written to where that is allowed.
+        """
+        self._now_s = begun.now_s
+        given = min(begun.budget_bytes / BUDGET_S, RATE_CEILING_BYTES_PER_S)
+        self._rate_bytes_per_s = max(given, self._rate_bytes_per_s * BUDGET_FADE)
+        made = [self._frame(region, begun, current, area) for region in self._regions]
+        moving = [region.area for region in self._regions if region.phase is Phase.MOVING]
+        if moving and not current.flags.writeable:
+            current = current.copy()
+        for one in moving:
+            _hide(one, previous, current, area)
+        return [frame for frame in made if frame is not None], current
+
+    def classify(self, found: Mask, previous: Words, current: Words, area: Area) -> None:
+        """A picture has to carry the tiles `found`: starts or grows regions, from the next picture on."""
+        now_s = self._now_s
+        if not self._codecs or now_s < self._retry_at_s:
+            return
+        for box in self._classifier.boxes(found, previous, current, area, now_s):
+            try:
+                self._cover(box)
+            except BackendUnavailable:
+                # no encoder opens: exact is what is left, and perhaps later one does
+                self._retry_at_s = now_s + RETRY_S
+
+    def ended(self, picture_no: int, marked: Mask) -> list[VideoEnded]:
+        """Regions that are wholly exact with this picture; `marked` is what is left for later ones."""
+        over = [one for one in self._regions if one.phase is Phase.REFINING and not touched(one, marked)]
+        for region in over:
+            self._drop(region)
+        return [VideoEnded(region.number, picture_no) for region in over]
+
+    def bands(self) -> Mask:
+        """The rows of tiles that a region crosses."""
+        crossed = np.zeros(self._shape[0], np.bool_)
+        for region in self._regions:
+            crossed[region.tiles[0]] = True
+        return crossed
+
+    @property
+    def _terms(self) -> RegionTerms:
+        return RegionTerms(self._opens, self._codecs, self._rate_bytes_per_s / max(1, len(self._regions)))
+
+    def _drop(self, region: Region) -> None:
+        region.close()
+        self._regions.remove(region)
+
+    def _cover(self, box: Area) -> None:
+        for region in self._regions:
+            both = united(region.area, box)
+            if _pixels(both) <= JOINED_AREA_LIMIT * (_pixels(region.area) + _pixels(box)):
+                region.grow(aligned(both, self._width, self._height), self._terms, self._now_s)
+                return
+        if len(self._regions) < VIDEO_REGIONS_LIMIT:
+            self._last_no += 1
+            self._regions.append(Region(self._last_no, box, self._terms, self._now_s))
+
+    def _frame(self, region: Region, begun: Begun, current: Words, area: Area) -> VideoFrame | None:
+        one = region.area
+        if region.is_leaving or not region.is_damaged or one.common_with(area) != one:
+            return None
+        words = current[one.y - area.y : one.bottom - area.y, one.x - area.x : one.right - area.x]
+        if begun.now_s >= region.check_at_s and not self._is_still_video(region, words):
+            region.leave()
+            return None
+        try:
+            region.adapt(self._terms, self._now_s)
+            made = region.frame(words, self._now_s)
+        except BackendUnavailable:
+            region.leave()
+            self._retry_at_s = self._now_s + RETRY_S
+            return None
+        if made is None:
+            return None
+        place = Rectangle(one.x, one.y, one.width, one.height)
+        return VideoFrame(region.number, begun.picture_no, place, made.codec, made.is_key, made.encoded)
+
+    def _is_still_video(self, region: Region, words: Words) -> bool:
+        """Whether most of it changes, and compresses badly; looked at once in a while, in some tiles."""
+        region.check_at_s = self._now_s + CHECK_INTERVAL_S
+        active = np.argwhere(self._classifier.active(self._now_s)[region.tiles])
+        rows, columns = region.tiles
+        if len(active) < ACTIVE_TILES_SHARE * (rows.stop - rows.start) * (columns.stop - columns.start):
+            return False
+        sampled = active[:: max(1, len(active) // CHECKED_TILES)].tolist()
+        cuts = [
+            words[row * TILE_PIXELS :, column * TILE_PIXELS :][:TILE_PIXELS, :TILE_PIXELS]
+            for row, column in sampled
+        ]
+        shares = [compressed_share(cut) for cut in cuts if cut.size]
+        bad = sum(share >= BAD_SHARE for share in shares)
+        return bad >= BAD_TILES_SHARE * len(shares)
+
+
+def _hide(region: Area, previous: Words, current: Words, area: Area) -> None:
+    cut = region.common_with(area)
+    if cut is not None:
+        rows = slice(cut.y - area.y, cut.bottom - area.y)
+        current[rows, cut.x - area.x : cut.right - area.x] = previous[cut.y : cut.bottom, cut.x : cut.right]
+
+
+def _pixels(area: Area) -> int:
+    return area.width * area.height

@@ -1,0 +1,128 @@
+"""One region of video: frames while it moves, exact pixels when it rests, and then its end (sans-I/O)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import Enum
+
+from agent.capabilities.screen.tiles import Mask, Words
+from agent.capabilities.screen.video.encoder import EncodedFrame, RegionEncoder
+from agent.platform.interfaces import Area
+from protocol.limits import TILE_PIXELS
+
+STILL_S = 0.3
+FIRST_CHECK_S = 1.0
+BITS_PER_PIXEL_LIMIT = 0.4
+RATE_SHARE = 0.8
+RATE_LIMIT_BYTES_PER_S = 5_000_000 / 8
+RATE_MIN_BYTES_PER_S = 200_000 / 8
+FRAMES_PER_S = 30
+RATE_STEP = 2.0
+REOPEN_INTERVAL_S = 2.0
+
+OpenEncoder = Callable[[Collection[str], int, int, float], RegionEncoder]
+
+
+class Phase(Enum):
+    """REFINING: it rests, and exact pixels are sent; new damage that can be seen makes it MOVING again."""
+
+    MOVING = "moving"
+    REFINING = "refining"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTerms:
+    """How its encoder is opened."""
+
+    open_encoder: OpenEncoder
+    codecs: tuple[str, ...]
+    rate_bytes_per_s: float
+
+    def rate_for(self, area: Area) -> float:
+        """What a region of this size should need, within what the link gives."""
+        wanted = area.width * area.height * FRAMES_PER_S * BITS_PER_PIXEL_LIMIT / 8
+        given = min(wanted, RATE_LIMIT_BYTES_PER_S, self.rate_bytes_per_s * RATE_SHARE)
+        return max(RATE_MIN_BYTES_PER_S, given)
+
+
+class Region:
+    """Its number is never used again; its area may grow."""
+
+    def __init__(self, number: int, area: Area, terms: RegionTerms, now_s: float) -> None:
+        self.number = number
+        self.area = area
+        self.phase = Phase.MOVING
+        self.is_damaged = True
+        self.is_leaving = False
+        self.check_at_s = now_s + FIRST_CHECK_S
+        self._changed_at_s = now_s
+        self._open(terms, now_s)
+
+    @property
+    def tiles(self) -> tuple[slice, slice]:
+        """The tiles that it touches."""
+        one = self.area
+        rows = slice(one.y // TILE_PIXELS, -(-one.bottom // TILE_PIXELS))
+        return rows, slice(one.x // TILE_PIXELS, -(-one.right // TILE_PIXELS))
+
+    @property
+    def still_at_s(self) -> float | None:
+        """When it rests, if nothing changes; None if it does already."""
+        return self._changed_at_s + STILL_S if self.phase is Phase.MOVING else None
+
+    def grow(self, area: Area, terms: RegionTerms, now_s: float) -> None:
+        """A larger area, which holds the one before; the next frame is a keyframe."""
+        self._encoder.close()
+        self.area = area
+        self._open(terms, now_s)
+        self.phase, self.is_damaged, self.is_leaving = Phase.MOVING, True, False
+        self.check_at_s = now_s + FIRST_CHECK_S
+
+    def adapt(self, terms: RegionTerms, now_s: float) -> None:
+        """Another rate, if it is much more or less than the encoder has."""
+        ratio = terms.rate_for(self.area) / self._rate
+        if now_s - self._opened_at_s > REOPEN_INTERVAL_S and not 1 / RATE_STEP < ratio < RATE_STEP:
+            self._encoder.close()
+            self._open(terms, now_s)
+
+    def ask_for_key(self) -> None:
+        """The viewer's decoder needs a keyframe."""
+        self._is_key_due = self.is_damaged = True
+
+    def rest(self) -> None:
+        """From now on exact pixels are sent."""
+        self.phase = Phase.REFINING
+
+    def leave(self) -> None:
+        """It is no video any more: as if it rested, and no damage makes it move again."""
+        self.phase, self.is_leaving = Phase.REFINING, True
+
+    def frame(self, words: Words, now_s: float) -> EncodedFrame | None:
+        """The newest frame, if what can be seen of it changed.
+
+        Raises:
+            BackendUnavailable: the encoder failed.
+        """
+        self.is_damaged = False
+        made = self._encoder.encode(words, int(now_s * 1000), is_key=self._is_key_due)
+        if made is not None:
+            self._is_key_due = False
+            self._changed_at_s = now_s
+            self.phase = Phase.MOVING
+        return made
+
+    def close(self) -> None:
+        """May be called twice."""
+        self._encoder.close()
+
+    def _open(self, terms: RegionTerms, now_s: float) -> None:
+        self._rate = terms.rate_for(self.area)
+        self._encoder = terms.open_encoder(terms.codecs, self.area.width, self.area.height, self._rate)
+        self._is_key_due = True
+        self._opened_at_s = now_s
+
+
+def touched(region: Region, mask: Mask) -> bool:
+    """Whether one of these tiles is one that the region touches."""
+    return bool(mask[region.tiles].any())

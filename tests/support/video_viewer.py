@@ -1,0 +1,108 @@
+"""A viewer in memory that decodes video, too: the exact picture, and the canvas that a person sees."""
+
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+
+from protocol.messages.screen import FromAgent, PicturePart, Rectangle, ScrollCopies, VideoEnded, VideoFrame
+from tests.support.viewer import Viewer
+
+DECODERS = {"avc1": "h264", "vp8": "vp8", "vp09": "vp9"}
+ALL_CODECS = ["avc1.42E033", "vp8", "vp09.00.51.08"]
+
+
+class FrameDecoder:
+    """One stream of one region."""
+
+    def __init__(self, codec: str) -> None:
+        self._context = av.CodecContext.create(DECODERS[codec.partition(".")[0]], "r")
+        self._context.thread_count = 1
+        if codec.startswith("avc1"):
+            self._context.flags |= av.codec.context.Flags.low_delay
+
+    def decode(self, encoded: bytes) -> np.ndarray:
+        """Its pixels, RGBA."""
+        frames = self._context.decode(av.Packet(encoded))
+        assert len(frames) == 1, "each frame is there at once"
+        rgba = frames[0].reformat(format="rgba", src_colorspace="ITU709", dst_colorspace="ITU709")
+        return rgba.to_ndarray()
+
+
+@dataclass
+class Shown:
+    """A region as it is now."""
+
+    rectangle: Rectangle
+    decoder: FrameDecoder
+
+
+@dataclass
+class Frames:
+    """What came."""
+
+    frames: list[VideoFrame] = field(default_factory=list)
+    ended: list[VideoEnded] = field(default_factory=list)
+
+
+class VideoViewer(Viewer):
+    """`canvas` is RGBA, as a browser's; `regions` those that are active; `video` what came."""
+
+    def __init__(self, codecs: list[str]) -> None:
+        super().__init__()
+        self._order.decodes(codecs)
+        self.canvas = np.zeros((0, 0, 4), np.uint8)
+        self.regions: dict[int, Shown] = {}
+        self.video = Frames()
+        self._over: list[Rectangle] = []
+
+    def show(self, message: FromAgent) -> int:
+        """As `Viewer.show`."""
+        match message:
+            case VideoFrame():
+                self._draw(message)
+            case VideoEnded():
+                self._order.video_ended(message)
+                self._over.append(self.regions.pop(message.region_no).rectangle)
+                self.video.ended.append(message)
+            case PicturePart():
+                self._part(message)
+                return message.picture_no if message.is_last else 0
+            case ScrollCopies():
+                super().show(message)
+                for one in message.copies:
+                    self._paint(Rectangle(one.to_x, one.to_y, one.width, one.height), is_copy=True)
+            case _:
+                return super().show(message)
+        return 0
+
+    def _part(self, part: PicturePart) -> None:
+        self.paint(part)
+        if part.is_reset:
+            self.regions.clear()
+            self.canvas = self.frame.copy()
+        for one in [*part.rectangles, *(self._over if part.is_last else [])]:
+            self._paint(one)
+        if part.is_last:
+            self._over.clear()
+
+    def _draw(self, frame: VideoFrame) -> None:
+        self._order.video(frame)
+        self.video.frames.append(frame)
+        region = self.regions.get(frame.region_no)
+        if region is None or region.rectangle != frame.rectangle or frame.is_key:
+            region = Shown(frame.rectangle, FrameDecoder(frame.codec))
+            self.regions[frame.region_no] = region
+        self.canvas[_place(frame.rectangle)] = region.decoder.decode(frame.encoded)
+
+    def _paint(self, one: Rectangle, *, is_copy: bool = False) -> None:
+        """From the exact picture; what a copy moves below a region does not show."""
+        video = [(_place(region.rectangle)) for region in self.regions.values()] if is_copy else []
+        kept = [self.canvas[place].copy() for place in video]
+        self.canvas[_place(one)] = self.frame[_place(one)]
+        for place, pixels in zip(video, kept, strict=True):
+            self.canvas[place] = pixels
+
+
+def _place(one: Rectangle) -> tuple[slice, slice]:
+    return slice(one.y, one.y + one.height), slice(one.x, one.x + one.width)
