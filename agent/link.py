@@ -9,9 +9,9 @@ from pathlib import Path
 
 import structlog
 
-from agent.first_of import first_of
 from agent.state import RelayAddress
 from protocol.aio.backoff import Backoff
+from protocol.aio.first_of import first_of
 from protocol.aio.log_in import connect_control, log_in
 from protocol.aio.wire import Wire
 from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable

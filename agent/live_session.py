@@ -17,12 +17,12 @@ from agent.admission import Admitted
 from agent.ask_patience import AskPatience
 from agent.capabilities.base import Capability
 from agent.desktop_link import DesktopLink, SessionDesk
-from agent.first_of import first_of
 from agent.policy_store import PolicyStore
 from agent.session_audit import Appends, SessionAudit
 from agent.session_channels import ChannelParts, SessionChannels
 from agent.session_consent import SessionConsent, SessionFacts
 from protocol.aio.channel_io import ChannelEnded, ChannelIO
+from protocol.aio.first_of import first_of
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from protocol.aio.first_of import first_of
 from protocol.messages.input import (
     FROM_AGENT_CODEC,
     FROM_TECHNICIAN_CODEC,
@@ -16,7 +17,6 @@ from protocol.messages.input import (
 from technician_client.console.backend import Channel
 from technician_client.console.page import Page
 from technician_client.console.page_messages import SayInputState, problem
-from technician_client.console.race import until_first_end
 
 QUEUE_LIMIT_MESSAGES = 256
 
@@ -60,7 +60,7 @@ class InputFeed:
 
     async def serve(self) -> None:
         """Run until the channel is over or the page left."""
-        await until_first_end(self._receive(), self._send())
+        await first_of(self._receive(), self._send())
 
     def offer(self, display_index: int, events: list[Event]) -> None:
         """Events of the page, in order."""

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from protocol.aio.first_of import first_of
 from protocol.catalogue import Catalogue
 from protocol.errors import ErrorCode, NotGranted, PeerViolation, Refused, SupportError
 from protocol.grantables import Grantable
@@ -19,7 +20,6 @@ from technician_client.console.diagnostics_feed import DiagnosticsFeed
 from technician_client.console.input_feed import InputFeed
 from technician_client.console.page import Page, PageGone
 from technician_client.console.picture_feed import PictureFeed
-from technician_client.console.race import until_first_end
 from technician_client.notices import SessionNotice, SessionOver
 
 ASKS_AT_ONCE_LIMIT = 4
@@ -51,7 +51,7 @@ class LiveSession:
         cause = "technician_left"  # also when this console is being closed
         try:
             await self._page.say(self._ready())
-            await until_first_end(self._hear_page(), self._hear_session(), self._say_stats(), self._fail())
+            await first_of(self._hear_page(), self._hear_session(), self._say_stats(), self._fail())
         except PageGone:
             log.debug("console.page_left")
         except SessionEnded as over:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import structlog
 
+from protocol.aio.first_of import first_of
 from protocol.errors import ErrorCode, PeerViolation
 from protocol.messages.screen import (
     FROM_AGENT_CODEC,
@@ -47,7 +48,6 @@ from technician_client.console.picture_wire import (
     pack_video,
     pack_video_ended,
 )
-from technician_client.console.race import until_first_end
 from technician_client.refusals import refusal
 
 # pictures that the page has not painted yet; above it nothing more is read, so that the agent's credit runs
@@ -86,7 +86,7 @@ class PictureFeed:
 
     async def serve(self) -> None:
         """Run until the channel is over (ChannelEnded), the page left or the agent broke the protocol."""
-        await until_first_end(self._receive(), self._answer())
+        await first_of(self._receive(), self._answer())
 
     def seen(self, sequence: int) -> None:
         """The page painted this picture, and with it those before it."""

@@ -8,7 +8,7 @@ import asyncio
 from typing import ClassVar, Protocol
 
 from agent.capabilities.base import CapabilityAudit, CapabilityChannel
-from agent.first_of import first_of
+from protocol.aio.first_of import first_of
 from protocol.audit import AuditKind
 from protocol.errors import BackendUnavailable, ErrorCode, PeerViolation, Refused, Unreachable
 from protocol.grantables import Grantable
