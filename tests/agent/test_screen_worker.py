@@ -78,7 +78,9 @@ def test_a_terminal_that_scrolls_is_shown_exactly():
 @pytest.mark.skipif(shutil.which("xterm") is None, reason="xterm must be installed: apt-get install xterm")
 def test_a_terminal_that_scrolls_is_copied_and_every_proof_holds():
     with start_xvfb((1920, 1080), has_openbox=True) as server:
-        text = "sleep 2; for i in $(seq 100); do head -c 45 /dev/urandom | base64; sleep 0.03; done; sleep 30"
+        text = (
+            "sleep 1; for i in $(seq 1500); do head -c 45 /dev/urandom | base64; sleep 0.03; done; sleep 30"
+        )
         terminal = subprocess.Popen(
             ["xterm", "-geometry", "100x30", "-e", "sh", "-c", text], env=server.environment
         )

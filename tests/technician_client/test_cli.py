@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from protocol.join_token import join, read_token
-from tests.support.organisation import acme
 from tests.support.relay_process import RelayProcess, log_in_client, running_relay
 
 pytestmark = pytest.mark.real
@@ -163,7 +163,9 @@ class TestFleet:
         file = tmp_path / "token"
         made = claimed.json("fleet", "token", "create", "--bulk", "--out", str(file), *claimed.unlocked)
         assert file.stat().st_mode & 0o077 == 0
-        device = join(read_token(file.read_text(), now=acme().now), "reception-pc", now=acme().now)
+        device = join(
+            read_token(file.read_text(), now=datetime.now(UTC)), "reception-pc", now=datetime.now(UTC)
+        )
         client = await log_in_client(relay, device)
         await client.close()
 
@@ -244,7 +246,7 @@ class TestSessions:
 
     async def test_a_device_that_is_away_is_said_to_be_away(self, relay, claimed):
         made = claimed.json("fleet", "token", "create", *claimed.unlocked)
-        device = join(read_token(made["token"], now=acme().now), "away-pc", now=acme().now)
+        device = join(read_token(made["token"], now=datetime.now(UTC)), "away-pc", now=datetime.now(UTC))
         client = await log_in_client(relay, device)
         await client.close()
         assert claimed.refused("diagnose", device.subject_id, status=4) == "E_DEVICE_AWAY"
