@@ -240,7 +240,7 @@ class RateControl:
         and so on downwards.
         """
         lasts_s = min(max(PORTION_S, PROBE_GAIN * self._picture_s), LARGEST_PORTION_S)
-        known = int(self.link.rate_bytes_per_s * lasts_s)
+        known = min(int(self.link.rate_bytes_per_s * lasts_s), LARGEST_WINDOW_BYTES)
         return max(SMALLEST_BUDGET_BYTES if self._is_rate_known else FIRST_WINDOW_BYTES, known)
 
     def allow(self, now_s: float) -> Allowance:
