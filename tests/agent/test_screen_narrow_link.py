@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real
 
 LINK = LinkProfile(0.150, megabits(5))
 SETTLE_S, LOAD_S = 4.0, 8.0
-# the strict bound is held in virtual time (test_screen_rate); here other programs take their share of the cores
+# the strict bound is held in virtual time (test_screen_rate); here other programs take their share
 BUSY_MACHINE_S = 0.6
 
 
