@@ -44,7 +44,7 @@ class WorkerHost:
         self.process.stdin.close()
         listener.settimeout(20)
         self.connected, _ = listener.accept()
-        self._link = WorkerLink(self.connected, SCREEN_MESSAGE_LIMIT_BYTES)
+        self.link = WorkerLink(self.connected, SCREEN_MESSAGE_LIMIT_BYTES)
         self.hello: WorkerHello | None = None
         self.viewer = Viewer()
         self.messages: list[tuple[float, FromAgent]] = []
@@ -53,7 +53,7 @@ class WorkerHost:
 
     def send(self, message: FromTechnician) -> None:
         """As the technician."""
-        self._link.send(FROM_TECHNICIAN_CODEC.encode(message))
+        self.link.send(FROM_TECHNICIAN_CODEC.encode(message))
 
     def run(self, for_s: float) -> None:
         """Take and paint what comes for so long."""
@@ -66,10 +66,16 @@ class WorkerHost:
             left_s = end_s - time.monotonic()
             if left_s <= 0:
                 return False
-            if select.select([self._link], [], [], left_s)[0]:
-                for frame in self._link.receive():
+            if select.select([self.link], [], [], left_s)[0]:
+                for frame in self.link.receive():
                     self._take(frame)
         return True
+
+    def take_hello(self, frame: bytes) -> None:
+        """The first frame of the worker."""
+        hello = HELLO_CODEC.decode(frame)
+        assert isinstance(hello, WorkerHello)
+        self.hello = hello
 
     def end(self) -> str:
         """Close the socket, wait for the process; its standard error."""
@@ -86,9 +92,7 @@ class WorkerHost:
 
     def _take(self, frame: bytes) -> None:
         if self.hello is None:
-            hello = HELLO_CODEC.decode(frame)
-            assert isinstance(hello, WorkerHello)
-            self.hello = hello
+            self.take_hello(frame)
             return
         self.received_bytes += len(frame)
         message = FROM_AGENT_CODEC.decode(frame)
