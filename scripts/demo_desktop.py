@@ -39,6 +39,7 @@ def start(programs: Programs) -> dict[str, str]:
     paint = ["xsetroot", "-solid", "#2f5d62"]
     subprocess.run(paint, env=os.environ | environment, check=True, capture_output=True)
     programs.start("window-manager", ["openbox"], environment=environment)
+    _wait_for_window_manager(environment)
     terminal = ["xterm", "-geometry", "80x20+40+60", "-fa", "DejaVu Sans Mono", "-fs", "11"]
     programs.start("terminal", [*terminal, "-e", "/bin/sh", "-c", WELCOME], environment=environment)
     clock = ["xclock", "-digital", "-update", "1", "-geometry", "+900+80", "-strftime", "%H:%M:%S"]
@@ -90,6 +91,18 @@ def _name_cookie(authority: Path, number: int) -> None:
     cookie = listed.stdout.decode().split()[-1]
     order = f"add :{number} . {cookie}\n"
     subprocess.run(["xauth", "-q", "-f", str(authority)], input=order.encode(), check=True)
+
+
+def _wait_for_window_manager(environment: dict[str, str]) -> None:
+    """A window that is mapped while the window manager starts may never be shown."""
+    words = ["xprop", "-root", "-notype", "_NET_SUPPORTING_WM_CHECK"]
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while b"window id" not in subprocess.run(words, env=os.environ | environment, capture_output=True).stdout:
+        if time.monotonic() > deadline_s:
+            raise QuickstartFailed(
+                "the window manager (openbox) does not start; see log/window-manager.log", 6
+            )
+        time.sleep(LOOK_EVERY_S)
 
 
 def _mark(environment: dict[str, str]) -> None:

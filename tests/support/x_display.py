@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from tests.support.xvfb import wait_for_window_manager
+
 REMEDY = "install it with: apt-get install xvfb openbox"
 
 
@@ -20,7 +22,18 @@ def x_display(
         pytest.skip(REMEDY)
     read_fd, write_fd = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write_fd), "-screen", "0", f"{size}x24", "-nolisten", "tcp", *arguments],
+        [
+            "Xvfb",
+            "-displayfd",
+            str(write_fd),
+            "-screen",
+            "0",
+            f"{size}x24",
+            "-nolisten",
+            "tcp",
+            "-noreset",
+            *arguments,
+        ],
         pass_fds=[write_fd],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -32,6 +45,7 @@ def x_display(
     try:
         if has_window_manager:
             others.insert(0, _window_manager(display))
+            wait_for_window_manager({**os.environ, "DISPLAY": display})
         yield display
     finally:
         for process in others:

@@ -4,6 +4,7 @@ import os
 import select
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 REMEDY = "Xvfb (and openbox, if asked for) must be installed: apt-get install xvfb openbox"
+LOOK_EVERY_S = 0.02
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 
@@ -58,7 +60,17 @@ def start_xvfb(
             yield server_display
             return
         with _ended(["openbox"], env=server_display.environment):
+            wait_for_window_manager(server_display.environment)
             yield server_display
+
+
+def wait_for_window_manager(environment: dict[str, str]) -> None:
+    """A window that is mapped while openbox starts may never be shown."""
+    words = ["xprop", "-root", "-notype", "_NET_SUPPORTING_WM_CHECK"]
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while b"window id" not in subprocess.run(words, env=environment, capture_output=True).stdout:
+        assert time.monotonic() < deadline_s, "openbox did not start"
+        time.sleep(LOOK_EVERY_S)
 
 
 @contextmanager
