@@ -29,7 +29,7 @@ main() {
   "$VENV/bin/ruff" check .
   "$VENV/bin/mypy"
   if [ -n "$fast" ]; then
-    arguments+=(-m "not real")
+    arguments+=(-m "not real and not simulation")
   fi
   exec "$VENV/bin/python" -m pytest "${arguments[@]}"
 }

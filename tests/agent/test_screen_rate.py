@@ -26,6 +26,8 @@ from tests.support.simulated_link import (
     megabits,
 )
 
+pytestmark = pytest.mark.simulation
+
 WORKLOADS = {"typing": TYPING, "scroll": SCROLL, "drag": DRAG, "full screen": FULL_SCREEN}
 SETTLED_S = 5.0
 
