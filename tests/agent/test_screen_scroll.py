@@ -1,6 +1,7 @@
 """What moved is found and copied exactly; what did not move costs little and is never mistaken for it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.capabilities.screen import tiles
 from agent.capabilities.screen.pictures import PictureMaker
+from agent.capabilities.screen.pixel_tools import NumpyPixels, PixelTools, pixel_tools
 from agent.capabilities.screen.scroll import ScrollFinder, column_hashes, covered, row_hashes
 from agent.platform.interfaces import Area
 from protocol.limits import COPIES_PER_PICTURE_LIMIT
@@ -17,6 +19,13 @@ from protocol.messages.screen import FROM_AGENT_CODEC, Copy
 from tests.support.viewer import Viewer
 
 LINE_PIXELS = 13
+
+
+@pytest.fixture(params=[pixel_tools, NumpyPixels], ids=["best", "numpy"])
+def tools(request: pytest.FixtureRequest) -> Callable[[int, int], PixelTools]:
+    """The best that are here, and those that are everywhere."""
+    chosen: Callable[[int, int], PixelTools] = request.param
+    return chosen
 
 
 def text(width: int, height: int, seed: int) -> np.ndarray:
@@ -35,12 +44,13 @@ class Shown:
     """A picture maker and its viewer; `size_bytes` is what the last picture took."""
 
     words: np.ndarray
+    tools: Callable[[int, int], PixelTools]
     viewer: Viewer = field(default_factory=Viewer)
     size_bytes: int = 0
 
     def __post_init__(self) -> None:
         height, width = self.words.shape
-        self.maker = PictureMaker(width, height)
+        self.maker = PictureMaker(width, height, self.tools)
         self.show(self.words)
 
     def show(self, words: np.ndarray, damage: Area | None = None) -> list[Copy]:
@@ -68,18 +78,18 @@ def copied_pixels(copies: list[Copy]) -> int:
     return sum(one.width * one.height for one in copies)
 
 
-def test_a_terminal_that_scrolls_is_one_copy_and_one_new_line():
+def test_a_terminal_that_scrolls_is_one_copy_and_one_new_line(tools):
     long = text(800, 1200, 1)
-    shown = Shown(long[:600].copy())
+    shown = Shown(long[:600].copy(), tools)
     shown.show(long[100:700].copy())
     assert shown.show(long[113:713].copy()) == [Copy(0, 13, 800, 587, 0, 0)]
     assert shown.size_bytes < 4_000
 
 
 @pytest.mark.parametrize("lines", [1, 7, 26, 130, -1, -39])
-def test_any_distance_up_or_down_is_found_at_once(lines):
+def test_any_distance_up_or_down_is_found_at_once(tools, lines):
     long = text(640, 1000, 2)
-    shown = Shown(long[300:800].copy())
+    shown = Shown(long[300:800].copy(), tools)
     (copy,) = shown.show(long[300 + lines : 800 + lines].copy())
     assert copy.y - copy.to_y == lines
     assert copy.height == 500 - abs(lines)
@@ -87,9 +97,9 @@ def test_any_distance_up_or_down_is_found_at_once(lines):
 
 
 @pytest.mark.parametrize("columns", [3, 64, 200, -5])
-def test_contents_that_move_sideways_are_found(columns):
+def test_contents_that_move_sideways_are_found(tools, columns):
     wide = text(1400, 500, 3)
-    shown = Shown(wide[:, 300:940].copy())
+    shown = Shown(wide[:, 300:940].copy(), tools)
     (copy,) = shown.show(wide[:, 300 + columns : 940 + columns].copy())
     assert copy.x - copy.to_x == columns
     assert (copy.width, copy.height) == (640 - abs(columns), 500)
@@ -108,8 +118,8 @@ def page(offset: int) -> np.ndarray:
 PAGE_TEXT = text(782, 1500, 5)
 
 
-def test_a_page_scrolls_between_its_fixed_header_and_sidebar():
-    shown = Shown(page(0))
+def test_a_page_scrolls_between_its_fixed_header_and_sidebar(tools):
+    shown = Shown(page(0), tools)
     shown.show(page(40))
     copies = shown.show(page(80))
     assert {(one.x - one.to_x, one.y - one.to_y) for one in copies} == {(0, 40)}
@@ -117,7 +127,7 @@ def test_a_page_scrolls_between_its_fixed_header_and_sidebar():
     assert all(one.to_y >= 71 for one in copies)
 
 
-def test_two_windows_that_scroll_differently_are_two_regions():
+def test_two_windows_that_scroll_differently_are_two_regions(tools):
     one, other = text(300, 1200, 6), text(400, 1200, 7)
 
     def desk(step: int) -> np.ndarray:
@@ -126,14 +136,14 @@ def test_two_windows_that_scroll_differently_are_two_regions():
         words[20:580, 410:810] = other[500 - step * 26 : 1060 - step * 26]
         return words
 
-    shown = Shown(desk(0))
+    shown = Shown(desk(0), tools)
     shown.show(desk(1))
     copies = shown.show(desk(2))
     assert {copy.y - copy.to_y for copy in copies} == {13, -26}
     assert copied_pixels(copies) > 0.9 * (300 * 487 + 400 * 534)
 
 
-def test_one_window_scrolls_up_while_another_moves_sideways():
+def test_one_window_scrolls_up_while_another_moves_sideways(tools):
     one, other = text(400, 1200, 8), text(1200, 512, 9)
 
     def desk(step: int) -> np.ndarray:
@@ -142,26 +152,26 @@ def test_one_window_scrolls_up_while_another_moves_sideways():
         words[64:576, 420:900] = other[:, step * 20 : step * 20 + 480]
         return words
 
-    shown = Shown(desk(0))
+    shown = Shown(desk(0), tools)
     copies = shown.show(desk(1))
     assert {(copy.x - copy.to_x, copy.y - copy.to_y) for copy in copies} >= {(0, 13), (20, 0)}
 
 
-def test_a_whole_number_of_screens_of_the_same_colour_moves_nothing():
-    shown = Shown(np.zeros((600, 800), np.uint32))
+def test_a_whole_number_of_screens_of_the_same_colour_moves_nothing(tools):
+    shown = Shown(np.zeros((600, 800), np.uint32), tools)
     assert shown.show(np.full((600, 800), 0xFFFFFF, np.uint32)) == []
 
 
-def test_noise_as_in_a_film_gives_no_copies():
+def test_noise_as_in_a_film_gives_no_copies(tools):
     random = np.random.default_rng(10)
-    shown = Shown(random.integers(0, 1 << 24, (600, 800), dtype=np.uint32))
+    shown = Shown(random.integers(0, 1 << 24, (600, 800), dtype=np.uint32), tools)
     for _ in range(3):
         assert shown.show(random.integers(0, 1 << 24, (600, 800), dtype=np.uint32)) == []
 
 
-def test_scrolling_after_a_film_is_found_within_eight_pictures():
+def test_scrolling_after_a_film_is_found_within_eight_pictures(tools):
     random = np.random.default_rng(21)
-    shown = Shown(random.integers(0, 1 << 24, (600, 800), dtype=np.uint32))
+    shown = Shown(random.integers(0, 1 << 24, (600, 800), dtype=np.uint32), tools)
     for _ in range(20):
         shown.show(random.integers(0, 1 << 24, (600, 800), dtype=np.uint32))
     long = text(800, 1200, 22)
@@ -169,17 +179,17 @@ def test_scrolling_after_a_film_is_found_within_eight_pictures():
     assert any(shown.show(long[13 * step : 13 * step + 600].copy()) for step in range(1, 9))
 
 
-def test_a_few_changed_tiles_are_not_searched():
-    shown = Shown(text(800, 600, 11))
+def test_a_few_changed_tiles_are_not_searched(tools):
+    shown = Shown(text(800, 600, 11), tools)
     shown.show(text(800, 600, 12))
     moved = shown.words.copy()
     moved[64:128, 64:256] = shown.words[77:141, 64:256]
     assert shown.show(moved, Area(64, 64, 192, 64)) == []
 
 
-def test_copies_alone_end_with_one_empty_part():
+def test_copies_alone_end_with_one_empty_part(tools):
     words = text(640, 640, 13)
-    shown = Shown(words)
+    shown = Shown(words, tools)
     above = words.copy()
     above[:320] = words[320:]
     assert shown.show(above) == [Copy(0, 320, 640, 320, 0, 0)]
@@ -213,10 +223,16 @@ def moved(words: np.ndarray, step: tuple[str, int, int, int], seed: int) -> np.n
 
 
 @settings(deadline=None, max_examples=60)
-@given(WIDTHS, HEIGHTS, MOVES, st.lists(st.booleans(), min_size=8, max_size=8))
-def test_the_viewer_equals_the_screen_whatever_moved_and_was_drawn(width, height, steps, are_shown):
+@given(
+    st.sampled_from([pixel_tools, NumpyPixels]),
+    WIDTHS,
+    HEIGHTS,
+    MOVES,
+    st.lists(st.booleans(), min_size=8, max_size=8),
+)
+def test_the_viewer_equals_the_screen_whatever_moved_and_was_drawn(tools, width, height, steps, are_shown):
     words = text(width, height, 14)
-    shown = Shown(words)
+    shown = Shown(words, tools)
     for seed, (step, is_shown) in enumerate(zip(steps, are_shown, strict=False)):
         words = moved(words, step, seed)
         if is_shown:

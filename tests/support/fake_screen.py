@@ -14,6 +14,7 @@ from agent.capabilities.screen.video.encoder import EncodedFrame
 from protocol.errors import ErrorCode, SupportError, Unreachable
 from protocol.limits import PICTURE_PART_TILES_LIMIT, TILE_PIXELS, ZSTD_WINDOW_LOG
 from protocol.messages import screen
+from tests.support.picture_decoder import residues_of
 
 Pixels = NDArray[np.uint8]
 
@@ -158,7 +159,7 @@ class FakeScreen:
         ]
         for index, batch in enumerate(batches):
             raw = b"".join(
-                picture[one.y : one.y + one.height, one.x : one.x + one.width].tobytes() for one in batch
+                residues_of(picture[one.y : one.y + one.height, one.x : one.x + one.width]) for one in batch
             )
             packed = self._compressor.compress(raw)
             packed += self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)

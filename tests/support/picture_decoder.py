@@ -107,10 +107,26 @@ class PictureDecoder:
         start = 0
         for one in part.rectangles:
             end = start + one.width * one.height * 3
-            rgba = bgr_to_rgba(raw[start:end])
+            rgba = bgr_to_rgba(bgr_of(raw[start:end].reshape(one.height, one.width, 3)))
             decoded.append(DecodedRectangle(one.x, one.y, one.width, one.height, rgba))
             start = end
         return decoded
+
+
+def bgr_of(residues: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Rows x columns x (B-G, G, R-G, each less its left neighbour's) to bytes B, G, R."""
+    sums = np.cumsum(residues, axis=1, dtype=np.uint8)
+    sums[:, :, 0] += sums[:, :, 1]
+    sums[:, :, 2] += sums[:, :, 1]
+    return sums.reshape(-1)
+
+
+def residues_of(bgr: NDArray[np.uint8]) -> bytes:
+    """The other way: rows x columns x B, G, R, as PROTOCOL.md describes it and not as the agent does it."""
+    wide = bgr.astype(np.int16)
+    wide[:, :, 0] -= wide[:, :, 1]
+    wide[:, :, 2] -= wide[:, :, 1]
+    return np.diff(wide, axis=1, prepend=np.int16(0)).astype(np.uint8).tobytes()
 
 
 def bgr_to_rgba(bgr: NDArray[np.uint8]) -> bytes:

@@ -14,6 +14,7 @@ from protocol.messages import screen
 from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
 from tests.support.console_fakes import DESK, FakeSession
 from tests.support.fake_screen import FakeScreen, Pixels, colour_card
+from tests.support.picture_decoder import residues_of
 
 pytestmark = [
     pytest.mark.real,
@@ -119,10 +120,10 @@ async def test_hundreds_of_streams_leave_no_memory_behind(desk: Desk) -> None:
     assert await inflated(desk.page, *parts) == [RAW] * 300
 
 
-FRAME = """async ([width, height, rectangles, bgr, copies]) => {
+FRAME = """async ([width, height, rectangles, residues, copies]) => {
   const { FrameBuffer } = await import("/static/screen/frame_buffer.js");
   const frame = new FrameBuffer(width, height);
-  frame.put(rectangles, Uint8Array.from(atob(bgr), (character) => character.charCodeAt(0)));
+  frame.put(rectangles, Uint8Array.from(atob(residues), (character) => character.charCodeAt(0)));
   copies.forEach((copy) => frame.copy(copy));
   return btoa(String.fromCharCode(...frame.rows(0, height)));
 }"""
@@ -140,7 +141,7 @@ async def test_rectangles_and_copies_of_any_size_are_exact(desk: Desk, seed: int
         pixels = random.integers(0, 256, (down, across, 3), np.uint8)
         frame[y : y + down, x : x + across] = pixels
         rectangles.append({"x": x, "y": y, "width": across, "height": down})
-        sent += pixels.tobytes()
+        sent += residues_of(pixels)
     copies = []
     for _ in range(6):
         x, y, across, down = place(random, width, height)

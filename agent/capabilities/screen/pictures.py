@@ -8,16 +8,17 @@ refer to it, differences and proofs are taken from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import zstandard
 
 from agent.capabilities.screen import tiles
+from agent.capabilities.screen.pixel_tools import PixelTools, pixel_tools
 from agent.capabilities.screen.portions import Indexes, TileLedger
 from agent.capabilities.screen.proof import HealPace, ProofRound, prove
-from agent.capabilities.screen.scroll import ScrollFinder, covered
+from agent.capabilities.screen.scroll import covered
 from agent.capabilities.screen.video.layer import Begun, VideoLayer
 from agent.platform.interfaces import Area
 from protocol.errors import PeerViolation
@@ -64,7 +65,10 @@ class PictureStream:
 class PictureMaker:
     """The pictures of one display for one viewer. Coordinates are those of the display."""
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(
+        self, width: int, height: int, tools: Callable[[int, int], PixelTools] = pixel_tools
+    ) -> None:
+        self._open_tools = tools
         self.last_no = 0
         self._in_flight: list[int] = []
         self._is_reset_due = True
@@ -82,7 +86,7 @@ class PictureMaker:
         self._ledger = TileLedger(self._marked.shape)
         self.video.resize(width, height)
         self._previous: tiles.Words = np.zeros((height, width), dtype=np.uint32)
-        self._scroll = ScrollFinder(width, height)
+        self._tools = self._open_tools(width, height)
         self._proofs = ProofRound(len(self._marked))
         self._restart()
 
@@ -204,17 +208,17 @@ class PictureMaker:
         marked, self._marked = self._marked, tiles.tile_mask(self.width, self.height)
         if self._is_reset_due:
             self._stream = PictureStream()
-            self._scroll.forget(marked)
+            self._tools.forget(marked)
             self._unknown[...] = True
             return [], marked
         # the rest of a reset: nothing may be copied from what the viewer does not have yet
         if self._unknown.any():
-            changed = tiles.changed(self._previous, current, area, marked)
+            changed = self._tools.changed(self._previous, current, area, marked)
             return [], changed | (marked & self._unknown)
-        copies = self._scroll.find(self._previous, current, area, marked)
+        copies = self._tools.find(self._previous, current, area, marked)
         if copies:
             marked = marked & ~covered(copies, marked, self.width, self.height)
-        return copies, tiles.changed(self._previous, current, area, marked)
+        return copies, self._tools.changed(self._previous, current, area, marked)
 
     def _bands(self, found: tiles.Mask, copies: list[Copy]) -> tiles.Mask:
         bands: tiles.Mask = np.logical_or.reduce(found, axis=1)
@@ -233,9 +237,10 @@ class PictureMaker:
             gone, order = order[:tried], order[tried:]
             mask = tiles.tile_mask(self.width, self.height)
             mask.flat[gone] = True
-            rectangles = tiles.rectangles(mask, self.width, self.height)
-            if not self._unknown.any():
-                rectangles = tiles.trimmed(rectangles, self._previous, current, area)
+            if self._unknown.any():
+                rectangles = tiles.rectangles(mask, self.width, self.height)
+            else:
+                rectangles = self._tools.rectangles(mask, self._previous, current, area)
             together = [(batch, self._encode(current, area, batch)) for batch in _batches(rectangles)]
             size_bytes = sum(len(compressed) for _, compressed in together)
             self._ledger.sent(gone, size_bytes, rectangles)
@@ -244,7 +249,7 @@ class PictureMaker:
             encoded += together
         self._marked.flat[order] = True
         if len(order):
-            self._scroll.forget(self._marked)
+            self._tools.forget(self._marked)
         return encoded
 
     def _parts(self, batches: list[tuple[list[Area], bytes]], captured_at_ms: int) -> list[PicturePart]:
@@ -269,7 +274,7 @@ class PictureMaker:
         for one in batch:
             rows = slice(one.y - area.y, one.bottom - area.y)
             words = current[rows, one.x - area.x : one.right - area.x]
-            size += tiles.write_bgr(words, self._raw[size:])
+            size += self._tools.write(words, self._raw[size:])
             self._previous[one.y : one.bottom, one.x : one.right] = words
         return self._stream.encode(self._raw.data[:size])
 

@@ -90,6 +90,24 @@ class _Plane:
         return int(np.count_nonzero(equal & is_new[lines]))
 
 
+class SearchPace:
+    """When to search: where nothing moves, as in a film, only every VAIN_LIMIT-th picture."""
+
+    def __init__(self) -> None:
+        self._vain_count = 0
+
+    def is_due(self) -> bool:
+        """Whether this picture is to be searched; counts it."""
+        if self._vain_count < VAIN_LIMIT:
+            return True
+        self._vain_count += 1
+        return self._vain_count % VAIN_LIMIT == 0
+
+    def searched(self, *, is_in_vain: bool) -> None:
+        """What came of it."""
+        self._vain_count = self._vain_count + 1 if is_in_vain else 0
+
+
 class ScrollFinder:
     """Of one display. Remembers the hashes of what the viewer has, and the ways that contents last moved."""
 
@@ -98,7 +116,7 @@ class ScrollFinder:
         self._stale: Mask = np.ones((-(-height // TILE_PIXELS), width // TILE_PIXELS), np.bool_)
         self._last_down: list[int] = []
         self._last_across: list[int] = []
-        self._vain_count = 0
+        self._pace = SearchPace()
 
     def find(self, previous: Words, current: Words, area: Area, marked: Mask) -> list[Copy]:
         """The copies that save most; `previous` has them carried out when this returns.
@@ -107,7 +125,7 @@ class ScrollFinder:
         `marked` tiles, which may have changed. Afterwards the caller makes both equal in all of these, or
         names the others to `forget`.
         """
-        if np.count_nonzero(marked) < CHANGED_TILES_MIN or self._is_to_be_left_out():
+        if np.count_nonzero(marked) < CHANGED_TILES_MIN or not self._pace.is_due():
             self.forget(marked)
             return []
         before = previous[area.y : area.bottom, area.x : area.right]
@@ -122,21 +140,13 @@ class ScrollFinder:
             self._last_across = _offsets(blocks)
             copies += [_copy_across(block, area) for block in blocks]
         self._keep(area, down.new)
-        if copies:
-            self._vain_count = 0
-        elif count >= GAINED_LINES_MIN:
-            self._vain_count += 1
+        if copies or count >= GAINED_LINES_MIN:
+            self._pace.searched(is_in_vain=not copies)
         return copies
 
     def forget(self, tiles: Mask) -> None:
         """The viewer will not have, or no longer has, what `find` last saw in these tiles."""
         self._stale |= tiles[:, : self._stale.shape[1]]
-
-    def _is_to_be_left_out(self) -> bool:
-        if self._vain_count < VAIN_LIMIT:
-            return False
-        self._vain_count += 1
-        return self._vain_count % VAIN_LIMIT != 0
 
     def _down(self, before: Words, now: Words, area: Area) -> _Plane:
         left, right = area.x // TILE_PIXELS, area.right // TILE_PIXELS

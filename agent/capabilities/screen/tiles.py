@@ -109,6 +109,26 @@ def _runs(row: Mask) -> Iterator[tuple[int, int]]:
             yield start, min(start + PICTURE_PART_TILES_LIMIT, end)
 
 
+def write_residues(words: Words, out: NDArray[np.uint8]) -> int:
+    """Write B-G, G and R-G of each pixel, less the same of its left neighbour, modulo 256; return the size.
+
+    What repeats still does, and smooth contents become small numbers: half the bytes of BGR for anti-aliased
+    text and for gradients (README.md). Rows follow each other; `out` must have one byte more than they take.
+    """
+    height, width = words.shape
+    size: int = height * width * 3
+    assert out.size > size
+    bgr = np.ascontiguousarray(words).view(np.uint8).reshape(height, width, 4)
+    residues = out[:size].reshape(height, width, 3)
+    green = bgr[:, :, 1]
+    residues[:, :, 1] = green
+    np.subtract(bgr[:, :, 0], green, out=residues[:, :, 0])
+    np.subtract(bgr[:, :, 2], green, out=residues[:, :, 2])
+    # from a copy: what stands to the left must be as it was
+    residues[:, 1:] -= residues[:, :-1].copy()
+    return size
+
+
 def write_bgr(words: Words, out: NDArray[np.uint8]) -> int:
     """Write the pixels as BGR, row by row, to the start of `out`; return how many bytes that is.
 

@@ -1,7 +1,7 @@
 // The picture in memory, RGBA, as the device has it. What is on the canvas was put there from here.
 
 const OPAQUE = 0xff000000;
-const BYTES_PER_SOURCE_PIXEL = 3; // B, G, R
+const BYTES_PER_SOURCE_PIXEL = 3;
 
 export class FrameBuffer {
   #words;
@@ -13,25 +13,20 @@ export class FrameBuffer {
     this.image = new ImageData(new Uint8ClampedArray(this.#words.buffer), width, height);
   }
 
-  // `rectangles` one after another in `bgr`, each row by row; `bgr` starts at a multiple of 4
-  put(rectangles, bgr) {
-    const words = new Uint32Array(bgr.buffer, bgr.byteOffset, bgr.length >> 2);
+  // `rectangles` one after another in `residues`, each row by row: B-G, G, R-G of each pixel, less the same of its left neighbour
+  put(rectangles, residues) {
+    const words = this.#words;
     let at = 0;
     for (const { x, y, width, height } of rectangles) {
       for (let row = y; row < y + height; row += 1) {
-        // so many pixels of three bytes lie before the next word that starts a pixel
-        const before = Math.min(width, at & 3);
-        const inWords = (width - before) & ~3;
+        let [blue, green, red] = [0, 0, 0];
         let to = row * this.width + x;
-        this.#putBytes(to, before, bgr, at);
-        at += before * BYTES_PER_SOURCE_PIXEL;
-        to += before;
-        this.#putWords(to, inWords, words, at >> 2);
-        at += inWords * BYTES_PER_SOURCE_PIXEL;
-        to += inWords;
-        const after = width - before - inWords;
-        this.#putBytes(to, after, bgr, at);
-        at += after * BYTES_PER_SOURCE_PIXEL;
+        for (const end = to + width; to < end; to += 1, at += BYTES_PER_SOURCE_PIXEL) {
+          blue += residues[at];
+          green += residues[at + 1];
+          red += residues[at + 2];
+          words[to] = OPAQUE | (((blue + green) & 0xff) << 16) | ((green & 0xff) << 8) | ((red + green) & 0xff);
+        }
       }
     }
   }
@@ -46,7 +41,7 @@ export class FrameBuffer {
     }
   }
 
-  // whole rows as they were sent
+  // whole rows as B, G, R, for a proof
   rows(y, height) {
     const bgr = new Uint8Array(this.width * height * BYTES_PER_SOURCE_PIXEL);
     const first = y * this.width;
@@ -58,26 +53,5 @@ export class FrameBuffer {
       bgr[at + 2] = word;
     }
     return bgr;
-  }
-
-  // four pixels from three words: BGRB GRBG RBGR
-  #putWords(to, count, source, from) {
-    const words = this.#words;
-    const end = to + count;
-    for (; to < end; from += 3, to += 4) {
-      const one = source[from];
-      const two = source[from + 1];
-      const three = source[from + 2];
-      words[to] = OPAQUE | ((one & 0xff) << 16) | (one & 0xff00) | ((one >>> 16) & 0xff);
-      words[to + 1] = OPAQUE | ((one >>> 24) << 16) | ((two & 0xff) << 8) | ((two >>> 8) & 0xff);
-      words[to + 2] = OPAQUE | (two & 0xff0000) | ((two >>> 16) & 0xff00) | (three & 0xff);
-      words[to + 3] = OPAQUE | ((three & 0xff00) << 8) | ((three >>> 8) & 0xff00) | (three >>> 24);
-    }
-  }
-
-  #putBytes(to, count, bgr, at) {
-    for (const end = to + count; to < end; to += 1, at += BYTES_PER_SOURCE_PIXEL) {
-      this.#words[to] = OPAQUE | (bgr[at] << 16) | (bgr[at + 1] << 8) | bgr[at + 2];
-    }
   }
 }
