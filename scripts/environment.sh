@@ -59,7 +59,7 @@ find_python() {
 make_environment() {
   local extras="$1" stamp python
   python="$(find_python)"
-  stamp="$("$python" -c 'import hashlib, sys; print(hashlib.sha256(b"".join(open(f, "rb").read() for f in sys.argv[1:])).hexdigest())' "$ROOT/pyproject.toml") $("$python" -V) $ROOT"
+  stamp="$("$python" -c 'import hashlib, sys; print(hashlib.sha256(b"".join(open(f, "rb").read() for f in sys.argv[1:])).hexdigest())' "$ROOT/pyproject.toml" "$ROOT"/agent/capabilities/screen/native/*.[ch]) $("$python" -V) $ROOT"
   if [ -x "$VENV/bin/python" ] && grep -qxF "$extras $stamp" "$VENV/alongside-stamp" 2>/dev/null; then
     return 0
   fi

@@ -8,6 +8,7 @@ main() {
   # shellcheck source=scripts/environment.sh
   . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
   local argument packages=(python3 python3-venv python3-tk fonts-dejavu-core procps iproute2 iputils-ping)
+  packages+=(python3-dev gcc libc6-dev)
   for argument in "$@"; do
     case "$argument" in
       -h | --help)
