@@ -1,7 +1,7 @@
 """Channel `screen`: displays, exact pictures, cursor; acknowledgements come back.
 
 A picture is a set of changed tiles. Its parts carry consecutive output of one zstd stream per viewer
-(level 1, window 2^24); each part ends at a block flush, and holds the residues (PROTOCOL.md) of its
+(level 1, window 2^25); each part ends at a block flush, and holds the residues (PROTOCOL.md) of its
 rectangles, row by row, rectangle after rectangle. Copies of what is on the viewer's canvas come before.
 """
 

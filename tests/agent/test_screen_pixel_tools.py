@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.capabilities.screen import tiles
 from agent.capabilities.screen.native import Native, load
-from agent.capabilities.screen.pixel_tools import NativePixels, NumpyPixels
+from agent.capabilities.screen.pixel_tools import GAINED_PIXELS_MIN, NativePixels, NumpyPixels
 from agent.platform.interfaces import Area
 from protocol.limits import PICTURE_PART_TILES_LIMIT
 from tests.support.picture_decoder import bgr_of, residues_of
@@ -155,6 +155,30 @@ def test_a_whole_screen_that_pans_is_one_copy():
     marked = np.ones(tiles.tile_mask(1000, 700).shape, np.bool_)
     (copy,) = by_c.find(before, now, Area(0, 0, 1000, 700), marked)
     assert (copy.x, copy.y, copy.to_x, copy.to_y, copy.width, copy.height) == (16, 9, 0, 0, 984, 691)
+
+
+def contours(height: int, width: int) -> np.ndarray:
+    """Something smooth, as a wallpaper is: few pixels differ from the one beside them."""
+    y, x = np.mgrid[:height, :width]
+    waves = np.sin(x / 90 + np.cos(y / 70)) + np.cos(y / 110 + x / 200)
+    return (64 + 30 * waves).astype(np.uint32) * np.uint32(0x010101)
+
+
+@needs_c
+@pytest.mark.parametrize("step", [(16, 9), (-16, 9), (16, -9), (-16, -9), (2, 1), (-1, -2), (5, 0), (0, -5)])
+def test_a_pan_around_things_that_stand_still_is_copied_but_for_these(step):
+    """The copies are neighbours, and must neither grow into each other nor spoil what the next one reads."""
+    world = contours(800, 1200)
+    world[300:500, 420:700] = glyphs(200, 280, 9)
+    before = world[50:750, 100:1100].copy()
+    now = world[50 + step[1] : 750 + step[1], 100 + step[0] : 1100 + step[0]].copy()
+    for y, x in ((0, 480), (200, 100), (420, 800), (600, 300)):
+        before[y : y + 60, x : x + 120] = now[y : y + 60, x : x + 120] = 0x123456
+    by_c = NativePixels(native(), 1000, 700)
+    marked = np.ones(tiles.tile_mask(1000, 700).shape, np.bool_)
+    assert by_c.find(before, now, Area(0, 0, 1000, 700), marked)
+    at_edges = 1000 * abs(step[1]) + 700 * abs(step[0])
+    assert (before != now).sum() <= at_edges + 5 * GAINED_PIXELS_MIN
 
 
 WAYS = st.tuples(st.integers(-80, 80), st.integers(-80, 80))

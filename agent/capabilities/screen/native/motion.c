@@ -27,7 +27,7 @@
 #define RECTANGLES_LIMIT 16
 #define STEADY_PERCENT 60
 #define REST_PERCENT 25
-#define GROWTH_LIMIT_PX 64
+#define TAKEN 2
 #define FACTOR 0x9E3779B1u /* 2^32 / golden ratio, odd */
 
 typedef struct {
@@ -53,7 +53,7 @@ struct motion {
     uint32_t *powers, *inverses, *sums;
     int32_t *useful; /* pixels of each cell that a copy would save; summed for rectangles in `total` */
     int32_t *total;
-    uint8_t *equal;
+    uint8_t *equal; /* whether a cell is as it was; TAKEN if a copy has it */
     int32_t *heights, *stack;
     way_t last, before_last; /* the first way of the last two calls */
 };
@@ -285,7 +285,7 @@ static int32_t best_rectangle(motion_t *motion, int columns, int rows, rectangle
     for (int row = 0; row < rows; row++) {
         int depth = 0;
         for (int column = 0; column <= columns; column++) {
-            int is_equal = column < columns && motion->equal[row * motion->columns + column];
+            int is_equal = column < columns && motion->equal[row * motion->columns + column] == 1;
             heights[column] = is_equal ? heights[column] + 1 : 0;
             while (depth && heights[stack[depth - 1]] >= heights[column]) {
                 int height = heights[stack[--depth]], left = depth ? stack[depth - 1] + 1 : 0;
@@ -302,7 +302,7 @@ static int32_t best_rectangle(motion_t *motion, int columns, int rows, rectangle
 
 static void take_cells(motion_t *motion, rectangle_t one) {
     for (int row = one.y; row < one.y + one.height; row++) {
-        memset(motion->equal + row * motion->columns + one.x, 0, one.width);
+        memset(motion->equal + row * motion->columns + one.x, TAKEN, one.width);
         memset(motion->useful + row * motion->columns + one.x, 0, one.width * sizeof(int32_t));
     }
 }
@@ -321,16 +321,27 @@ static int is_equal_block(const pair_t *pair, way_t way, rectangle_t one) {
     return 1;
 }
 
-static rectangle_t grown(const pair_t *pair, way_t way, rectangle_t one) {
-    int steps = GROWTH_LIMIT_PX;
-    while (steps-- && is_equal_block(pair, way, (rectangle_t){one.x, one.y - 1, one.width, 1})) one.y--, one.height++;
-    for (steps = GROWTH_LIMIT_PX;
-         steps-- && is_equal_block(pair, way, (rectangle_t){one.x, one.y + one.height, one.width, 1});)
+static int is_free(const motion_t *motion, rectangle_t one) {
+    for (int row = one.y / CELL; row * CELL < one.y + one.height; row++)
+        for (int column = one.x / CELL; column * CELL < one.x + one.width; column++)
+            if (motion->equal[row * motion->columns + column] == TAKEN) return 0;
+    return 1;
+}
+
+/* Whether a line beside a copy belongs to it: where cells are taken another copy brings it. */
+static int is_more(const motion_t *motion, const pair_t *pair, way_t way, rectangle_t line) {
+    return is_equal_block(pair, way, line) && is_free(motion, line);
+}
+
+static rectangle_t grown(const motion_t *motion, const pair_t *pair, way_t way, rectangle_t one) {
+    int steps;
+    for (steps = CELL; steps-- && is_more(motion, pair, way, (rectangle_t){one.x, one.y - 1, one.width, 1});)
+        one.y--, one.height++;
+    for (steps = CELL; steps-- && is_more(motion, pair, way, (rectangle_t){one.x, one.y + one.height, one.width, 1});)
         one.height++;
-    for (steps = GROWTH_LIMIT_PX; steps-- && is_equal_block(pair, way, (rectangle_t){one.x - 1, one.y, 1, one.height});)
+    for (steps = CELL; steps-- && is_more(motion, pair, way, (rectangle_t){one.x - 1, one.y, 1, one.height});)
         one.x--, one.width++;
-    for (steps = GROWTH_LIMIT_PX;
-         steps-- && is_equal_block(pair, way, (rectangle_t){one.x + one.width, one.y, 1, one.height});)
+    for (steps = CELL; steps-- && is_more(motion, pair, way, (rectangle_t){one.x + one.width, one.y, 1, one.height});)
         one.width++;
     return one;
 }
@@ -343,17 +354,36 @@ static void carry_out(uint32_t *before, ptrdiff_t stride, way_t way, rectangle_t
     }
 }
 
-/* What a copy reads must not have been written by one before it: from the side from which the contents come. */
-static int comes_first(way_t way, rectangle_t one, rectangle_t other) {
-    if (way.dy && one.y != other.y) return way.dy > 0 ? one.y < other.y : one.y > other.y;
-    return way.dx > 0 ? one.x < other.x : one.x > other.x;
+/* Whether a copy writes what another one reads. */
+static int is_in_the_way(way_t way, rectangle_t writer, rectangle_t reader) {
+    int x = reader.x + way.dx, y = reader.y + way.dy;
+    return writer.x < x + reader.width && x < writer.x + writer.width && writer.y < y + reader.height &&
+           y < writer.y + writer.height;
+}
+
+/* Readers before writers. Rectangles that do not overlap always have such an order, since all go the same way (Guibas and
+ * Yao, 1983); the few pixels by which grown ones may overlap can prevent it, so `find_copies` looks again. */
+static void put_in_order(way_t way, rectangle_t *found, int count) {
+    for (int done = 0; done < count; done++) {
+        int next = done;
+        for (int candidate = done; candidate < count; candidate++) {
+            int is_blocked = 0;
+            for (int other = done; other < count && !is_blocked; other++)
+                is_blocked = other != candidate && is_in_the_way(way, found[candidate], found[other]);
+            if (is_blocked) continue;
+            next = candidate;
+            break;
+        }
+        rectangle_t one = found[next];
+        found[next] = found[done], found[done] = one;
+    }
 }
 
 /* The rectangles that save most of what the last survey counted, in the order in which they are to be copied. */
 static int pick_rectangles(motion_t *motion, const pair_t *pair, way_t way, int limit, int gain_pixels, rectangle_t *found,
                            int64_t *saved) {
     int columns = (pair->width + CELL - 1) / CELL, rows = (pair->height + CELL - 1) / CELL, count = 0;
-    for (*saved = 0; count < limit;) {
+    for (*saved = 0; count < limit; count++) {
         rectangle_t cells = {0, 0, 0, 0};
         sum_useful(motion, columns, rows);
         int32_t gain = best_rectangle(motion, columns, rows, &cells);
@@ -362,11 +392,10 @@ static int pick_rectangles(motion_t *motion, const pair_t *pair, way_t way, int 
         take_cells(motion, cells);
         rectangle_t one = {cells.x * CELL, cells.y * CELL, cells.width * CELL, cells.height * CELL};
         one.width = least(one.width, pair->width - one.x), one.height = least(one.height, pair->height - one.y);
-        one = grown(pair, way, one);
-        int place = count++;
-        for (; place && comes_first(way, one, found[place - 1]); place--) found[place] = found[place - 1];
-        found[place] = one;
+        found[count] = one;
     }
+    for (int index = 0; index < count; index++) found[index] = grown(motion, pair, way, found[index]);
+    put_in_order(way, found, count);
     return count;
 }
 

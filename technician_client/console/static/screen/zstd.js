@@ -3,7 +3,7 @@
 const ADDRESS = new URL("../vendor/zstd/zstd.wasm", import.meta.url);
 const MAGIC = 0xfd2fb528;
 const HEAD_BYTES = 6;
-const WINDOW_LIMIT_BYTES = 1 << 24;
+const WINDOW_LIMIT_BYTES = 1 << 25;
 const PAIR_BYTES = 12; // ZSTD_inBuffer, ZSTD_outBuffer: address, size, position
 
 export class DamagedStream extends Error {}
