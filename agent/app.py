@@ -26,6 +26,7 @@ from agent.link import LinkParts, RelayLink
 from agent.live_session import BuildFor, DeviceSide
 from agent.local_server import LocalServer
 from agent.policy_store import PolicyStore
+from agent.private_windows import PrivateLists, lists_in_force
 from agent.service import PolicyIntake, Service, ServiceParts, StatusFacts
 from agent.sessions import Sessions
 from agent.state import DataDir, RelayAddress, ServiceLock
@@ -146,7 +147,10 @@ class _Assembly:
 
         def build(session: BuildFor) -> dict[str, Capability]:
             built: list[Capability] = [
-                ScreenCapability(SessionWorker(tickets, session.desk, self.config.source), session.audit),
+                ScreenCapability(
+                    SessionWorker(tickets, session.desk, self.config.source, self._private_lists),
+                    session.audit,
+                ),
                 InputCapability(
                     SessionInput(session.desk), session.audit, lambda: session.peer_clock.offset_ms
                 ),
@@ -166,6 +170,9 @@ class _Assembly:
             return {capability.name: capability for capability in built}
 
         return build
+
+    def _private_lists(self) -> PrivateLists:
+        return lists_in_force(self.policies.policy, self.data.private_windows)
 
     def _policy_in_force(self) -> PolicyInForce:
         rules = self.policies.rules(self.peer.group, Role.TECHNICIAN.value, datetime.now(UTC))

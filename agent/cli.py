@@ -35,6 +35,24 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+private_windows = typer.Typer(
+    help="Windows of this computer that a technician never sees; you see them as always.",
+    no_args_is_help=True,
+)
+app.add_typer(private_windows, name="private-windows")
+
+ClassOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--class", metavar="PATTERN", help="The window's class, such as keepassxc; * and ? stand for any."
+    ),
+]
+TitleOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--title", metavar="PATTERN", help='The whole title, such as "*bank*"; * and ? stand for any.'
+    ),
+]
 DataOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder with all state. Default: the platform's data folder."),
@@ -173,6 +191,45 @@ def leave(data: DataOption = None, as_json: JsonOption = False) -> None:
         leave_organisation(folder)
     text = f"This computer has left its organisation. What happened on it stays in {folder.audit}"
     render.result({"left": True, "kept": str(folder.audit)}, text, as_json=as_json)
+
+
+@private_windows.command("list")
+def list_private_windows(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show both lists: the organisation's, from its policy, and your own. Both hold."""
+    from agent.private_windows import stored_lists
+
+    lists = stored_lists(DataDir(data or default_data()))
+    render.result(render.private_windows_json(lists), render.private_windows_text(lists), as_json=as_json)
+
+
+@private_windows.command("add")
+def add_private_window(
+    window_class: ClassOption = "",
+    title: TitleOption = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add an entry to your own list. With --class and --title a window has to fit both."""
+    from agent.private_windows import add_entry, new_entry
+
+    entries = add_entry(DataDir(data or default_data()), new_entry(window_class, title))
+    text = f"Your list has {len(entries)} entries now. It holds from the next time the screen is shown."
+    render.result({"added": True, "entries": len(entries)}, text, as_json=as_json)
+
+
+@private_windows.command("remove")
+def remove_private_window(
+    window_class: ClassOption = "",
+    title: TitleOption = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take an entry out of your own list, given as it was added. The organisation's list stays as it is."""
+    from agent.private_windows import new_entry, remove_entry
+
+    entries = remove_entry(DataDir(data or default_data()), new_entry(window_class, title))
+    text = f"Your list has {len(entries)} entries now. That holds from the next time the screen is shown."
+    render.result({"removed": True, "entries": len(entries)}, text, as_json=as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:

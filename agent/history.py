@@ -27,8 +27,10 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.GRANT_ENDED: lambda _, facts: f"No longer allowed: {_plain(facts.get('grantable'))}",
     _K.CHANNEL_OPENED: lambda who, facts: f"{who} began to use: {facts.get('capability')}",
     _K.CHANNEL_REFUSED: lambda who, facts: f"{who} was refused {facts.get('capability')}: {_why(facts)}",
-    _K.SCREEN_STARTED: lambda who, _: f"{who} began to see the screen",
-    _K.SCREEN_ENDED: lambda _, __: "The screen was no longer shown",
+    _K.SCREEN_STARTED: lambda who, facts: f"{who} began to see the screen{_without_private(facts)}",
+    _K.SCREEN_ENDED: lambda _, facts: (
+        f"The screen was not shown: {_why(facts)}" if "code" in facts else "The screen was no longer shown"
+    ),
     _K.INPUT_STARTED: lambda who, _: f"{who} began to control mouse and keyboard",
     _K.INPUT_ENDED: lambda _, __: "Mouse and keyboard were no longer controlled",
     _K.COMMAND_REQUESTED: lambda who, facts: f"{who} asked to run {facts.get('command_id')}",
@@ -105,6 +107,11 @@ def _told(record: AuditRecord) -> HistoryLine:
 def _plain(words: str | int | None) -> str:
     known = {grantable.value: PLAIN_WORDS[grantable] for grantable in Grantable}
     return ", ".join(known.get(word, word) for word in str(words or "").split()) or "nothing"
+
+
+def _without_private(facts: _Facts) -> str:
+    is_covered = any(name.startswith("private_windows_") for name in facts)
+    return ", with private windows painted over" if is_covered else ""
 
 
 def _why(facts: _Facts, name: str = "code") -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.doctor import Check
     from agent.history import HistoryLine
     from agent.joining import Joined
+    from agent.private_windows import PrivateLists
     from protocol.audit import AuditReport
 
 DETAIL_LIMIT_CHARS = 400
@@ -116,6 +117,25 @@ def history_json(lines: Sequence["HistoryLine"], report: "AuditReport") -> dict[
         for line in lines
     ]
     return {"is_intact": report.is_intact, "records": report.records, "head": report.head, "lines": told}
+
+
+def private_windows_json(lists: "PrivateLists") -> dict[str, Any]:
+    """Both lists for `private-windows list --json`."""
+    return {
+        "organisation": msgspec.to_builtins(lists.organisation),
+        "person": msgspec.to_builtins(lists.person),
+    }
+
+
+def private_windows_text(lists: "PrivateLists") -> str:
+    """What `private-windows list` says."""
+    lines: list[str] = []
+    for whose, entries in (("the organisation", lists.organisation), ("you", lists.person)):
+        for entry in entries:
+            given = {"class": entry.window_class, "title": entry.title}
+            told = ", ".join(f"{name} {shown_text(text, 200)}" for name, text in given.items() if text)
+            lines.append(f"by {whose}: {told}")
+    return "\n".join(lines) or "No window is private: a technician who may see the screen sees all of it."
 
 
 def start_log(*, as_json: bool) -> None:

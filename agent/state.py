@@ -58,6 +58,11 @@ class DataDir:
         return self.root / "agent.toml"
 
     @property
+    def private_windows(self) -> Path:
+        """Optional: the person's own list of private windows."""
+        return self.root / "private-windows.json"
+
+    @property
     def socket(self) -> Path:
         """The service's local socket."""
         return self.root / "run" / "agent.sock"
@@ -106,7 +111,7 @@ class DataDir:
         write_private_file(self.relay, msgspec.json.encode(address))
 
     def forget(self) -> None:
-        """Remove identity, relay and policy. The audit log stays: it is the person's."""
+        """Remove identity, relay and policy. Audit log and list of private windows stay: the person's."""
         for path in (self.identity, self.relay, self.relay_ca, self.policy):
             path.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ from agent.desktop.ipc_messages import (
 )
 from agent.desktop_link import SessionDesk
 from agent.local_frames import LocalConnection
+from agent.private_windows import PrivateLists
 from protocol.errors import BackendUnavailable, ErrorCode, Unreachable
 
 WORKER_START_TIMEOUT_S = 10.0
@@ -68,14 +70,28 @@ class WorkerDesk:
 class SessionWorker:
     """Starts and ends the screen worker of one session, through the desktop process."""
 
-    def __init__(self, tickets: WorkerDesk, desk: SessionDesk, source: str) -> None:
+    def __init__(
+        self, tickets: WorkerDesk, desk: SessionDesk, source: str, read_lists: Callable[[], PrivateLists]
+    ) -> None:
+        """`read_lists`: the lists of private windows that are in force when it is called."""
         self._tickets = tickets
         self._desk = desk
         self._source = source
+        self._read_lists = read_lists
+        self._lists = PrivateLists()
         self._connection: LocalConnection | None = None
 
+    def prepare(self) -> dict[str, int]:
+        """Read the lists of private windows for the next `start`; the facts for the audit, counts only.
+
+        Raises:
+            SupportError: a list cannot be read; then nothing must be shown.
+        """
+        self._lists = self._read_lists()
+        return self._lists.facts
+
     async def start(self) -> LocalConnection:
-        """Have a worker started, and return its connection.
+        """Have a worker started, and return its connection; `prepare` comes before the first one.
 
         Raises:
             BackendUnavailable: with the desktop's code, or E_SCREEN_FAILED when none came in time.
@@ -85,7 +101,8 @@ class SessionWorker:
         ticket, arrival = self._tickets.expect(session_id)
         self._desk.expect_screen()
         try:
-            await self._desk.send(StartScreen(session_id=session_id, ticket=ticket, source=self._source))
+            entries = list(self._lists.entries)
+            await self._desk.send(StartScreen(session_id, ticket, self._source, entries))
             async with asyncio.timeout(WORKER_START_TIMEOUT_S):
                 either: set[asyncio.Future[Any]] = {arrival, self._desk.screen_ended}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -76,6 +76,7 @@ class ErrorCode(StrEnum):
     # capabilities
     E_SCREEN_NONE = auto()
     E_SCREEN_FAILED = auto()
+    E_SCREEN_PRIVATE = auto()
     E_INPUT_NONE = auto()
     E_COMMAND_UNKNOWN = auto()
     E_COMMAND_PARAMETER = auto()
@@ -316,6 +317,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Showing the screen failed on the device.",
         "Ask for a refresh; if it goes on, run alongside-agent doctor on the device.",
         7,
+    ),
+    _C.E_SCREEN_PRIVATE: (
+        "The device has a list of private windows and cannot cover them, so its screen is not shown.",
+        "Use an X11 session there; or have the list emptied: alongside-agent private-windows, and the policy.",
+        6,
     ),
     _C.E_INPUT_NONE: (
         "The device cannot be controlled.",

@@ -26,6 +26,7 @@ from protocol.limits import (
     TECHNICIAN_LIFETIME_DEFAULT_DAYS,
     TECHNICIAN_LIFETIME_LIMIT_DAYS,
 )
+from protocol.private_windows import PrivateWindow, PrivateWindowList
 
 POLICY_TYPE: Final = "application/vnd.alongside.policy+json"
 DEFAULT_LIFETIME: Final = timedelta(days=365)
@@ -52,6 +53,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     roles: Annotated[dict[AskingRole, Annotated[list[Grantable], Meta(max_length=32)]], Meta(max_length=2)]
     technician_lifetime_days_limit: Annotated[int, Meta(ge=1, le=TECHNICIAN_LIFETIME_LIMIT_DAYS)]
     catalogue: Catalogue
+    private_windows: PrivateWindowList = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.expires_at_utc <= self.issued_at_utc:
@@ -74,6 +76,7 @@ class Policy:
     technician_lifetime_days_limit: int
     catalogue: Catalogue
     sha256: str
+    private_windows: tuple[PrivateWindow, ...] = ()
 
     def consent_for(self, group: str) -> Consent:
         """How sessions on devices of this group are allowed; ask, where nothing is said."""
@@ -107,6 +110,7 @@ def parse_policy(payload: bytes) -> Policy:
         technician_lifetime_days_limit=document.technician_lifetime_days_limit,
         catalogue=document.catalogue,
         sha256=hashlib.sha256(payload).hexdigest(),
+        private_windows=tuple(document.private_windows),
     )
 
 

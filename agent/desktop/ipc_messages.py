@@ -8,6 +8,7 @@ the `screen` channel's own messages), `StatusAsked` or `LeaveOrdered` (the comma
 
 from typing import Annotated, TypeAlias
 
+import msgspec
 from msgspec import Meta
 
 from protocol.codec import Codec, Message
@@ -15,6 +16,7 @@ from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, REASON_LIMIT_CHARS, TIC
 from protocol.messages.diagnostics import Display
 from protocol.messages.input import Event
 from protocol.messages.presence import ShortText
+from protocol.private_windows import UnitedPrivateWindows
 
 WORKER_TICKET_BYTES = 32
 ORDER_LIMIT_BYTES = CHANNEL_MESSAGE_LIMIT_BYTES + (4 << 10)  # a whole message of a channel, and whose it is
@@ -138,11 +140,15 @@ class StopPressed(Message, frozen=True, tag="ipc.stop_pressed"):
 
 
 class StartScreen(Message, frozen=True, tag="ipc.start_screen"):
-    """Service to desktop: start a screen worker for this session; `source` is "auto" or a source's name."""
+    """Service to desktop: start a screen worker for this session; `source` is "auto" or a source's name.
+
+    `private_windows` are painted over in its pictures, or there are none.
+    """
 
     session_id: ShortText
     ticket: WorkerTicket
     source: ShortText
+    private_windows: UnitedPrivateWindows = msgspec.field(default_factory=list)
 
 
 class StopScreen(Message, frozen=True, tag="ipc.stop_screen"):

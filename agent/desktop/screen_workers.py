@@ -13,7 +13,9 @@ from pathlib import Path
 import structlog
 
 from agent.desktop.ipc_messages import ScreenEnded, StartScreen
+from agent.local_frames import LENGTH_BYTES
 from protocol.errors import ErrorCode, ExitStatus
+from protocol.private_windows import encode_private_windows
 
 log = structlog.get_logger()
 
@@ -77,7 +79,7 @@ class ScreenWorkers:
         self._children[order.session_id] = child
         assert child.stdin is not None
         with contextlib.suppress(BrokenPipeError), child.stdin:
-            child.stdin.write(order.ticket)
+            child.stdin.write(_standard_input(order))
         threading.Thread(
             target=self._watch, args=(order.session_id, child), name="screen-worker", daemon=True
         ).start()
@@ -112,10 +114,20 @@ class ScreenWorkers:
         self._on_ended(ScreenEnded(session_id=session_id, code=str(code), detail=detail))
 
 
+def _standard_input(order: StartScreen) -> bytes:
+    """What a worker reads: not in its argv, where every user of this computer could read titles."""
+    if not order.private_windows:
+        return order.ticket
+    encoded = encode_private_windows(order.private_windows)
+    return order.ticket + len(encoded).to_bytes(LENGTH_BYTES, "big") + encoded
+
+
 def _meaning(status: int, detail: str) -> tuple[str, str]:
     """The code and the detail for an exit status of a worker."""
     if status == ExitStatus.OK:
         return "", detail
+    if status == ExitStatus.ENVIRONMENT and f"{ErrorCode.E_SCREEN_PRIVATE}:" in detail:
+        return ErrorCode.E_SCREEN_PRIVATE, detail
     if status == ExitStatus.ENVIRONMENT:
         return ErrorCode.E_SCREEN_NONE, detail
     return ErrorCode.E_SCREEN_FAILED, detail or f"exit status {status}"

@@ -128,3 +128,63 @@ class ScreenSource(Protocol):
     def close(self) -> None:
         """Releases every handle. May be called twice; nothing else may be called after it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class WindowWords:
+    """What one window says of itself, and whose it is. 0 and "" where it says nothing.
+
+    `owner` is the connection to the window system that made it; `leader` the window that its program
+    declared as the first of its group; `transient_for` the window that it is a dialog of.
+    """
+
+    window_id: int
+    owner: int = 0
+    process_id: int = 0
+    leader: int = 0
+    transient_for: int = 0
+    classes: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+    are_titles_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWindow:
+    """One window that lies directly on the desktop, as it was between two looks.
+
+    `places`: every area that it covered at any moment since the end of the last look, decoration
+    included; empty if it was not to be seen. `is_popup`: its program places it without a window manager
+    (menus, tips). `itself` are its own words, `inside` those of every named window in it, itself included.
+    `is_known` False: it could not be asked, so it may be anything. `has_missed_titles`: it had another
+    title for a moment, which nobody could read.
+    """
+
+    window_id: int
+    places: tuple[Area, ...]
+    is_popup: bool
+    is_known: bool
+    has_missed_titles: bool
+    itself: WindowWords
+    inside: tuple[WindowWords, ...]
+
+
+class WindowWatch(Protocol):
+    """Knows which windows there are. One instance per session, used from one thread.
+
+    `wake_fd` becomes readable when there may be something new. Both methods may be called at any time; after
+    `look` has raised BackendUnavailable only `close`.
+    """
+
+    wake_fd: int
+
+    def look(self) -> tuple[SeenWindow, ...]:
+        """Every window, and where it has been since the last look: nothing is left out, however short.
+
+        The same object as the last time if nothing happened. Raises BackendUnavailable when that cannot be
+        promised any more.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases every handle. May be called twice."""
+        ...

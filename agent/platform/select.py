@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent.platform.interfaces import ScreenSource
+from agent.platform.interfaces import ScreenSource, WindowWatch
 from agent.platform.portable.mss_screen import NAME as MSS
 from agent.platform.portable.mss_screen import open_mss_screen
 from agent.platform.x11.input import XTestInjector
 from agent.platform.x11.screen import NAME as XCFFIB
 from agent.platform.x11.screen import open_x11_screen
-from protocol.errors import BackendUnavailable, UsageError
+from agent.platform.x11.window_watch import open_x11_window_watch
+from protocol.errors import BackendUnavailable, ErrorCode, UsageError
 
 AUTO = "auto"
 
@@ -85,6 +86,22 @@ def open_first(candidates: list[Candidate], wanted: str) -> OpenedSource:
             reasons.append(f"{candidate.name}: {exc.detail}")
     nothing = "no screen can be read here: there is no graphical session (DISPLAY is not set)"
     raise BackendUnavailable("; ".join(reasons) or nothing)
+
+
+def open_window_watch() -> WindowWatch:
+    """Watches the windows of the desktop that `open_screen` reads.
+
+    Raises:
+        BackendUnavailable: E_SCREEN_PRIVATE, nothing here can tell windows apart; the detail says why.
+    """
+    kind = _kind_here()
+    if kind != "x11":
+        detail = f"there is a list of private windows, and windows cannot be told apart on: {kind}"
+        raise BackendUnavailable(detail, code=ErrorCode.E_SCREEN_PRIVATE)
+    try:
+        return open_x11_window_watch(os.environ.get("DISPLAY", ""))
+    except BackendUnavailable as exc:
+        raise BackendUnavailable(exc.detail, code=ErrorCode.E_SCREEN_PRIVATE) from exc
 
 
 def doctor_reports() -> list[tuple[str, bool, str]]:

@@ -18,6 +18,7 @@ from agent.input_desk import SessionInput
 from agent.live_session import BuildFor, DeviceSide
 from agent.local_server import LocalServer
 from agent.policy_store import PolicyStore
+from agent.private_windows import PrivateLists, lists_in_force
 from agent.session_runner import SessionRunner
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
@@ -53,6 +54,7 @@ class DeviceEnd:
         self.identity: Identity = organisation.device(group=group)
         self.device_id = DeviceId(self.identity.subject_id)
         self.audit_path = folder / "audit.jsonl"
+        self.private_windows_path = folder / "private-windows.json"
         self.policies = PolicyStore(folder / "policy.dsse", organisation.root_der)
         self.desktop_link = DesktopLink()
         self.tickets = WorkerDesk()
@@ -79,11 +81,16 @@ class DeviceEnd:
             return await session.desk.seat.read_displays(), ""
 
         built: list[Capability] = [
-            ScreenCapability(SessionWorker(self.tickets, session.desk, "auto"), session.audit),
+            ScreenCapability(
+                SessionWorker(self.tickets, session.desk, "auto", self._private_lists), session.audit
+            ),
             InputCapability(SessionInput(session.desk), session.audit, lambda: session.peer_clock.offset_ms),
             DiagnosticsCapability(read_displays),
         ]
         return {capability.name: capability for capability in built}
+
+    def _private_lists(self) -> PrivateLists:
+        return lists_in_force(self.policies.policy, self.private_windows_path)
 
     def publish(self, envelope: bytes) -> None:
         """Put a policy in force."""

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 from agent.capabilities.base import CapabilityAudit, CapabilityChannel
 from protocol.aio.first_of import first_of
 from protocol.audit import AuditKind
-from protocol.errors import BackendUnavailable, ErrorCode, PeerViolation, Refused, Unreachable
+from protocol.errors import BackendUnavailable, ErrorCode, PeerViolation, Refused, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.limits import SCREEN_MESSAGE_LIMIT_BYTES
 from protocol.messages.screen import FROM_AGENT_CODEC, FROM_TECHNICIAN_CODEC, ScreenFailed
@@ -30,6 +30,10 @@ class WorkerConnection(Protocol):
 
 class ScreenWorker(Protocol):
     """Starts and ends the worker of this session."""
+
+    def prepare(self) -> dict[str, int]:
+        """What the audit is to know before `start`. Raises SupportError when it must not be started."""
+        ...
 
     async def start(self) -> WorkerConnection:
         """Have it started. Raises BackendUnavailable or Unreachable with the code that says why not."""
@@ -60,8 +64,8 @@ class ScreenCapability:
         channel.require(self.grantable)
         if self._is_serving:
             raise Refused("the screen is being shown already", code=ErrorCode.E_BUSY)
+        self._audit.write(AuditKind.SCREEN_STARTED, self._prepared())
         self._is_serving = True
-        self._audit.write(AuditKind.SCREEN_STARTED)
         relay = _PictureRelay(channel, self.grantable)
         try:
             await self._show(relay)
@@ -71,6 +75,13 @@ class ScreenCapability:
                 await self._worker.stop()
             finally:
                 self._audit.note(AuditKind.SCREEN_ENDED, {"messages": relay.passed})
+
+    def _prepared(self) -> dict[str, int]:
+        try:
+            return self._worker.prepare()
+        except SupportError as exc:
+            self._audit.note(AuditKind.SCREEN_ENDED, {"code": exc.code.value}, succeeded=False)
+            raise
 
     async def _show(self, relay: "_PictureRelay") -> None:
         try:

@@ -2,9 +2,11 @@
 
     python -I -m agent.capabilities.screen.worker --socket PATH --session ID --source auto
 
-The 32-byte ticket comes on standard input. It ends at once when the service closes the socket or its parent
-dies, also when an encoder is stuck. Exit statuses: 0 the service ended it, 4 the service cannot be reached
-or broke the protocol, 6 no screen can be read here (standard error says why), 7 the screen was lost.
+The 32-byte ticket comes on standard input, and after it, if there are any, the entries of the list of
+private windows: a length of four bytes, big endian, and MessagePack. It ends at once when the service closes
+the socket or its parent dies, also when an encoder is stuck. Exit statuses: 0 the service ended it, 4 the
+service cannot be reached or broke the protocol, 6 no screen can be read or private windows cannot be covered
+here (standard error says why), 7 the screen was lost.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from agent.capabilities.screen.worker_link import WorkerLink
+from agent.capabilities.screen.worker_link import LENGTH_BYTES, WorkerLink
 from agent.desktop.ipc_messages import HELLO_CODEC, WORKER_TICKET_BYTES, WorkerHello
 from agent.platform.interfaces import ScreenSource
 from protocol.errors import (
@@ -32,7 +34,9 @@ from protocol.errors import (
     UsageError,
     exit_status,
 )
+from protocol.limits import PRIVATE_WINDOWS_LIMIT_BYTES
 from protocol.messages.screen import FROM_AGENT_CODEC, FROM_TECHNICIAN_CODEC, ScreenFailed
+from protocol.private_windows import PrivateWindow, decode_private_windows
 
 CONNECT_TIMEOUT_S = 5.0
 FAREWELL_TIMEOUT_S = 1.0
@@ -48,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         end_with_parent()
-        link = connect(given.socket, given.session, read_ticket())
-        return serve(link, given.source)
+        ticket, private_windows = read_ticket(), read_private_windows()
+        link = connect(given.socket, given.session, ticket)
+        return serve(link, given.source, private_windows)
     except SupportError as exc:
         print(f"{exc.code}: {exc.detail}", file=sys.stderr)
         return int(exit_status(exc.code))
@@ -61,6 +66,23 @@ def read_ticket() -> bytes:
     if len(ticket) != WORKER_TICKET_BYTES:
         raise UsageError(f"standard input must hold the {WORKER_TICKET_BYTES}-byte ticket")
     return ticket
+
+
+def read_private_windows() -> tuple[PrivateWindow, ...]:
+    """The entries behind the ticket on standard input; none if nothing is there.
+
+    Raises:
+        UsageError: the list was cut: a part of it is never used as if it were all.
+        PeerViolation: it is malformed or too large.
+    """
+    header = sys.stdin.buffer.read(LENGTH_BYTES)
+    if not header:
+        return ()
+    size_bytes = int.from_bytes(header, "big")
+    encoded = sys.stdin.buffer.read(min(size_bytes, PRIVATE_WINDOWS_LIMIT_BYTES + 1))
+    if len(header) != LENGTH_BYTES or len(encoded) < min(size_bytes, PRIVATE_WINDOWS_LIMIT_BYTES):
+        raise UsageError("the list of private windows on standard input was cut")
+    return decode_private_windows(encoded)
 
 
 def end_with_parent() -> None:
@@ -99,10 +121,10 @@ def end_with_socket(connected: socket.socket) -> None:
     threading.Thread(target=watch, name="end-with-socket", daemon=True).start()
 
 
-def serve(link: WorkerLink, wanted_source: str) -> int:
+def serve(link: WorkerLink, wanted_source: str, private_windows: Sequence[PrivateWindow]) -> int:
     """Opens the screen and shares it; on failure the viewer gets a code."""
     try:
-        source = open_source(wanted_source)
+        source = open_masked(wanted_source, private_windows)
         try:
             share_screen(link, source)
         finally:
@@ -128,6 +150,37 @@ def open_source(wanted: str) -> ScreenSource:
     for reason in opened.reasons:
         print(f"not used: {reason}", file=sys.stderr)
     return opened.source
+
+
+def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> ScreenSource:
+    """The screen source, which paints these windows over; without any it is the source itself.
+
+    Raises:
+        BackendUnavailable: E_SCREEN_PRIVATE, windows cannot be told apart here, so nothing is shown;
+            otherwise as `open_source`.
+    """
+    if not private_windows:
+        return open_source(wanted)
+    from agent.capabilities.screen.privacy import MaskedSource
+    from agent.platform.select import open_window_watch
+
+    watch = open_window_watch()
+    try:
+        source = open_source(wanted)
+    except SupportError:
+        watch.close()
+        raise
+    try:
+        return MaskedSource(source, watch, private_windows, say)
+    except SupportError:
+        watch.close()
+        source.close()
+        raise
+
+
+def say(text: str) -> None:
+    """One line for the log of the desktop process."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def share_screen(link: WorkerLink, source: ScreenSource) -> None:
