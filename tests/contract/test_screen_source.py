@@ -12,17 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent.capabilities.screen.privacy import MaskedSource
+from agent.capabilities.screen.worker import open_masked
 from agent.platform.interfaces import Area, CursorImage, Noticed, ScreenSource
 from agent.platform.select import open_screen
 from protocol.errors import BackendUnavailable
+from protocol.private_windows import PrivateWindow
 from tests.support.screen_source import FakeScreen
+from tests.support.window_watch import FakeWatch
 from tests.support.x_painter import XPainter, painter_on
 from tests.support.xvfb import shared_segments_of, start_xvfb
 
 pytestmark = pytest.mark.real
 
 SIZE = (640, 480)
-SOURCES = ["fake", "xcffib", "mss"]
+SOURCES = ["fake", "xcffib", "mss", "masked fake", "masked xcffib", "masked mss"]
+MASK = "masked "
+PRIVATE = [PrivateWindow(window_class="a window that is not here")]
 
 
 @dataclass
@@ -59,13 +65,16 @@ class FakePainter:
 
 @contextmanager
 def staged(name: str, display: str) -> Iterator[Stage]:
-    if name == "fake":
+    """`name` is a source; "masked " before it puts a list of private windows around it."""
+    if name.endswith("fake"):
         fake = FakeScreen(*SIZE)
-        yield Stage(fake, FakePainter(fake))
-        fake.close()
+        is_masked = name.startswith(MASK)
+        source = MaskedSource(fake, FakeWatch(), PRIVATE, print) if is_masked else fake
+        yield Stage(source, FakePainter(fake))
+        source.close()
         return
     with painter_on(display) as painter:
-        source = open_screen(name).source
+        source = open_masked(name.removeprefix(MASK), PRIVATE if name.startswith(MASK) else [])
         try:
             yield Stage(source, painter)
         finally:
@@ -228,12 +237,12 @@ def test_fifty_times_open_and_close_leave_nothing_open(name, display):
     assert shared_segments_of(os.getpid()) == 0
 
 
-@pytest.mark.parametrize("name", ["xcffib", "mss"])
+@pytest.mark.parametrize("name", ["xcffib", "mss", "masked xcffib", "masked mss"])
 def test_a_server_that_dies_is_a_lost_screen_and_no_crash(name, monkeypatch):
     with start_xvfb(SIZE) as server:
         monkeypatch.setenv("DISPLAY", server.display)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-        source = open_screen(name).source
+        source = open_masked(name.removeprefix(MASK), PRIVATE if name.startswith(MASK) else [])
     with pytest.raises(BackendUnavailable):
         source.grab(Area(0, 0, 64, 64))
     source.close()

@@ -30,7 +30,12 @@ class WorkerHost:
     """One worker process and what it has sent; every complete picture is acknowledged at once."""
 
     def __init__(
-        self, listener: socket.socket, path: str, environment: Mapping[str, str], source: str
+        self,
+        listener: socket.socket,
+        path: str,
+        environment: Mapping[str, str],
+        source: str,
+        after_ticket: bytes = b"",
     ) -> None:
         argv = ["-I", "-m", "agent.capabilities.screen.worker", "--socket", path, "--session", SESSION_ID]
         self.process = subprocess.Popen(
@@ -40,7 +45,7 @@ class WorkerHost:
             stderr=subprocess.PIPE,
         )
         assert self.process.stdin is not None
-        self.process.stdin.write(TICKET)
+        self.process.stdin.write(TICKET + after_ticket)
         self.process.stdin.close()
         listener.settimeout(20)
         self.connected, _ = listener.accept()
@@ -103,13 +108,15 @@ class WorkerHost:
 
 
 @contextmanager
-def screen_worker(environment: Mapping[str, str], source: str = "auto") -> Iterator[WorkerHost]:
+def screen_worker(
+    environment: Mapping[str, str], source: str = "auto", after_ticket: bytes = b""
+) -> Iterator[WorkerHost]:
     """A started worker; killed at the end if it is still there."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         path = str(Path(folder) / "worker.sock")
         listener.bind(path)
         listener.listen(1)
-        host = WorkerHost(listener, path, environment, source)
+        host = WorkerHost(listener, path, environment, source, after_ticket)
         try:
             yield host
         finally:
