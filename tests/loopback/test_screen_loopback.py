@@ -13,6 +13,7 @@ from protocol.messages import screen
 from tests.support.desktop import FakeWorker
 from tests.support.device_end import attached, device_end, open_channel
 from tests.support.organisation import acme
+from tests.support.policies import signed_policy
 
 pytestmark = pytest.mark.real
 
@@ -124,3 +125,46 @@ async def test_garbage_on_the_local_socket_leaves_the_session_alone(tmp_path: Pa
         stranger.close()
         await worker.send(part(1, 10))
         assert await opened.stream.receive() == part(1, 10)
+
+
+async def test_both_lists_reach_the_desktop_and_the_audit_has_their_counts_alone(tmp_path: Path) -> None:
+    async with device_end(acme(), tmp_path) as device, attached(device) as desktop:
+        named = [{"window_class": "keepassxc"}, {"title": "*bank*"}]
+        device.publish(signed_policy(acme(), private_windows=named))
+        device.private_windows_path.write_text('[{"title": "*bank*"}, {"title": "*diary*"}]')
+        async with await device.connect(acme().technician()) as session:
+            await session.ask([VIEW])
+            await session.open_channel(VIEW)
+            started = await desktop.order(ipc.StartScreen)
+            assert [entry.window_class + entry.title for entry in started.private_windows] == [
+                "keepassxc",
+                "*bank*",
+                "*diary*",
+            ]
+        await device.over()
+    [record] = [record for record in device.records() if record.kind == "screen.started"]
+    assert record.facts == {"private_windows_organisation": 2, "private_windows_person": 2}
+    assert b"diary" not in device.audit_path.read_bytes()
+
+
+async def test_without_lists_nothing_of_them_is_sent_or_recorded(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        assert (await opened.desktop.order(ipc.StartScreen)).private_windows == []
+    [record] = [record for record in opened.device.records() if record.kind == "screen.started"]
+    assert record.facts == {}
+
+
+async def test_with_a_list_that_cannot_be_read_no_screen_is_started(tmp_path: Path) -> None:
+    async with device_end(acme(), tmp_path) as device, attached(device) as desktop:
+        device.private_windows_path.write_text('[{"titel": "*bank*"}]')
+        async with await device.connect(acme().technician()) as session:
+            await session.ask([VIEW])
+            stream = await session.open_channel(VIEW)
+            with pytest.raises(SupportError):
+                await stream.receive()
+            assert desktop.all_of(ipc.StartScreen) == []
+        await device.over()
+    screens = [record for record in device.records() if record.kind.startswith("screen")]
+    assert [(one.kind, one.succeeded, one.facts) for one in screens] == [
+        ("screen.ended", False, {"code": "E_CONFIG"})
+    ]

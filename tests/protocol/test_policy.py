@@ -13,6 +13,7 @@ from protocol.errors import DocumentRefused, ErrorCode
 from protocol.grantables import Grantable
 from protocol.limits import POLICY_LIMIT_BYTES
 from protocol.policy import POLICY_TYPE, Consent, open_policy, parse_policy
+from protocol.private_windows import PrivateWindow
 from tests.support.organisation import acme, intruders
 
 
@@ -53,6 +54,15 @@ def test_the_default_policy_asks_for_everything_and_lets_technicians_ask_for_all
     assert policy.expires_at_utc.tzinfo is UTC
 
 
+def test_private_windows_are_none_where_nothing_is_said_and_otherwise_those_that_are():
+    assert opened(acme().policy_envelope()).private_windows == ()
+    named = [{"window_class": "keepassxc"}, {"title": "*bank*"}]
+    assert opened(acme().policy_envelope(private_windows=named)).private_windows == (
+        PrivateWindow(window_class="keepassxc"),
+        PrivateWindow(title="*bank*"),
+    )
+
+
 def test_a_group_that_is_not_named_is_asked_and_a_role_that_is_not_named_gets_nothing():
     policy = opened(acme().policy_envelope(groups={"servers": "unattended"}, roles={}))
     assert policy.consent_for("servers") is Consent.UNATTENDED
@@ -82,6 +92,11 @@ def test_a_group_that_is_not_named_is_asked_and_a_role_that_is_not_named_gets_no
         ({"expires_at_utc": "2099-01-01T00:00:00"}, "$.expires_at_utc"),
         ({"expires_at_utc": "tomorrow"}, "$.expires_at_utc"),
         ({"more": 1}, "more"),
+        ({"private_windows": [{"title": "x" * 129}]}, "$.private_windows[0].title"),
+        ({"private_windows": [{"window_class": "x" * 65}]}, "$.private_windows[0].window_class"),
+        ({"private_windows": [{}]}, "$.private_windows[0]"),
+        ({"private_windows": [{"title": "x", "regex": "y"}]}, "regex"),
+        ({"private_windows": [{"title": "x"}] * 33}, "$.private_windows"),
         ({"catalogue": {"commands": [{"command_id": "x"}]}}, "$.catalogue.commands[0]"),
         ({"catalogue": {}}, "$.catalogue"),
     ],

@@ -23,7 +23,7 @@ from agent.session_runner import SessionRunner
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.channel_io import ChannelStream
-from protocol.audit import AuditEvent, read_record, verify_records
+from protocol.audit import AuditEvent, AuditRecord, read_record, verify_records
 from protocol.grantables import Grantable
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId, new_session_id
@@ -117,9 +117,13 @@ class DeviceEnd:
 
     def kinds(self) -> list[str]:
         """The audit log's kinds, in order; its chain is checked."""
+        return [record.kind for record in self.records()]
+
+    def records(self) -> list[AuditRecord]:
+        """The audit log, in order; its chain is checked."""
         lines = self.audit_path.read_bytes().splitlines(keepends=True) if self.audit_path.exists() else []
         assert verify_records(lines).is_intact
-        return [read_record(line.rstrip(b"\n")).kind for line in lines]
+        return [read_record(line.rstrip(b"\n")) for line in lines]
 
 
 @asynccontextmanager
