@@ -13,6 +13,7 @@ import pytest
 
 from agent.capabilities.screen.worker import open_masked
 from agent.platform.interfaces import Area, ScreenSource
+from agent.platform.x11.window_words import WINDOWS_LIMIT
 from protocol.private_windows import PrivateWindow
 from tests.support.secret_window import (
     PLAIN_WORD,
@@ -261,6 +262,62 @@ def test_a_popup_of_another_connection_is_known_by_what_it_says(display, word):
         assert secret_pixels(shown.grab(WHOLE)) == 80 * 80, "nothing says yet whose it is"
         second.number(popup, word, number)
         second.sync()
+        assert secret_pixels(shown.grab(WHOLE)) == 0
+
+
+def embedded_at_birth(program: SecretProgram, second: SecretProgram, socket: int) -> int:
+    return second.open((20, 20, 90, 70), names=("Vault", "passwords"), parent=socket)
+
+
+def embedded_later(program: SecretProgram, second: SecretProgram, socket: int) -> int:
+    plug = second.open((500, 400, 90, 70), names=("Vault", "passwords"))
+    second.core.ReparentWindow(plug, socket, 20, 20)
+    return plug
+
+
+def embedded_and_named_later(program: SecretProgram, second: SecretProgram, socket: int) -> int:
+    plug = second.open((20, 20, 90, 70), parent=socket)
+    second.sync()
+    time.sleep(0.05)
+    second.title(plug, "Vault")
+    return plug
+
+
+@pytest.mark.parametrize("embed", [embedded_at_birth, embedded_later, embedded_and_named_later])
+def test_a_private_window_inside_of_the_window_of_another_program_never_shows(display, embed):
+    """As a tabbed terminal or an embedded viewer has it; the whole window around it is covered."""
+    entries = (BY_CLASS, PrivateWindow(title="vault"))
+    with (
+        secret_program(display) as program,
+        secret_program(display) as second,
+        masked(*entries) as shown,
+    ):
+        outer = program.open((50, 50, 300, 200), names=("Tabs", "tabs"), word=PLAIN_WORD)
+        page = program.open((10, 10, 250, 150), word=PLAIN_WORD, parent=outer)
+        socket = program.open((10, 10, 200, 100), word=PLAIN_WORD, parent=page)
+        for window in (socket, page, outer):
+            program.show(window)
+        assert secret_pixels(shown.grab(WHOLE)) == 0
+        plug = embed(program, second, socket)
+        assert not raw_shows_secret(display)
+
+        def blink(step: int) -> None:
+            program.move(outer, step % 250, step % 200)
+            (second.show if step % 3 else second.hide)(plug)
+            time.sleep(0.001)
+
+        assert leaks_while(blink, shown) == 0
+        second.show(plug)
+        assert raw_shows_secret(display)
+        assert secret_pixels(shown.grab(WHOLE)) == 0
+
+
+def test_a_window_with_more_windows_in_it_than_can_be_asked_is_covered(display):
+    with secret_program(display) as program, masked(BY_CLASS) as shown:
+        outer = program.open((50, 50, 300, 200), names=("Toolkit", "many"))
+        for index in range(WINDOWS_LIMIT):
+            program.core.MapWindow(program.open((index % 300, index // 300, 1, 1), parent=outer))
+        program.show(outer)
         assert secret_pixels(shown.grab(WHOLE)) == 0
 
 

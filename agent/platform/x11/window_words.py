@@ -7,6 +7,7 @@ WM_TRANSIENT_FOR) and 5.1 (WM_CLIENT_LEADER); Extended Window Manager Hints 1.5 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,9 @@ from agent.platform.interfaces import WindowWords
 from agent.platform.x11.bindings import Bindings
 from protocol.limits import WINDOW_TEXT_LIMIT_CHARS
 
-DEPTH_LIMIT = 4
-"""Window managers put a program's window at most two frames deep."""
-WINDOWS_LIMIT = 256
+DEPTH_LIMIT = 6
+"""Window managers put a program's window at most two frames deep, and others in it a few levels deeper."""
+WINDOWS_LIMIT = 1024
 WM_NAME, WM_CLASS, WM_TRANSIENT_FOR = 39, 67, 68  # X protocol, appendix B: predefined atoms
 ANY_TYPE = 0
 TEXT_WORDS = WINDOW_TEXT_LIMIT_CHARS  # four bytes a character at most
@@ -69,73 +70,61 @@ class WordReader:
     def read(self, window_id: int) -> Reading | None:
         """The window and what is in it; None if there are more windows in it than can be asked.
 
+        Programs may show windows of others in their own (XEmbed), so it goes on below a program's window.
         Raises xcffib's WindowError if it is gone.
         """
         mask, xproto = self._xproto.EventMask, self._xproto
         self._listen(window_id, mask.PropertyChange | mask.SubstructureNotify)
         is_drawn = self._core.GetWindowAttributes(window_id).reply()._class != xproto.WindowClass.InputOnly
-        itself, is_program = self._ask(window_id)
-        if is_program:
-            self._listen(window_id, mask.PropertyChange)
-            return Reading(itself, (itself,), (), is_drawn)
+        itself = self._ask(window_id)
         inside, containers, met = [itself], list[int](), 1
-        level = self._children(window_id)
+        level = list(self._core.QueryTree(window_id).reply().children)
         for _ in range(DEPTH_LIMIT):
             met += len(level)
             if met > WINDOWS_LIMIT:
                 return None
+            # events first: what is created or renamed after the questions is told
+            for inner in level:
+                self._listen(inner, mask.PropertyChange | mask.SubstructureNotify)
             programs = self._programs(level)
             inside += programs
-            if programs or not level:
-                break
-            # no program's window yet: it may be further in, or come later
-            containers += level
+            containers += set(level) - {words.window_id for words in programs}
             level = self._below(level)
+            if not level:
+                break
         return Reading(itself, tuple(inside), tuple(containers), is_drawn)
 
     def _programs(self, level: list[int]) -> list[WindowWords]:
-        """The words of those that are a program's own window; a window manager's decorations have none."""
-        atoms = self.atoms
+        """The words of those that have any; decorations and the parts of a window have none."""
         signs = [
             {
                 atom: self._core.GetProperty(False, window_id, atom, ANY_TYPE, 0, 0)
-                for atom in (WM_CLASS, atoms.state)
+                for atom in (WM_CLASS, self.atoms.state, *self.atoms.titles)
             }
             for window_id in level
         ]
         found: list[WindowWords] = []
         for window_id, cookies in zip(level, signs, strict=True):
-            try:
-                if not any(reply.type for reply in self._replies(cookies).values()):
-                    continue
-                self._listen(window_id, self._xproto.EventMask.PropertyChange)
-                found.append(self._ask(window_id)[0])
-            except self._xproto.WindowError:
-                continue  # gone; the window around it gets the event
+            # one that is gone: the window around it gets the event
+            with suppress(self._xproto.WindowError):
+                if any(reply.type for reply in self._replies(cookies).values()):
+                    found.append(self._ask(window_id))
         return found
 
     def _below(self, level: list[int]) -> list[int]:
-        mask = self._xproto.EventMask
         below: list[int] = []
-        for window_id in level:
-            self._listen(window_id, mask.PropertyChange | mask.SubstructureNotify)
-            try:
-                below += self._children(window_id)
-            except self._xproto.WindowError:
-                continue
+        for cookie in [self._core.QueryTree(window_id) for window_id in level]:
+            with suppress(self._xproto.WindowError):
+                below += cookie.reply().children
         return below
-
-    def _children(self, window_id: int) -> list[int]:
-        return list(self._core.QueryTree(window_id).reply().children)
 
     def _listen(self, window_id: int, events: int) -> None:
         self._core.ChangeWindowAttributes(window_id, self._xproto.CW.EventMask, [events])
 
-    def _ask(self, window_id: int) -> tuple[WindowWords, bool]:
-        """Its words, and whether it is a program's own window."""
+    def _ask(self, window_id: int) -> WindowWords:
         atoms = self.atoms
         in_texts = (WM_CLASS, WM_NAME, atoms.net_name)
-        in_numbers = (WM_TRANSIENT_FOR, atoms.leader, atoms.process_id, atoms.state)
+        in_numbers = (WM_TRANSIENT_FOR, atoms.leader, atoms.process_id)
         lengths = dict.fromkeys(in_texts, TEXT_WORDS) | dict.fromkeys(in_numbers, 1)
         cookies = {
             atom: self._core.GetProperty(False, window_id, atom, ANY_TYPE, 0, words)
@@ -144,17 +133,16 @@ class WordReader:
         texts = self._replies(cookies)
         found = {atom: _number(texts[atom]) for atom in in_numbers}
         titles = [_text(texts[atom]) for atom in (WM_NAME, atoms.net_name)]
-        words = WindowWords(
+        return WindowWords(
             window_id,
             owner=window_id & self._owner_mask,
-            process_id=found[atoms.process_id] or 0,
-            leader=found[atoms.leader] or 0,
-            transient_for=found[WM_TRANSIENT_FOR] or 0,
+            process_id=found[atoms.process_id],
+            leader=found[atoms.leader],
+            transient_for=found[WM_TRANSIENT_FOR],
             classes=tuple(filter(None, _text(texts[WM_CLASS]).split("\0"))),
             titles=tuple(dict.fromkeys(filter(None, titles))),
             are_titles_cut=any(texts[atom].bytes_after for atom in (WM_NAME, atoms.net_name)),
         )
-        return words, bool(words.classes) or found[atoms.state] is not None
 
     def _replies(self, cookies: dict[int, Any]) -> dict[int, Any]:
         """Every reply; each is fetched, also when one is an error, because xcb keeps what is not."""
@@ -181,9 +169,9 @@ def _text(reply: Any) -> str:
         return content.decode("latin-1")
 
 
-def _number(reply: Any) -> int | None:
-    """The first number of a property; None where there is no such property."""
+def _number(reply: Any) -> int:
+    """The first number of a property; 0 where there is no such property."""
     if reply.format != 32 or not reply.value_len:
-        return None
+        return 0
     number: int = struct.unpack_from("=I", bytes(reply.value.raw)[:BYTES_A_WORD])[0]
     return number
