@@ -213,7 +213,7 @@ def add_private_window(
     from agent.private_windows import add_entry, new_entry
 
     entries = add_entry(DataDir(data or default_data()), new_entry(window_class, title))
-    text = f"Your list has {len(entries)} entries now. It holds from the next time the screen is shown."
+    text = f"Your list has {len(entries)} entries now. It holds at once, also in a session."
     render.result({"added": True, "entries": len(entries)}, text, as_json=as_json)
 
 
@@ -228,7 +228,7 @@ def remove_private_window(
     from agent.private_windows import new_entry, remove_entry
 
     entries = remove_entry(DataDir(data or default_data()), new_entry(window_class, title))
-    text = f"Your list has {len(entries)} entries now. That holds from the next time the screen is shown."
+    text = f"Your list has {len(entries)} entries now. That holds at once, also in a session."
     render.result({"removed": True, "entries": len(entries)}, text, as_json=as_json)
 
 

@@ -3,13 +3,18 @@
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import structlog
 
 from agent.desktop.ipc_messages import (
     TO_COMMAND_LINE_CODEC,
+    TO_WORKER_CODEC,
     WORKER_TICKET_BYTES,
+    CoverWindows,
     Hello,
     IpcRefused,
     StartScreen,
@@ -19,24 +24,42 @@ from agent.desktop.ipc_messages import (
 from agent.desktop_link import SessionDesk
 from agent.local_frames import LocalConnection
 from agent.private_windows import PrivateLists
-from protocol.errors import BackendUnavailable, ErrorCode, Unreachable
+from protocol.errors import BackendUnavailable, ErrorCode, SupportError, Unreachable
+from protocol.private_windows import PrivateWindow
+
+log = structlog.get_logger()
 
 WORKER_START_TIMEOUT_S = 10.0
 ENDED_TIMEOUT_S = 1.0
+LISTS_CHECK_INTERVAL_S = 1.0
+"""How long a change of the lists of private windows may go unnoticed while a screen is shown."""
+
+ReadNews: TypeAlias = Callable[[], Sequence[PrivateWindow] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    ticket: bytes
+    arrival: asyncio.Future[LocalConnection]
+    read_news: ReadNews
 
 
 class WorkerDesk:
     """Tickets that are out, and the connection that each one brings in. A ticket works once."""
 
     def __init__(self) -> None:
-        self._expected: dict[str, tuple[bytes, asyncio.Future[LocalConnection]]] = {}
+        self._expected: dict[str, _Awaited] = {}
         self._handed_over: dict[LocalConnection, asyncio.Event] = {}
 
-    def expect(self, session_id: str) -> tuple[bytes, asyncio.Future[LocalConnection]]:
-        """A fresh ticket for this session, and the connection it will bring."""
+    def expect(self, session_id: str, read_news: ReadNews) -> tuple[bytes, asyncio.Future[LocalConnection]]:
+        """A fresh ticket for this session, and the connection it will bring.
+
+        `read_news` says what is to be painted over if that has changed since it was last asked, else None.
+        Where it raises SupportError, nothing more is shown.
+        """
         ticket = secrets.token_bytes(WORKER_TICKET_BYTES)
         arrival: asyncio.Future[LocalConnection] = asyncio.get_running_loop().create_future()
-        self._expected[session_id] = (ticket, arrival)
+        self._expected[session_id] = _Awaited(ticket, arrival, read_news)
         return ticket, arrival
 
     def forget(self, session_id: str) -> None:
@@ -46,16 +69,18 @@ class WorkerDesk:
     async def handle(self, hello: Hello, connection: LocalConnection) -> None:
         """Serve a connection that said `WorkerHello`: it belongs to the waiting session until released."""
         assert isinstance(hello, WorkerHello)
-        ticket, arrival = self._expected.get(hello.session_id, (b"", None))
-        if arrival is None or arrival.done() or not hmac.compare_digest(ticket, hello.ticket):
+        awaited = self._expected.get(hello.session_id)
+        is_due = awaited is not None and not awaited.arrival.done()
+        if awaited is None or not is_due or not hmac.compare_digest(awaited.ticket, hello.ticket):
             await connection.send(TO_COMMAND_LINE_CODEC.encode(IpcRefused(code=ErrorCode.E_TICKET)))
             await connection.finish()
             return
         self.forget(hello.session_id)
         released = self._handed_over[connection] = asyncio.Event()
-        arrival.set_result(connection)
+        awaited.arrival.set_result(connection)
         try:
-            await released.wait()
+            while not await _is_set_within(released, LISTS_CHECK_INTERVAL_S):
+                await _tell_news(connection, awaited.read_news)
         finally:
             del self._handed_over[connection]
 
@@ -65,6 +90,25 @@ class WorkerDesk:
         released = self._handed_over.get(connection)
         if released:
             released.set()
+
+
+async def _is_set_within(event: asyncio.Event, limit_s: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    return event.is_set()
+
+
+async def _tell_news(connection: LocalConnection, read_news: ReadNews) -> None:
+    try:
+        news = read_news()
+    except SupportError as exc:
+        log.warning("screen.lists_unreadable", code=exc.code.value, detail=exc.detail)
+        connection.close()
+        return
+    if news is not None:
+        with suppress(Unreachable):  # who reads its pictures sees that it is gone
+            await connection.send(TO_WORKER_CODEC.encode(CoverWindows(list(news))))
 
 
 class SessionWorker:
@@ -82,23 +126,24 @@ class SessionWorker:
         self._connection: LocalConnection | None = None
 
     def prepare(self) -> dict[str, int]:
-        """Read the lists of private windows for the next `start`; the facts for the audit, counts only.
+        """What the audit is to know of the lists of private windows: counts only.
 
         Raises:
             SupportError: a list cannot be read; then nothing must be shown.
         """
-        self._lists = self._read_lists()
-        return self._lists.facts
+        return self._read_lists().facts
 
     async def start(self) -> LocalConnection:
-        """Have a worker started, and return its connection; `prepare` comes before the first one.
+        """Have a worker started, and return its connection.
 
         Raises:
+            SupportError: a list of private windows cannot be read.
             BackendUnavailable: with the desktop's code, or E_SCREEN_FAILED when none came in time.
             Unreachable: E_CONSENT_NOBODY, the desktop process went away.
         """
         session_id = self._desk.session_id
-        ticket, arrival = self._tickets.expect(session_id)
+        self._lists = self._read_lists()
+        ticket, arrival = self._tickets.expect(session_id, self._changed_entries)
         self._desk.expect_screen()
         try:
             entries = list(self._lists.entries)
@@ -115,6 +160,10 @@ class SessionWorker:
         if self._connection is None:
             raise BackendUnavailable("the worker could not start", code=await self.why_ended())
         return self._connection
+
+    def _changed_entries(self) -> Sequence[PrivateWindow] | None:
+        before, self._lists = self._lists.entries, self._read_lists()
+        return None if self._lists.entries == before else self._lists.entries
 
     async def why_ended(self) -> ErrorCode:
         """Why the worker is gone, as the desktop process knows it."""

@@ -3,7 +3,8 @@
 There is no verb here that names a path, a program, a URL or a policy. Each message travels behind a
 4-byte big-endian length. The first message on a connection says what the connection is for:
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
-the `screen` channel's own messages), `StatusAsked` or `LeaveOrdered` (the command line).
+the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked` or `LeaveOrdered` (the
+command line).
 """
 
 from typing import Annotated, TypeAlias
@@ -16,6 +17,7 @@ from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, REASON_LIMIT_CHARS, TIC
 from protocol.messages.diagnostics import Display
 from protocol.messages.input import Event
 from protocol.messages.presence import ShortText
+from protocol.messages.screen import FromTechnician
 from protocol.private_windows import UnitedPrivateWindows
 
 WORKER_TICKET_BYTES = 32
@@ -151,6 +153,12 @@ class StartScreen(Message, frozen=True, tag="ipc.start_screen"):
     private_windows: UnitedPrivateWindows = msgspec.field(default_factory=list)
 
 
+class CoverWindows(Message, frozen=True, tag="ipc.cover_windows"):
+    """Service to screen worker: these are painted over from now on, and no others."""
+
+    private_windows: UnitedPrivateWindows
+
+
 class StopScreen(Message, frozen=True, tag="ipc.stop_screen"):
     """Service to desktop: kill this session's screen worker."""
 
@@ -236,9 +244,11 @@ ToDesktop: TypeAlias = (
     | ReadDisplays
     | IpcRefused
 )
+ToWorker: TypeAlias = FromTechnician | CoverWindows
 ToCommandLine: TypeAlias = Status | Left | IpcRefused
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
 FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)
 TO_DESKTOP_CODEC: Codec[ToDesktop] = Codec(ToDesktop, ORDER_LIMIT_BYTES)
+TO_WORKER_CODEC: Codec[ToWorker] = Codec(ToWorker, ORDER_LIMIT_BYTES)
 TO_COMMAND_LINE_CODEC: Codec[ToCommandLine] = Codec(ToCommandLine, CHANNEL_MESSAGE_LIMIT_BYTES)

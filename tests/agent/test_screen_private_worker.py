@@ -1,6 +1,7 @@
 """Private windows through the real worker: what a viewer decodes, and when nothing is shown at all."""
 
 import random
+import socket
 import sys
 import time
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.desktop.ipc_messages import StartScreen
+from agent.capabilities.screen.worker import open_masked, share_screen
+from agent.capabilities.screen.worker_link import WorkerLink
+from agent.desktop.ipc_messages import TO_WORKER_CODEC, CoverWindows, StartScreen
 from agent.desktop.screen_workers import ScreenWorkers, WorkerTerms
+from protocol.errors import BackendUnavailable, ErrorCode
 from protocol.messages.screen import FromAgent
 from protocol.private_windows import PrivateWindow, decode_private_windows, encode_private_windows
 from tests.support.secret_window import SecretProgram, secret_pixels, secret_program
@@ -106,6 +110,42 @@ def test_nothing_is_sent_while_only_a_private_window_paints(xvfb):
                 program.paint(window, step)
                 host.run(0.02)
             assert host.received_bytes == before
+
+
+def cover(host: WorkerHost, *entries: PrivateWindow) -> None:
+    """As the service."""
+    host.link.send(TO_WORKER_CODEC.encode(CoverWindows(list(entries))))
+
+
+@pytest.mark.parametrize("first", [(), (PrivateWindow(window_class="Other"),)])
+def test_a_window_that_the_list_names_in_mid_session_is_painted_over_and_never_shows_again(xvfb, first):
+    with secret_program(xvfb.display) as program:
+        window = program.open((100, 100, 150, 120), names=("Vault", "my passwords"))
+        program.show(window)
+        with screen_worker(xvfb.environment, after_ticket=listed(*first) if first else b"") as host:
+            viewer = host.viewer = WatchfulViewer()
+            assert host.run_until(lambda: viewer.leaked >= 150 * 120)
+            cover(host, VAULT)
+            assert host.run_until(lambda: secret_pixels(viewer.bgr()) == 0)
+            viewer.leaked = 0
+            drag_about(program, window, host)
+            assert viewer.leaked == 0
+            cover(host, *first)
+            assert host.run_until(lambda: secret_pixels(viewer.bgr()) > 0)
+
+
+def test_where_windows_cannot_be_covered_from_now_on_nothing_more_is_shown(xvfb, monkeypatch):
+    monkeypatch.setenv("DISPLAY", xvfb.display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    source = open_masked("xcffib", [])
+    service, worker = socket.socketpair()
+    link = WorkerLink(worker, TO_WORKER_CODEC.limit_bytes)
+    order = TO_WORKER_CODEC.encode(CoverWindows([VAULT]))
+    service.sendall(len(order).to_bytes(4, "big") + order)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    with service, worker, pytest.raises(BackendUnavailable) as refused:
+        share_screen(link, source)
+    assert refused.value.code is ErrorCode.E_SCREEN_PRIVATE
 
 
 def test_where_windows_cannot_be_told_apart_nothing_is_shown_and_the_reason_is_said(xvfb):

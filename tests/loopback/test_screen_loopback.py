@@ -7,9 +7,11 @@ import pytest
 
 from agent.desktop import ipc_messages as ipc
 from agent.local_frames import connect_local
+from agent.worker_desk import LISTS_CHECK_INTERVAL_S
 from protocol.errors import ErrorCode, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.messages import screen
+from protocol.private_windows import PrivateWindow
 from tests.support.desktop import FakeWorker
 from tests.support.device_end import attached, device_end, open_channel
 from tests.support.organisation import acme
@@ -145,6 +147,37 @@ async def test_both_lists_reach_the_desktop_and_the_audit_has_their_counts_alone
     [record] = [record for record in device.records() if record.kind == "screen.started"]
     assert record.facts == {"private_windows_organisation": 2, "private_windows_person": 2}
     assert b"diary" not in device.audit_path.read_bytes()
+
+
+async def test_lists_that_change_while_the_screen_is_shown_reach_the_worker_each_once(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        opened.device.private_windows_path.write_text('[{"title": "*diary*"}]')
+        told = ipc.TO_WORKER_CODEC.decode(await worker.receive())
+        assert told == ipc.CoverWindows([PrivateWindow(title="*diary*")])
+        opened.device.publish(signed_policy(acme(), version=2, private_windows=[{"window_class": "vault"}]))
+        told = ipc.TO_WORKER_CODEC.decode(await worker.receive())
+        assert told == ipc.CoverWindows([PrivateWindow(window_class="vault"), PrivateWindow(title="*diary*")])
+        seen = screen.FROM_TECHNICIAN_CODEC.encode(screen.PictureSeen(picture_no=2))
+        await asyncio.sleep(2 * LISTS_CHECK_INTERVAL_S)
+        await opened.stream.send(seen)
+        assert await worker.receive() == seen, "what did not change is told again"
+
+
+async def test_a_list_that_cannot_be_read_any_more_ends_the_screen(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        opened.device.private_windows_path.write_text("[")
+        assert await worker.is_cut_off()
+
+
+async def test_a_technician_cannot_change_what_is_covered(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        await opened.stream.send(ipc.TO_WORKER_CODEC.encode(ipc.CoverWindows([])))
+        assert await worker.is_cut_off()
+        with pytest.raises(SupportError):
+            await opened.stream.receive()
 
 
 async def test_without_lists_nothing_of_them_is_sent_or_recorded(tmp_path: Path) -> None:

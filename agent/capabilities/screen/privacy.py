@@ -131,6 +131,10 @@ class MaskedSource:
         self._both = None if source.wake_fd is None else _waiting_for(source.wake_fd, watch.wake_fd)
         self.wake_fd: int | None = None if self._both is None else self._both.fileno()
 
+    def cover(self, entries: Iterable[PrivateWindow]) -> None:
+        """These and no others are private from now on; what changes by that is damage at the next look."""
+        self._private = PrivateWindows(entries)
+
     def displays(self) -> Sequence[DisplayArea]:
         """See `ScreenSource`."""
         return self._source.displays()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.capabilities.screen.pacing import CURSOR_CHECK_INTERVAL_S, PICTURE_INTERVAL_S, LookPace
 from agent.capabilities.screen.pictures import PictureMaker, PictureMessage
 from agent.capabilities.screen.rate import Decision, RateControl
-from agent.platform.interfaces import NO_CURSOR, Cursor, CursorImage, DisplayArea, ScreenSource
+from agent.platform.interfaces import NO_CURSOR, Area, Cursor, CursorImage, DisplayArea, ScreenSource
 from protocol.limits import DISPLAY_SIDE_LIMIT_PIXELS
 from protocol.messages.screen import (
     CursorMoved,
@@ -50,6 +50,11 @@ class ScreenShare:
         self._cursor_check_at_s = 0.0
         self.heals = 0
         self._start_over()
+
+    def show(self, source: ScreenSource) -> None:
+        """Go on with another source of the same displays; all of them may have changed."""
+        self._source = source
+        self._maker.damage([Area(0, 0, self._maker.width, self._maker.height)])
 
     def watches_source(self, now_s: float) -> bool:
         """Whether the source may wake us now."""

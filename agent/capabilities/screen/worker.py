@@ -23,8 +23,14 @@ import time
 from collections.abc import Sequence
 
 from agent.capabilities.screen.worker_link import LENGTH_BYTES, WorkerLink
-from agent.desktop.ipc_messages import HELLO_CODEC, WORKER_TICKET_BYTES, WorkerHello
-from agent.platform.interfaces import ScreenSource
+from agent.desktop.ipc_messages import (
+    HELLO_CODEC,
+    TO_WORKER_CODEC,
+    WORKER_TICKET_BYTES,
+    CoverWindows,
+    WorkerHello,
+)
+from agent.platform.interfaces import ScreenSource, WindowWatch
 from protocol.errors import (
     BackendUnavailable,
     ErrorCode,
@@ -35,7 +41,7 @@ from protocol.errors import (
     exit_status,
 )
 from protocol.limits import PRIVATE_WINDOWS_LIMIT_BYTES
-from protocol.messages.screen import FROM_AGENT_CODEC, FROM_TECHNICIAN_CODEC, ScreenFailed
+from protocol.messages.screen import FROM_AGENT_CODEC, ScreenFailed
 from protocol.private_windows import PrivateWindow, decode_private_windows
 
 CONNECT_TIMEOUT_S = 5.0
@@ -104,7 +110,7 @@ def connect(socket_path: str, session_id: str, ticket: bytes) -> WorkerLink:
         connected.close()
         raise Unreachable(f"{socket_path}: {exc}", code=ErrorCode.E_NOT_RUNNING) from None
     end_with_socket(connected)
-    link = WorkerLink(connected, FROM_TECHNICIAN_CODEC.limit_bytes)
+    link = WorkerLink(connected, TO_WORKER_CODEC.limit_bytes)
     link.send(HELLO_CODEC.encode(WorkerHello(session_id, ticket)))
     return link
 
@@ -124,11 +130,7 @@ def end_with_socket(connected: socket.socket) -> None:
 def serve(link: WorkerLink, wanted_source: str, private_windows: Sequence[PrivateWindow]) -> int:
     """Opens the screen and shares it; on failure the viewer gets a code."""
     try:
-        source = open_masked(wanted_source, private_windows)
-        try:
-            share_screen(link, source)
-        finally:
-            source.close()
+        share_screen(link, open_masked(wanted_source, private_windows))
     except Unreachable:
         return ExitStatus.OK
     except SupportError as exc:
@@ -161,7 +163,6 @@ def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> Screen
     """
     if not private_windows:
         return open_source(wanted)
-    from agent.capabilities.screen.privacy import MaskedSource
     from agent.platform.select import open_window_watch
 
     watch = open_window_watch()
@@ -170,6 +171,15 @@ def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> Screen
     except SupportError:
         watch.close()
         raise
+    return masked(source, watch, private_windows)
+
+
+def masked(
+    source: ScreenSource, watch: WindowWatch, private_windows: Sequence[PrivateWindow]
+) -> ScreenSource:
+    """Both as one, which owns them. Raises BackendUnavailable with both closed."""
+    from agent.capabilities.screen.privacy import MaskedSource
+
     try:
         return MaskedSource(source, watch, private_windows, say)
     except SupportError:
@@ -178,17 +188,33 @@ def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> Screen
         raise
 
 
+def covering(source: ScreenSource, private_windows: Sequence[PrivateWindow]) -> ScreenSource:
+    """The source to go on with, which paints these windows over and no others.
+
+    Raises:
+        BackendUnavailable: E_SCREEN_PRIVATE, windows cannot be told apart here.
+    """
+    from agent.capabilities.screen.privacy import MaskedSource
+    from agent.platform.select import open_window_watch
+
+    if isinstance(source, MaskedSource):
+        source.cover(private_windows)
+        return source
+    return masked(source, open_window_watch(), private_windows)
+
+
 def say(text: str) -> None:
     """One line for the log of the desktop process."""
     print(text, file=sys.stderr, flush=True)
 
 
 def share_screen(link: WorkerLink, source: ScreenSource) -> None:
-    """The loop; one thread for socket, screen and clock.
+    """The loop; one thread for socket, screen and clock. It closes the source.
 
     Raises:
         Unreachable: the service closed.
-        BackendUnavailable: E_SCREEN_FAILED, the screen is gone.
+        BackendUnavailable: E_SCREEN_FAILED, the screen is gone; E_SCREEN_PRIVATE, windows are to be covered
+            from now on and cannot be.
         PeerViolation: the viewer sent what it must not.
     """
     # numpy and zstandard are loaded here, after the service has got its hello
@@ -199,8 +225,8 @@ def share_screen(link: WorkerLink, source: ScreenSource) -> None:
         is_woken = False
         reported = 0
         while True:
-            for message in share.advance(time.monotonic(), is_woken=is_woken, has_room=link.has_room):
-                link.send(FROM_AGENT_CODEC.encode(message))
+            for made in share.advance(time.monotonic(), is_woken=is_woken, has_room=link.has_room):
+                link.send(FROM_AGENT_CODEC.encode(made))
             if share.heals > reported:
                 reported = share.heals
                 print(f"proofs failed: {share.proof_failures}; everything is sent anew", file=sys.stderr)
@@ -208,9 +234,17 @@ def share_screen(link: WorkerLink, source: ScreenSource) -> None:
             watched = source.wake_fd if share.watches_source(now_s) else None
             is_woken = wait(link, watched, share.wake_at_s() - now_s)
             for frame in link.receive():
-                share.received(FROM_TECHNICIAN_CODEC.decode(frame), time.monotonic())
+                message = TO_WORKER_CODEC.decode(frame)
+                if isinstance(message, CoverWindows):
+                    source = covering(source, message.private_windows)
+                    share.show(source)
+                else:
+                    share.received(message, time.monotonic())
     except BackendUnavailable as exc:
-        raise BackendUnavailable(exc.detail, code=ErrorCode.E_SCREEN_FAILED) from exc
+        code = exc.code if exc.code is ErrorCode.E_SCREEN_PRIVATE else ErrorCode.E_SCREEN_FAILED
+        raise BackendUnavailable(exc.detail, code=code) from exc
+    finally:
+        source.close()
 
 
 def wait(link: WorkerLink, source_fd: int | None, timeout_s: float) -> bool:
