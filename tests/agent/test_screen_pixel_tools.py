@@ -234,6 +234,12 @@ WRONG = {
     "no display": lambda c: c.motion(0, 64),
     "too large a display": lambda c: c.motion(1 << 15, 64),
     "too many copies": lambda c: c.find_copies(c.motion(64, 64), PAIR.copy(), PAIR, 65, 1),
+    "items between two addresses": lambda c: c.write_residues(
+        np.ndarray((64, 64), np.uint32, bytearray(64 * 64 * 4 + 1), 1), np.zeros(1 << 14, np.uint8)
+    ),
+    "no tiles": lambda c: c.trimmed_rectangles(PAIR, PAIR, MASK, 0),
+    "more tiles than there are numbers for": lambda c: c.trimmed_rectangles(PAIR, PAIR, MASK, 1 << 26),
+    "copies that save nothing": lambda c: c.find_copies(c.motion(64, 64), PAIR.copy(), PAIR, 16, 0),
     "something else than motion": lambda c: c.find_copies(PAIR, PAIR.copy(), PAIR, 16, 1),
 }
 

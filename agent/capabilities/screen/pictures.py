@@ -141,7 +141,9 @@ class PictureMaker:
         `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept. Tiles that are over
         the budget stay pending.
         """
-        current = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
+        words = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
+        # sources may hand out memory that begins at any byte
+        current = np.require(words, requirements="A")
         number = self.last_no + 1
         begun = Begun(number, captured_at_ms / 1000, budget_bytes)
         frames, current = self.video.frames(begun, self._previous, current, area)

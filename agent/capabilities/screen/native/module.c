@@ -7,12 +7,13 @@
 #define MOTION_NAME "agent.capabilities.screen.native.motion"
 #define SIDE_LIMIT 16384
 
-/* Two dimensions, items of so many bytes next to each other in a row, no side above SIDE_LIMIT. */
+/* Two dimensions, items of so many bytes next to each other in a row and at an address for such items, no side above
+ * SIDE_LIMIT. */
 static int take(PyObject *given, Py_buffer *view, Py_ssize_t item_bytes, int is_written) {
     if (PyObject_GetBuffer(given, view, PyBUF_STRIDES | (is_written ? PyBUF_WRITABLE : 0)) < 0) return -1;
     if (view->ndim == 2 && view->itemsize == item_bytes && view->strides[0] >= 0 && view->strides[0] % item_bytes == 0 &&
         (view->strides[1] == item_bytes || view->shape[1] <= 1) && view->shape[0] <= SIDE_LIMIT &&
-        view->shape[1] <= SIDE_LIMIT)
+        view->shape[1] <= SIDE_LIMIT && (uintptr_t)view->buf % item_bytes == 0)
         return 0;
     PyBuffer_Release(view);
     PyErr_Format(PyExc_ValueError, "an array of two dimensions is needed, rows of %zd-byte items", item_bytes);
@@ -87,6 +88,10 @@ static PyObject *py_trimmed_rectangles(PyObject *self, PyObject *given) {
     int tiles_limit;
     (void)self;
     if (!PyArg_ParseTuple(given, "OOOi", &before, &now, &mask, &tiles_limit)) return NULL;
+    if (tiles_limit < 1 || tiles_limit > SIDE_LIMIT) {
+        PyErr_SetString(PyExc_ValueError, "no such limit of tiles");
+        return NULL;
+    }
     if (take_pair(before, now, views, &pair, 0) < 0) return NULL;
     if (take(mask, views + 2, 1, 0) < 0) {
         release(views, 2);
@@ -159,8 +164,8 @@ static PyObject *py_find_copies(PyObject *self, PyObject *given) {
     if (!PyArg_ParseTuple(given, "OOOii", &capsule, &before, &now, &limit, &gain_pixels)) return NULL;
     motion_t *motion = PyCapsule_GetPointer(capsule, MOTION_NAME);
     if (!motion) return NULL;
-    if (limit < 0 || limit > 64) {
-        PyErr_SetString(PyExc_ValueError, "a limit from 0 to 64");
+    if (limit < 0 || limit > 64 || gain_pixels < 1) {
+        PyErr_SetString(PyExc_ValueError, "a limit from 0 to 64, and a gain of at least a pixel");
         return NULL;
     }
     if (take_pair(before, now, views, &pair, 1) < 0) return NULL;

@@ -15,6 +15,7 @@
 #define TABLE_BITS 16
 #define TABLE_SIZE (1u << TABLE_BITS)
 #define TABLE_FILL_LIMIT (TABLE_SIZE / 2)
+#define PROBES_LIMIT 64
 #define FILTER_BITS 17
 #define WAYS_BITS 11
 #define WAYS_SIZE (1u << WAYS_BITS)
@@ -118,10 +119,18 @@ static int has_contrast(const uint32_t *piece) {
     return transitions >= TRANSITIONS_MIN;
 }
 
-static int put_piece(motion_t *motion, uint32_t hash, int x, int y) {
+/* The piece with this hash, or the free place for it; NULL where too many others are in the way: contents that were made for
+ * that are not to hold us up. */
+static piece_t *find_piece(motion_t *motion, uint32_t hash) {
     uint32_t at = place_of(hash, TABLE_BITS);
-    while (motion->table[at].is_used && motion->table[at].hash != hash) at = (at + 1) & (TABLE_SIZE - 1);
-    piece_t *piece = motion->table + at;
+    for (int probes = 0; probes < PROBES_LIMIT; probes++, at = (at + 1) & (TABLE_SIZE - 1))
+        if (!motion->table[at].is_used || motion->table[at].hash == hash) return motion->table + at;
+    return NULL;
+}
+
+static int put_piece(motion_t *motion, uint32_t hash, int x, int y) {
+    piece_t *piece = find_piece(motion, hash);
+    if (!piece) return 0;
     if (piece->is_used) {
         piece->y = -1; /* two of them: neither says which way it went */
         return 0;
@@ -183,10 +192,8 @@ static int search_row(motion_t *motion, const pair_t *pair, int y, uint32_t *lef
         uint32_t hash = (motion->sums[x + PIECE] - motion->sums[x]) * motion->inverses[x];
         uint32_t bit = place_of(hash, FILTER_BITS);
         if (!(motion->filter[bit >> 3] >> (bit & 7) & 1)) continue;
-        uint32_t at = place_of(hash, TABLE_BITS);
-        while (motion->table[at].is_used && motion->table[at].hash != hash) at = (at + 1) & (TABLE_SIZE - 1);
-        const piece_t *piece = motion->table + at;
-        if (!piece->is_used || piece->y < 0 || (piece->x == x && piece->y == y)) continue;
+        const piece_t *piece = find_piece(motion, hash);
+        if (!piece || !piece->is_used || piece->y < 0 || (piece->x == x && piece->y == y)) continue;
         const uint32_t *there = pair->before + piece->y * pair->before_stride + piece->x;
         if (!is_equal_row(there, now + x, PIECE) || is_equal_row(before + x, now + x, PIECE)) continue;
         if (y && is_equal_row(now + x, now + x - pair->now_stride, PIECE)) continue;

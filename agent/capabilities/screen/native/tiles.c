@@ -62,9 +62,9 @@ int trimmed_rectangles(const pair_t *pair, const uint8_t *mask, ptrdiff_t mask_s
             if (!mask[x / TILE] || !difference(before, pair->before_stride, now, pair->now_stride,
                                                least(TILE, pair->width - x), least(TILE, pair->height - y), bounds))
                 continue;
-            int32_t *last = out + 4 * (count - 1);
+            int32_t *last = count > row_from ? out + 4 * (count - 1) : NULL;
             int left = x + bounds[0], top = y + bounds[2], height = bounds[3] - bounds[2];
-            if (count > row_from && last[1] == top && last[3] == height && last[0] + last[2] == left &&
+            if (last && last[1] == top && last[3] == height && last[0] + last[2] == left &&
                 x + bounds[1] - last[0] <= tiles_limit * TILE) {
                 last[2] = x + bounds[1] - last[0];
                 continue;
