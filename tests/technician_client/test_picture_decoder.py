@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import PeerViolation
+from protocol.limits import ZSTD_WINDOW_LOG
 from protocol.messages.screen import PicturePart, Rectangle
-from tests.support.picture_decoder import PictureDecoder, bgr_to_rgba
+from tests.support.picture_decoder import PictureDecoder, bgr_to_rgba, residues_of
 
 WIDTH, HEIGHT = 128, 64
 WHOLE = [Rectangle(0, 0, WIDTH, HEIGHT)]
@@ -46,9 +47,9 @@ def first_picture() -> PicturePart:
 
 
 def test_pixels_come_out_as_opaque_rgba():
-    (shown,) = PictureDecoder().feed(first_picture())
-    rgba = np.frombuffer(shown.rgba, np.uint8).reshape(HEIGHT, WIDTH, 4)
     bgr = np.frombuffer(RAW, np.uint8).reshape(HEIGHT, WIDTH, 3)
+    (shown,) = PictureDecoder().feed(part(flushed(stream(), residues_of(bgr))))
+    rgba = np.frombuffer(shown.rgba, np.uint8).reshape(HEIGHT, WIDTH, 4)
     assert np.array_equal(rgba[..., :3], bgr[..., ::-1])
     assert (rgba[..., 3] == 255).all()
 
@@ -63,7 +64,7 @@ def test_colours_are_swapped_for_any_number_of_pixels(count):
 def test_a_stream_goes_on_over_many_pictures():
     compressor, decoder = stream(), PictureDecoder()
     for number in range(1, 30):
-        raw = bytes([number]) * len(RAW)
+        raw = residues_of(np.full((HEIGHT, WIDTH, 3), number, np.uint8))
         (shown,) = decoder.feed(part(flushed(compressor, raw), picture_no=number, is_reset=number == 1))
         assert shown.rgba[:4] == bytes([number, number, number, 255])
 
@@ -93,7 +94,7 @@ def test_a_stream_that_ends_is_refused():
 
 
 def test_a_window_that_is_larger_than_ours_is_refused():
-    compressor = stream(window_log=25)
+    compressor = stream(window_log=ZSTD_WINDOW_LOG + 1)
     with pytest.raises(PeerViolation):
         PictureDecoder().feed(part(flushed(compressor, RAW)))
 
