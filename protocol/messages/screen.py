@@ -14,6 +14,7 @@ from protocol.limits import (
     COPIES_PER_PICTURE_LIMIT,
     CURSOR_SIDE_LIMIT_PIXELS,
     DISPLAY_LIMIT,
+    DISPLAY_SCALE_LIMIT,
     DISPLAY_SIDE_LIMIT_PIXELS,
     PICTURE_PART_TILES_LIMIT,
     SCREEN_MESSAGE_LIMIT_BYTES,
@@ -27,6 +28,7 @@ Side = Annotated[int, Meta(ge=1, le=DISPLAY_SIDE_LIMIT_PIXELS)]
 Offset = Annotated[int, Meta(ge=-DISPLAY_SIDE_LIMIT_PIXELS * 4, le=DISPLAY_SIDE_LIMIT_PIXELS * 4)]
 PictureNo = Annotated[int, Meta(ge=1, le=1 << 62)]
 RegionNo = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+ClockMs = Annotated[int, Meta(ge=0, le=1 << 62)]
 CodecName = Annotated[str, Meta(min_length=1, max_length=32)]
 CursorSide = Annotated[int, Meta(ge=0, le=CURSOR_SIDE_LIMIT_PIXELS)]
 
@@ -34,12 +36,12 @@ CursorSide = Annotated[int, Meta(ge=0, le=CURSOR_SIDE_LIMIT_PIXELS)]
 class DisplayFacts(Message, frozen=True, tag="screen.display"):
     """One monitor, in physical pixels of the device's whole desktop."""
 
-    index: int
+    index: Annotated[int, Meta(ge=0, le=DISPLAY_LIMIT)]
     x: Offset
     y: Offset
     width: Side
     height: Side
-    scale: float
+    scale: Annotated[float, Meta(gt=0, le=DISPLAY_SCALE_LIMIT)]
 
 
 class Displays(Message, frozen=True, tag="screen.displays"):
@@ -68,7 +70,7 @@ class PicturePart(Message, frozen=True, tag="screen.part"):
     """
 
     picture_no: PictureNo
-    captured_at_ms: int
+    captured_at_ms: ClockMs
     width: Side
     height: Side
     is_reset: bool

@@ -24,9 +24,13 @@ from protocol.messages.screen import (
     VideoFrame,
 )
 
+# every region may have a frame in a picture, and one that replaces it another one
+_FRAMES_LIMIT = 2 * VIDEO_REGIONS_LIMIT
 # parts of one picture may overlap at most this often, and rows be proven: more is an attempt to keep us busy
 _PICTURE_COVERS_LIMIT = 2
 _BYTES_PER_PIXEL = 3
+_ZSTD_ADDED_BYTES = 512
+"""What a part may take besides its pixels: the head of a frame, and of blocks that do not compress."""
 
 
 class PictureOrder:
@@ -40,7 +44,7 @@ class PictureOrder:
         self._codecs: frozenset[str] = frozenset()
         self._regions: dict[int, VideoFrame] = {}
         self._last_region_no = 0
-        self._covered_pixels = 0
+        self._covered_pixels = self._rectangles = self._frames = 0
         self._proven_rows = 0
 
     def part(self, part: PicturePart) -> None:
@@ -52,8 +56,10 @@ class PictureOrder:
         self._check_order(part)
         self._check_rectangles(part)
         self._covered_pixels += sum(one.width * one.height for one in part.rectangles)
-        limit = _PICTURE_COVERS_LIMIT * (part.width + TILE_PIXELS) * (part.height + TILE_PIXELS)
-        if self._covered_pixels > limit:
+        self._rectangles += len(part.rectangles)
+        tiles = (part.width // TILE_PIXELS + 1) * (part.height // TILE_PIXELS + 1)
+        is_covered = self._covered_pixels > _PICTURE_COVERS_LIMIT * tiles * TILE_PIXELS**2
+        if is_covered or self._rectangles > _PICTURE_COVERS_LIMIT * tiles:
             raise PeerViolation("a picture larger than its display", code=ErrorCode.E_MESSAGE_SIZE)
 
     def copies(self, message: ScrollCopies) -> None:
@@ -85,6 +91,9 @@ class PictureOrder:
             raise PeerViolation("video outside of the display")
         if frame.codec not in self._codecs:
             raise PeerViolation(f"video in {frame.codec}, which we did not name")
+        self._frames += 1
+        if self._frames > _FRAMES_LIMIT:
+            raise PeerViolation("more frames than regions can have in a picture")
         before = self._regions.get(frame.region_no)
         if before is None:
             self._check_new_region(frame)
@@ -137,7 +146,7 @@ class PictureOrder:
     def _begin(self, picture_no: int) -> None:
         self._picture_no = picture_no
         self._has_more = False
-        self._covered_pixels = self._proven_rows = 0
+        self._covered_pixels = self._rectangles = self._frames = self._proven_rows = 0
 
     def _check_order(self, part: PicturePart) -> None:
         size = (part.width, part.height)
@@ -167,6 +176,8 @@ class PictureOrder:
         size_bytes = sum(one.width * one.height * _BYTES_PER_PIXEL for one in part.rectangles)
         if size_bytes > PICTURE_PART_RAW_LIMIT_BYTES:
             raise PeerViolation(f"{size_bytes} bytes of pixels in one part")
+        if len(part.compressed) > size_bytes + size_bytes // 128 + _ZSTD_ADDED_BYTES:
+            raise PeerViolation("a part larger than its pixels", code=ErrorCode.E_MESSAGE_SIZE)
         # a picture may be nothing but copies and video; then its one part is empty
         is_empty_as_it_may = self._has_more and part.is_last and not part.compressed
         if not part.rectangles and not is_empty_as_it_may:

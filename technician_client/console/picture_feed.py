@@ -31,6 +31,7 @@ from protocol.messages.screen import (
     VideoEnded,
     VideoFrame,
 )
+from protocol.names import shown_name
 from technician_client.capabilities.screen import PictureOrder
 from technician_client.console.backend import Channel
 from technician_client.console.page import Page
@@ -216,4 +217,4 @@ class PictureFeed:
 
 def _displays(message: Displays) -> SayDisplays:
     displays = [SayDisplay(display.index, display.width, display.height) for display in message.displays]
-    return SayDisplays(displays, message.shown_index, message.source)
+    return SayDisplays(displays, message.shown_index, shown_name(message.source))
