@@ -4,10 +4,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.capabilities.screen.pictures import PictureMaker
+from agent.capabilities.screen.pixel_tools import NumpyPixels, PixelTools, pixel_tools
+from agent.platform.interfaces import Area
 from protocol.errors import ErrorCode, PeerViolation
 from protocol.limits import (
     COPIES_PER_PICTURE_LIMIT,
@@ -240,3 +244,32 @@ def test_p16_whatever_an_agent_sends_nothing_leaves_the_picture_in_the_page(
     first = [PicturePart(1, 0, 200, 5000, True, True, [DOT], b"x")] if has_begun else []
     for message in passed(order, [*first, *messages]):
         page.take(message)
+
+
+@pytest.mark.parametrize("tools", [pixel_tools, NumpyPixels], ids=["best", "numpy"])
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 400), st.integers(1, 300)),
+    seed=st.integers(0, 1 << 30),
+    budgets=st.lists(st.sampled_from([1, 3000, 1 << 40]), min_size=1, max_size=8),
+)
+def test_what_an_honest_agent_sends_is_never_refused(
+    tools: Callable[[int, int], PixelTools], size: tuple[int, int], seed: int, budgets: list[int]
+) -> None:
+    """Noise, which no compressor makes smaller, and contents that move, with any budget."""
+    width, height = size
+    random = np.random.default_rng(seed)
+    maker, order = PictureMaker(width, height, tools), PictureOrder()
+    desktop = random.integers(0, 256, (height, width, 4), np.uint8)
+    for number, budget_bytes in enumerate(budgets):
+        left, top = int(random.integers(0, width)), int(random.integers(0, height))
+        if number % 2:
+            desktop = np.roll(desktop, (top % 40, left % 40), (0, 1))
+        desktop[top : top + 90, left : left + 90] ^= np.uint8(random.integers(1, 256))
+        maker.damage([Area(0, 0, width, height)])
+        area = maker.wanted()
+        if area is not None:
+            pixels = desktop[area.y : area.bottom, area.x : area.right]
+            for message in maker.make(pixels, area, number, budget_bytes):
+                take(order, message)
+            maker.seen(maker.last_no)
