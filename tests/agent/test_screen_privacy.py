@@ -93,6 +93,22 @@ def test_once_its_title_fitted_a_window_stays_private_until_it_is_gone():
     assert at(300.0, window(words(8, title="news"), PLACE)) == frozenset(), "another window with its number"
 
 
+def test_after_a_change_of_the_list_a_window_is_private_while_an_entry_that_it_fitted_is_there():
+    secret, diary = PrivateWindow(title="secret"), PrivateWindow(title="diary")
+    private = PrivateWindows([secret])
+    renamed = [window(words(8, title="news"), PLACE), window(words(9, title="diary"), OTHER)]
+
+    def after(*entries: PrivateWindow, at_s: float):
+        private.change(entries)
+        return private.covers(renamed, at_s, is_after_grab=True)
+
+    assert private.covers([window(words(8, title="secret"), PLACE)], 0.0, is_after_grab=True) == {PLACE}
+    assert after(secret, diary, at_s=100.0) == {PLACE, OTHER}
+    assert after(diary, at_s=200.0) == {OTHER}
+    assert after(secret, diary, at_s=300.0) == {OTHER}
+    assert after(at_s=400.0) == frozenset()
+
+
 def test_a_place_stays_covered_for_a_while_after_it_was_left():
     private = PrivateWindows([PrivateWindow(window_class="vault")])
     private.covers([window(VAULT, PLACE)], 1.0, is_after_grab=True)

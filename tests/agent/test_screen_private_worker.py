@@ -14,9 +14,11 @@ from agent.capabilities.screen.worker_link import WorkerLink
 from agent.desktop.ipc_messages import TO_WORKER_CODEC, CoverWindows, StartScreen
 from agent.desktop.screen_workers import ScreenWorkers, WorkerTerms
 from protocol.errors import BackendUnavailable, ErrorCode
-from protocol.messages.screen import FromAgent
+from protocol.messages.screen import Decodes, FromAgent, PicturePart, VideoFrame
 from protocol.private_windows import PrivateWindow, decode_private_windows, encode_private_windows
+from tests.support.moving_pictures import video_frame
 from tests.support.secret_window import SecretProgram, secret_pixels, secret_program
+from tests.support.video_viewer import VideoViewer
 from tests.support.viewer import Viewer
 from tests.support.worker_host import TICKET, WorkerHost, screen_worker
 from tests.support.x_painter import painter_on
@@ -25,6 +27,7 @@ from tests.support.xvfb import xvfb
 __all__ = ["xvfb"]
 pytestmark = pytest.mark.real
 
+VIDEO_CODEC = "vp8"
 VAULT = PrivateWindow(window_class="Vault")
 
 
@@ -69,6 +72,43 @@ def test_a_viewer_never_decodes_a_pixel_of_a_private_window(xvfb, source):
             drag_about(program, window, host)
             assert len(viewer.pictures) > 20
             assert viewer.leaked == 0
+
+
+class WatchfulVideoViewer(VideoViewer):
+    """Looks at every frame of video for anything of the window's colour, which coding may have changed."""
+
+    def __init__(self) -> None:
+        super().__init__([VIDEO_CODEC])
+        self.leaked = 0
+
+    def show(self, message: FromAgent) -> int:
+        shown = super().show(message)
+        if isinstance(message, VideoFrame | PicturePart):
+            red, blue = (self.canvas[..., channel].astype(np.int16) for channel in (0, 2))
+            self.leaked += int((red - blue > 60).sum())
+        return shown
+
+
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "not listed"])
+def test_in_a_region_of_video_a_window_shows_only_if_no_list_names_it(xvfb, is_listed):
+    """The film is grey, and so are covers; the window has a strong colour, and moves about over the film."""
+    films = [video_frame(640, 360, number) for number in range(20)]
+    for film in films:
+        film[..., :3] = film[..., 1:2]
+    places = random.Random(5)
+    with painter_on(xvfb.display) as painter, secret_program(xvfb.display) as program:
+        window = program.open((150, 120, 120, 90), names=("Vault", ""))
+        program.show(window)
+        with screen_worker(xvfb.environment, after_ticket=listed(VAULT) if is_listed else b"") as host:
+            viewer = host.viewer = WatchfulVideoViewer()
+            host.send(Decodes([VIDEO_CODEC]))
+            for step in range(120):
+                painter.put(100, 80, films[step % len(films)])
+                if step % 4 == 0:
+                    program.move(window, places.randrange(60, 700), places.randrange(60, 400))
+                host.run(0.03)
+            assert len(viewer.video.frames) > 20
+            assert (viewer.leaked > 0) is not is_listed
 
 
 def test_without_the_list_the_same_viewer_sees_it(xvfb):

@@ -48,12 +48,20 @@ class PrivateWindows:
     """
 
     def __init__(self, entries: Iterable[PrivateWindow]) -> None:
-        self._entries = tuple(entries)
-        self._fitted: set[int] = set()
-        self._verdicts: dict[tuple[object, ...], bool] = {}
+        self._entries = frozenset(entries)
+        self._fitted: dict[int, frozenset[PrivateWindow]] = {}
+        self._verdicts: dict[tuple[object, ...], frozenset[PrivateWindow]] = {}
         self._seen: Sequence[SeenWindow] | None = None
         self._places: frozenset[Area] = frozenset()
         self._until_s: dict[Area, float] = {}
+
+    def change(self, entries: Iterable[PrivateWindow]) -> None:
+        """Another list. What fitted an entry that is still there stays private."""
+        self._entries = frozenset(entries)
+        self._verdicts.clear()
+        self._seen = None
+        kept = {window_id: fitted & self._entries for window_id, fitted in self._fitted.items()}
+        self._fitted = {window_id: fitted for window_id, fitted in kept.items() if fitted}
 
     def covers(self, windows: Sequence[SeenWindow], now_s: float, *, is_after_grab: bool) -> frozenset[Area]:
         """The areas to paint over. `is_after_grab`: a picture was read since the last call.
@@ -72,8 +80,10 @@ class PrivateWindows:
     def _judge(self, windows: Sequence[SeenWindow]) -> frozenset[Area]:
         everyone = [words for window in windows for words in window.inside]
         # numbers of windows that are gone may be given to others
-        self._fitted &= {words.window_id for words in everyone}
-        self._fitted |= {words.window_id for words in everyone if self._fits(words)}
+        known = {words.window_id: self._fitted.get(words.window_id, frozenset()) for words in everyone}
+        for words in everyone:
+            known[words.window_id] |= self._fitting(words)
+        self._fitted = {window_id: fitted for window_id, fitted in known.items() if fitted}
         if len(self._verdicts) > 4 * len(everyone) + COVERS_LIMIT:
             self._verdicts.clear()
         private = _with_dialogs(self._fitted, everyone)
@@ -85,12 +95,13 @@ class PrivateWindows:
             for place in window.places
         )
 
-    def _fits(self, words: WindowWords) -> bool:
+    def _fitting(self, words: WindowWords) -> frozenset[PrivateWindow]:
         said = (words.classes, words.titles, words.are_titles_cut)
         if said not in self._verdicts:
-            self._verdicts[said] = any(
-                entry.fits(words.classes, words.titles, are_titles_cut=words.are_titles_cut)
+            self._verdicts[said] = frozenset(
+                entry
                 for entry in self._entries
+                if entry.fits(words.classes, words.titles, are_titles_cut=words.are_titles_cut)
             )
         return self._verdicts[said]
 
@@ -133,7 +144,7 @@ class MaskedSource:
 
     def cover(self, entries: Iterable[PrivateWindow]) -> None:
         """These and no others are private from now on; what changes by that is damage at the next look."""
-        self._private = PrivateWindows(entries)
+        self._private.change(entries)
 
     def displays(self) -> Sequence[DisplayArea]:
         """See `ScreenSource`."""
