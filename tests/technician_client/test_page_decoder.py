@@ -114,6 +114,26 @@ async def test_damage_is_refused_with_its_stream_and_the_next_stream_is_exact(de
     assert said[2] == RAW
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_flipped_bits_give_pixels_of_the_right_size_or_damage(desk: Desk, seed: int) -> None:
+    await desk.enter()
+    random = np.random.default_rng(seed)
+    parts: list[tuple[bytes, int, bool]] = []
+    for _ in range(120):
+        stream = Compressor(int(random.integers(17, ZSTD_WINDOW_LOG + 1)))
+        contents = random.integers(0, int(random.integers(2, 256)), (3, 6000), np.uint8)
+        for number, raw in enumerate(contents):
+            damaged = bytearray(stream.block(raw.tobytes() + RAW[:3000]))
+            for place in random.integers(0, len(damaged), int(random.integers(0, 4))):
+                damaged[place] ^= 1 << int(random.integers(0, 8))
+            parts.append((bytes(damaged), 9000, number == 0))
+    said = await inflated(desk.page, *parts, (Compressor().block(RAW), len(RAW), True))
+    pixels = [one for one in said if isinstance(one, bytes)]
+    assert {len(one) for one in pixels[:-1]} == {9000}
+    assert 0 < len(pixels) < len(parts)
+    assert said[-1] == RAW
+
+
 async def test_hundreds_of_streams_leave_no_memory_behind(desk: Desk) -> None:
     await desk.enter()
     parts = [(Compressor().block(RAW), len(RAW), True) for _ in range(300)]
