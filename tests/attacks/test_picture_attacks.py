@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.capabilities.screen.pictures import PictureMaker
 from agent.capabilities.screen.pixel_tools import NumpyPixels, PixelTools, pixel_tools
+from agent.capabilities.screen.worker import newest
 from agent.platform.interfaces import Area
 from protocol.errors import ErrorCode, PeerViolation
 from protocol.limits import (
@@ -273,3 +274,15 @@ def test_what_an_honest_agent_sends_is_never_refused(
             for message in maker.make(pixels, area, number, budget_bytes):
                 take(order, message)
             maker.seen(maker.last_no)
+
+
+def test_msg14_a_viewer_that_asks_for_displays_without_end_gets_the_last_one_and_all_else() -> None:
+    """Each wish that is followed costs the memory of a whole picture."""
+    seen = screen.PictureSeen(3)
+    flood = [screen.ShowDisplay(number % 2) for number in range(3000)]
+    assert newest([*flood, seen, screen.ShowDisplay(1), screen.Refresh()]) == [
+        seen,
+        screen.ShowDisplay(1),
+        screen.Refresh(),
+    ]
+    assert newest([]) == []
