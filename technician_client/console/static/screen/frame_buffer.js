@@ -5,6 +5,7 @@ const BYTES_PER_SOURCE_PIXEL = 3;
 
 export class FrameBuffer {
   #words;
+  #bgr = new Uint8Array(0);
 
   constructor(width, height) {
     this.width = width;
@@ -41,9 +42,11 @@ export class FrameBuffer {
     }
   }
 
-  // whole rows as B, G, R, for a proof
+  // whole rows as B, G, R, for a proof; valid until the next call, so that many proofs need no more memory than one
   rows(y, height) {
-    const bgr = new Uint8Array(this.width * height * BYTES_PER_SOURCE_PIXEL);
+    const size = this.width * height * BYTES_PER_SOURCE_PIXEL;
+    if (this.#bgr.length < size) this.#bgr = new Uint8Array(size);
+    const bgr = this.#bgr.subarray(0, size);
     const first = y * this.width;
     const last = first + this.width * height;
     for (let index = first, at = 0; index < last; index += 1, at += BYTES_PER_SOURCE_PIXEL) {

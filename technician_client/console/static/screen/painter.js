@@ -8,6 +8,8 @@ import { DamagedStream, loadInflater } from "./zstd.js";
 export const UNABLE = "This browser cannot show the screen: WebAssembly does not work in it. Open the console in another one.";
 // below this share of the box around them, rectangles are put on the canvas one by one
 const BOX_SHARE = 0.5;
+// rows that wait for their hash, unless it is one proof alone; an agent proves a row of tiles at a time
+const HASHED_LIMIT_PIXELS = 1 << 24;
 
 export class Painter {
   #context;
@@ -19,6 +21,7 @@ export class Painter {
   #unpainted = []; // pictures of which frames are still being decoded, oldest first
   #isAwaitingReset = true;
   #streamNo = 0;
+  #hashedPixels = 0;
   #isHealing = false; // everything is being sent anew because a proof failed
   #unsaid = 0;
   pictures = 0;
@@ -118,13 +121,30 @@ export class Painter {
 
   async #prove({ sequence, y, height, sha256 }) {
     const streamNo = this.#streamNo;
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", this.#frame.rows(y, height)));
+    const digest = await this.#hash(y, height);
+    if (!digest) {
+      this.#damaged();
+      return;
+    }
     const isEqual = digest.every((byte, index) => byte === sha256[index]);
     // what a stream had that is over, is sent anew already
     if (isEqual || this.#isHealing || this.#isAwaitingReset || streamNo !== this.#streamNo) return;
     this.#isHealing = true;
     this.#count(this.corrections + 1);
     this.on.proofFailed(sequence, y);
+  }
+
+  // of whole rows as they are now; null if too many wait already
+  async #hash(y, height) {
+    const pixels = this.#frame.width * height;
+    if (this.#hashedPixels && this.#hashedPixels + pixels > HASHED_LIMIT_PIXELS) return null;
+    this.#hashedPixels += pixels;
+    try {
+      // `digest` copies what it is given before it returns
+      return new Uint8Array(await crypto.subtle.digest("SHA-256", this.#frame.rows(y, height)));
+    } finally {
+      this.#hashedPixels -= pixels;
+    }
   }
 
   #paint(part) {
