@@ -158,20 +158,27 @@ class SessionWorker:
             if arrival.done():
                 self._connection = arrival.result()  # `stop` releases it, whatever happens here
         if self._connection is None:
-            raise BackendUnavailable("the worker could not start", code=await self.why_ended())
+            raise BackendUnavailable("the worker could not start", code=await self._why_not())
         return self._connection
 
     def _changed_entries(self) -> Sequence[PrivateWindow] | None:
         before, self._lists = self._lists.entries, self._read_lists()
         return None if self._lists.entries == before else self._lists.entries
 
-    async def why_ended(self) -> ErrorCode:
-        """Why the worker is gone, as the desktop process knows it."""
+    async def _why_not(self) -> ErrorCode:
+        return await self.why_ended() or ErrorCode.E_SCREEN_FAILED
+
+    async def why_ended(self) -> ErrorCode | None:
+        """Why the worker ended by itself, as the desktop process tells it; None when it tells nothing."""
         try:
             async with asyncio.timeout(ENDED_TIMEOUT_S):
                 ended = await asyncio.shield(self._desk.screen_ended)
+        except TimeoutError:
+            return None
+        log.info("screen.worker_ended", session_id=self._desk.session_id, code=ended.code, detail=ended.detail)
+        try:
             return ErrorCode(ended.code)
-        except (TimeoutError, ValueError):
+        except ValueError:  # "": it took the end of its connection for an order
             return ErrorCode.E_SCREEN_FAILED
 
     async def stop(self) -> None:

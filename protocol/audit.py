@@ -49,6 +49,7 @@ class AuditKind(StrEnum):
     CHANNEL_REFUSED = "channel.refused"
     CHANNEL_CLOSED = "channel.closed"
     SCREEN_STARTED = "screen.started"
+    SCREEN_RESTARTED = "screen.restarted"
     SCREEN_ENDED = "screen.ended"
     INPUT_STARTED = "input.started"
     INPUT_ENDED = "input.ended"

@@ -60,6 +60,8 @@ class ScreenWorkers:
         self._terms = terms
         self._on_ended = on_ended
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        # a watch reaps and forgets only under it: what is killed is the child, and the child of now
+        self._lock = threading.Lock()
 
     def start(self, order: StartScreen) -> None:
         """Start this session's worker; one that still runs is killed first."""
@@ -76,7 +78,8 @@ class ScreenWorkers:
         except OSError as exc:
             self._tell(order.session_id, ErrorCode.E_SCREEN_FAILED, f"not started: {exc}")
             return
-        self._children[order.session_id] = child
+        with self._lock:
+            self._children[order.session_id] = child
         assert child.stdin is not None
         with contextlib.suppress(BrokenPipeError), child.stdin:
             child.stdin.write(_standard_input(order))
@@ -86,10 +89,11 @@ class ScreenWorkers:
 
     def kill(self, session_id: str) -> None:
         """SIGKILL to the worker and all it started; works on a stopped one too. Returns at once."""
-        child = self._children.pop(session_id, None)
-        if child is not None and child.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+        with self._lock:
+            child = self._children.pop(session_id, None)
+            if child is not None and child.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
         """Kill every worker."""
@@ -102,10 +106,12 @@ class ScreenWorkers:
         with child.stderr:
             while piece := os.read(child.stderr.fileno(), ERROR_READ_BYTES):
                 tail = (tail + piece)[-ERROR_READ_BYTES:]
-        status = child.wait()
-        if self._children.get(session_id) is not child:
-            return  # killed by order: whoever ordered it knows
-        del self._children[session_id]
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            status = child.wait()
+            if self._children.get(session_id) is not child:
+                return  # killed by order: whoever ordered it knows
+            del self._children[session_id]
         detail = tail.decode("utf-8", "replace").strip()[-ERROR_TAIL_CHARS:]
         log.info("screen.worker_ended", session_id=session_id, status=status)
         self._tell(session_id, *_meaning(status, detail))

@@ -151,6 +151,18 @@ class ScreenFailed(Message, frozen=True, tag="screen.failed"):
     code: ShortText
 
 
+class ScreenRestarted(Message, frozen=True, tag="screen.restarted"):
+    """Agent: the screen worker died and another one goes on, at most once for each channel.
+
+    `screen.displays` and a reset follow. Picture and region numbers start anew, and what the viewer said is
+    forgotten: it sends `screen.restart_seen`, then its `screen.decodes` and `screen.show_display` again.
+    """
+
+
+class RestartSeen(Message, frozen=True, tag="screen.restart_seen"):
+    """Technician: answer to `screen.restarted`. Until it comes, all that the viewer sends is dropped."""
+
+
 class PictureSeen(Message, frozen=True, tag="screen.seen"):
     """Technician: this picture is painted."""
 
@@ -195,9 +207,12 @@ FromAgent: TypeAlias = (
     | BandProof
     | CursorShape
     | CursorMoved
+    | ScreenRestarted
     | ScreenFailed
 )
-FromTechnician: TypeAlias = PictureSeen | ProofFailed | Refresh | ShowDisplay | Decodes | KeyframeWanted
+FromTechnician: TypeAlias = (
+    PictureSeen | ProofFailed | Refresh | ShowDisplay | Decodes | KeyframeWanted | RestartSeen
+)
 
 FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, SCREEN_MESSAGE_LIMIT_BYTES)
 FROM_TECHNICIAN_CODEC: Codec[FromTechnician] = Codec(FromTechnician, 1024)

@@ -11,6 +11,7 @@ from protocol.errors import ErrorCode, PeerViolation
 from protocol.limits import (
     PICTURE_AREA_LIMIT_PIXELS,
     PICTURE_PART_RAW_LIMIT_BYTES,
+    SCREEN_RESTARTS_LIMIT,
     TILE_PIXELS,
     VIDEO_REGIONS_LIMIT,
 )
@@ -37,15 +38,30 @@ class PictureOrder:
     """Feed it every picture message in order. After a PeerViolation it must not be used again."""
 
     def __init__(self) -> None:
+        self._codecs: frozenset[str] = frozenset()
+        self._restarts = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
         self._size = (0, 0)
         self._picture_no = 0
         self._is_complete = True
         self._has_more = False  # than rectangles
-        self._codecs: frozenset[str] = frozenset()
         self._regions: dict[int, VideoFrame] = {}
         self._last_region_no = 0
         self._covered_pixels = self._rectangles = self._frames = 0
         self._proven_rows = 0
+
+    def restarted(self) -> None:
+        """Another worker goes on: its pictures are counted from the start, and the first is a reset.
+
+        Raises:
+            PeerViolation: more often than a channel may have it.
+        """
+        self._restarts += 1
+        if self._restarts > SCREEN_RESTARTS_LIMIT:
+            raise PeerViolation("the screen was started again too often")
+        self._start_over()
 
     def part(self, part: PicturePart) -> None:
         """Some rectangles of a picture.

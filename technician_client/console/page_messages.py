@@ -225,6 +225,10 @@ class SayCursorMoved(PageMessage, frozen=True, tag="cursor_moved"):
     y: int
 
 
+class SayScreenRestarted(PageMessage, frozen=True, tag="screen_restarted"):
+    """The program that shows the screen ended on the device and was started again; a whole picture follows."""
+
+
 class SayInputState(PageMessage, frozen=True, tag="input_state"):
     """Whether input acts."""
 
@@ -293,6 +297,7 @@ ToPage: TypeAlias = (
     | SayChannelOver
     | SayDisplays
     | SayCursorMoved
+    | SayScreenRestarted
     | SayInputState
     | SayStats
     | SaySnapshot

@@ -25,7 +25,9 @@ from protocol.messages.screen import (
     PictureSeen,
     ProofFailed,
     Refresh,
+    RestartSeen,
     ScreenFailed,
+    ScreenRestarted,
     ScrollCopies,
     ShowDisplay,
     VideoEnded,
@@ -39,6 +41,7 @@ from technician_client.console.page_messages import (
     SayCursorMoved,
     SayDisplay,
     SayDisplays,
+    SayScreenRestarted,
 )
 from technician_client.console.picture_wire import (
     Shown,
@@ -83,6 +86,9 @@ class PictureFeed:
         self._picture_no = 0
         self._awaits_reset = False
         self._damaged_in_a_row = 0
+        self._codecs: list[str] = []
+        self._shown_index: int | None = None
+        self._owes_restart_seen = False
         self.received_bytes = 0
 
     async def serve(self) -> None:
@@ -127,6 +133,7 @@ class PictureFeed:
 
     def decodes(self, codecs: list[str]) -> None:
         """What the page can decode."""
+        self._codecs = codecs
         self._order.decodes(codecs)
         self._wish(Decodes(codecs))
 
@@ -136,6 +143,7 @@ class PictureFeed:
 
     def show_display(self, index: int) -> None:
         """Ask for another display."""
+        self._shown_index = index
         self._wish(ShowDisplay(index))
 
     def _wish(self, wish: FromTechnician) -> None:
@@ -153,11 +161,16 @@ class PictureFeed:
         while True:
             await self._has_work.wait()
             self._has_work.clear()
-            while self._seen_picture_nos:
-                seen = PictureSeen(self._seen_picture_nos.popleft())
-                await self._channel.send(FROM_TECHNICIAN_CODEC.encode(seen))
-            while self._wishes:
-                await self._channel.send(FROM_TECHNICIAN_CODEC.encode(self._wishes.popleft()))
+            while (answer := self._next_answer()) is not None:
+                await self._channel.send(FROM_TECHNICIAN_CODEC.encode(answer))
+
+    def _next_answer(self) -> FromTechnician | None:
+        if self._owes_restart_seen:  # before anything that is about the new worker
+            self._owes_restart_seen = False
+            return RestartSeen()
+        if self._seen_picture_nos:
+            return PictureSeen(self._seen_picture_nos.popleft())
+        return self._wishes.popleft() if self._wishes else None
 
     async def _pass_on(self, message: FromAgent) -> None:
         match message:
@@ -169,8 +182,29 @@ class PictureFeed:
                 await self._page.show(pack_cursor(message))
             case Displays():
                 await self._page.say(_displays(message))
+            case ScreenRestarted():
+                await self._restarted()
             case ScreenFailed():
                 raise refusal(message.code, "said by the screen worker")
+
+    async def _restarted(self) -> None:
+        """Nothing of the worker before counts any more; the new one is told what it has to know."""
+        self._order.restarted()
+        self._unseen.clear()
+        self._seen_picture_nos.clear()
+        self._proofs.clear()
+        self._wishes.clear()
+        self._awaits_reset = False
+        self._picture_no = 0
+        self._has_room.set()
+        self._owes_restart_seen = True
+        self._has_work.set()
+        if self._codecs:
+            self._wish(Decodes(self._codecs))
+        if self._shown_index is not None:
+            self._wish(ShowDisplay(self._shown_index))
+        log.warning("console.screen_restarted")
+        await self._page.say(SayScreenRestarted())
 
     async def _picture(self, message: PictureMessage) -> None:
         packed = self._packed(message)

@@ -1,6 +1,7 @@
 """`screen` through a whole session in one process: pictures pass unread, bounded, and end with the grant."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from protocol.grantables import Grantable
 from protocol.messages import screen
 from protocol.private_windows import PrivateWindow
 from tests.support.desktop import FakeWorker
-from tests.support.device_end import attached, device_end, open_channel
+from tests.support.device_end import OpenChannel, attached, device_end, open_channel
 from tests.support.organisation import acme
 from tests.support.policies import signed_policy
 
@@ -93,14 +94,144 @@ async def test_why_no_screen_can_be_shown_reaches_the_technician(tmp_path: Path)
                 await stream.receive()
 
 
-async def test_a_worker_that_dies_is_told_to_the_technician(tmp_path: Path) -> None:
+FAILED = screen.ScreenFailed(code=ErrorCode.E_SCREEN_FAILED)
+
+
+async def die(opened: OpenChannel, worker: FakeWorker, code: str = ErrorCode.E_SCREEN_FAILED) -> None:
+    """The worker ends by itself, and the desktop process tells it."""
+    worker.close()
+    await opened.desktop.say(ipc.ScreenEnded(opened.session.session_id, code, "killed"))
+
+
+async def told(opened: OpenChannel) -> screen.FromAgent:
+    """The next message that the technician gets."""
+    return screen.FROM_AGENT_CODEC.decode(await opened.stream.receive())
+
+
+async def say(opened: OpenChannel, *messages: screen.FromTechnician) -> None:
+    """Messages of the technician."""
+    for message in messages:
+        await opened.stream.send(screen.FROM_TECHNICIAN_CODEC.encode(message))
+
+
+async def heard(worker: FakeWorker) -> screen.FromTechnician:
+    """The next message that the worker gets."""
+    return screen.FROM_TECHNICIAN_CODEC.decode(await worker.receive())
+
+
+async def test_a_worker_that_dies_is_started_again_once_with_a_fresh_ticket(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        first = await opened.desktop.worker()
+        await first.send(part(7, 10))
+        assert await opened.stream.receive() == part(7, 10)
+        await die(opened, first)
+        assert await told(opened) == screen.ScreenRestarted()
+        second = await opened.desktop.worker()
+        tickets = [order.ticket for order in opened.desktop.all_of(ipc.StartScreen)]
+        assert len(set(tickets)) == 2
+        await second.send(part(1, 10))
+        assert await opened.stream.receive() == part(1, 10)
+        await die(opened, second)
+        assert await told(opened) == FAILED
+        with pytest.raises(SupportError):
+            await opened.stream.receive()
+    kinds = [kind for kind in opened.device.kinds() if kind.startswith("screen")]
+    assert kinds == ["screen.started", "screen.restarted", "screen.ended"]
+    assert len(opened.desktop.all_of(ipc.StartScreen)) == 2
+
+
+async def test_what_the_viewer_said_to_the_dead_worker_does_not_reach_the_new_one(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        await die(opened, await opened.desktop.worker())
+        assert await told(opened) == screen.ScreenRestarted()
+        second = await opened.desktop.worker()
+        await say(opened, screen.PictureSeen(41), screen.ShowDisplay(3))
+        await say(opened, screen.RestartSeen(), screen.ShowDisplay(1))
+        assert await heard(second) == screen.ShowDisplay(1)
+
+
+async def test_a_restart_seen_without_a_restart_ends_the_session(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        await say(opened, screen.RestartSeen())
+        assert await worker.is_cut_off()
+        await opened.device.over()
+
+
+async def test_a_worker_that_says_that_the_screen_was_lost_is_started_again(tmp_path: Path) -> None:
+    """Exit status 7: its last word is not passed on, because it is not the last."""
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        await worker.send(screen.FROM_AGENT_CODEC.encode(FAILED))
+        await die(opened, worker)
+        assert await told(opened) == screen.ScreenRestarted()
+
+
+@pytest.mark.parametrize("code", [ErrorCode.E_SCREEN_NONE, ErrorCode.E_MESSAGE_FORMAT])
+async def test_a_worker_that_another_would_not_better_is_not_started_again(
+    tmp_path: Path, code: ErrorCode
+) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        await worker.send(screen.FROM_AGENT_CODEC.encode(screen.ScreenFailed(code)))
+        assert await told(opened) == screen.ScreenFailed(code)
+        await die(opened, worker, code)
+    assert len(opened.desktop.all_of(ipc.StartScreen)) == 1
+
+
+async def test_a_worker_that_was_killed_by_order_is_not_started_again(tmp_path: Path) -> None:
+    """The desktop process tells no such end: the person pressed Stop, and that has to be the end of it."""
     async with open_channel(acme(), tmp_path, VIEW) as opened:
         worker = await opened.desktop.worker()
         worker.close()
-        ended = ipc.ScreenEnded(opened.session.session_id, ErrorCode.E_SCREEN_FAILED, "killed")
-        await opened.desktop.say(ended)
-        told = screen.FROM_AGENT_CODEC.decode(await opened.stream.receive())
-        assert told == screen.ScreenFailed(code=ErrorCode.E_SCREEN_FAILED)
+        assert await told(opened) == FAILED
+    assert len(opened.desktop.all_of(ipc.StartScreen)) == 1
+    assert "screen.restarted" not in opened.device.kinds()
+
+
+async def test_a_second_start_that_fails_is_told_with_its_own_code(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        worker = await opened.desktop.worker()
+        opened.desktop.screen_code = ErrorCode.E_SCREEN_NONE
+        await die(opened, worker)
+        assert await told(opened) == screen.ScreenFailed(code=ErrorCode.E_SCREEN_NONE)
+
+
+async def end_by_stop(opened: OpenChannel) -> None:
+    """The person presses Stop."""
+    await opened.desktop.stop(opened.session.session_id)
+
+
+async def end_by_technician(opened: OpenChannel) -> None:
+    """The technician ends the session."""
+    await opened.session.end()
+
+
+async def end_by_desktop(opened: OpenChannel) -> None:
+    """The desktop process dies; with it, the kernel kills its children."""
+    await opened.desktop.die()
+
+
+@pytest.mark.parametrize("end", [end_by_stop, end_by_technician, end_by_desktop])
+async def test_what_ends_a_session_during_the_restart_leaves_no_worker(
+    tmp_path: Path, end: Callable[[OpenChannel], Awaitable[None]]
+) -> None:
+    """The last order about the screen is to end it, and the ticket of the second start brings nobody in."""
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        first = await opened.desktop.worker()
+        opened.desktop.does_start_workers = False
+        await die(opened, first)
+        again = await opened.desktop.order(ipc.StartScreen, 2)
+        await end(opened)
+        await opened.device.over()
+        late = await FakeWorker.connect(opened.device.server.socket_path, again.session_id, again.ticket)
+        refused = ipc.TO_COMMAND_LINE_CODEC.decode(await late.receive())
+        assert refused == ipc.IpcRefused(code=ErrorCode.E_TICKET)
+        late.close()
+        orders = [order for order in opened.desktop.orders if isinstance(order, ipc.StartScreen | ipc.StopScreen)]
+        if end is not end_by_desktop:
+            assert isinstance(orders[-1], ipc.StopScreen)
+        assert orders.count(again) == 1
 
 
 async def test_a_worker_with_a_used_or_wrong_ticket_is_refused(tmp_path: Path) -> None:

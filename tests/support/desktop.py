@@ -84,6 +84,7 @@ class FakeDesktop:
         self.does_show_indicator = True
         self.input_code = ""
         self.screen_code = ""
+        self.does_start_workers = True
         self.orders: list[ipc.ToDesktop] = []
         self.injected: list[Event] = []
         self.workers: asyncio.Queue[FakeWorker] = asyncio.Queue()
@@ -163,7 +164,7 @@ class FakeDesktop:
                 await self.say(ipc.IndicatorShown(session_id=order.session_id))
             case ipc.StartScreen() if self.screen_code:
                 await self.say(ipc.ScreenEnded(order.session_id, self.screen_code, "as the test wants"))
-            case ipc.StartScreen():
+            case ipc.StartScreen() if self.does_start_workers:
                 worker = await FakeWorker.connect(self._socket_path, order.session_id, order.ticket)
                 self._started.append(worker)
                 self.workers.put_nowait(worker)

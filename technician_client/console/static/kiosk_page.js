@@ -8,10 +8,12 @@ import { Cursor } from "./screen/cursor.js";
 import { Painter, UNABLE } from "./screen/painter.js";
 import { decodableCodecs } from "./screen/video.js";
 import { isCursor } from "./screen/wire.js";
+import { RESTARTED } from "./screen/words.js";
 import { SessionLink } from "./session_link.js";
 
 const FIRST_DELAY_MS = 500;
 const DELAY_LIMIT_MS = 15_000;
+const RESTARTED_MS = 15_000;
 const LENGTH_S = 8 * 3600;
 // nobody said no: trying again is not rude
 const COMES_BACK = new Set([
@@ -76,6 +78,14 @@ function control(isAllowed) {
   if (isAllowed) sink.focus({ preventScroll: true });
 }
 
+// over the picture, which goes on
+function restarted() {
+  say(RESTARTED);
+  setTimeout(() => {
+    if (message.textContent === RESTARTED) say("");
+  }, RESTARTED_MS);
+}
+
 // with the first message of each channel, and harmless again
 async function sayDecodes(current) {
   const codecs = await decodableCodecs();
@@ -123,6 +133,7 @@ function open() {
       displayIndex = shown.shown_index;
       sayDecodes(link);
     })
+    .on("screen_restarted", restarted)
     .on("grant_ended", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
     .on("channel_over", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
     .on("over", once);

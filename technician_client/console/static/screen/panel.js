@@ -11,10 +11,12 @@ import { Cursor } from "./cursor.js";
 import { Fit } from "./fit.js";
 import { Painter, UNABLE } from "./painter.js";
 import { decodableCodecs } from "./video.js";
+import { RESTARTED } from "./words.js";
 import { isCursor } from "./wire.js";
 
 const FIGURES_EVERY_MS = 1000;
 const HINT_MS = 4000;
+const RESTARTED_MS = 15_000;
 
 export class ScreenPanel {
   #link = null;
@@ -68,6 +70,7 @@ export class ScreenPanel {
         this.#displays(message);
         this.#sayDecodes(link);
       })
+      .on("screen_restarted", () => this.#hint(RESTARTED, RESTARTED_MS))
       .on("input_state", (message) => {
         if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
       })
@@ -200,11 +203,11 @@ export class ScreenPanel {
     setText(byId("age"), this.workspace.isLive ? this.painter.ageMs.toFixed(this.painter.ageMs < 10 ? 1 : 0) : "–");
   }
 
-  #hint(text) {
+  #hint(text, forMs = HINT_MS) {
     const hint = byId("hint");
     setText(hint, text);
     show(hint, true);
     clearTimeout(this.hintTimer);
-    this.hintTimer = setTimeout(() => show(hint, false), HINT_MS);
+    this.hintTimer = setTimeout(() => show(hint, false), forMs);
   }
 }
