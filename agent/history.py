@@ -28,7 +28,9 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.CHANNEL_OPENED: lambda who, facts: f"{who} began to use: {facts.get('capability')}",
     _K.CHANNEL_REFUSED: lambda who, facts: f"{who} was refused {facts.get('capability')}: {_why(facts)}",
     _K.SCREEN_STARTED: lambda who, facts: f"{who} began to see the screen{_without_private(facts)}",
-    _K.SCREEN_RESTARTED: lambda _, __: "The program that shows the screen ended by itself and was started again",
+    _K.SCREEN_RESTARTED: lambda _, __: (
+        "The program that shows the screen ended by itself and was started again"
+    ),
     _K.SCREEN_ENDED: lambda _, facts: (
         f"The screen was not shown: {_why(facts)}" if "code" in facts else "The screen was no longer shown"
     ),

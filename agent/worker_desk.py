@@ -175,7 +175,9 @@ class SessionWorker:
                 ended = await asyncio.shield(self._desk.screen_ended)
         except TimeoutError:
             return None
-        log.info("screen.worker_ended", session_id=self._desk.session_id, code=ended.code, detail=ended.detail)
+        log.info(
+            "screen.worker_ended", session_id=self._desk.session_id, code=ended.code, detail=ended.detail
+        )
         try:
             return ErrorCode(ended.code)
         except ValueError:  # "": it took the end of its connection for an order

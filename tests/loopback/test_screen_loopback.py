@@ -228,7 +228,9 @@ async def test_what_ends_a_session_during_the_restart_leaves_no_worker(
         refused = ipc.TO_COMMAND_LINE_CODEC.decode(await late.receive())
         assert refused == ipc.IpcRefused(code=ErrorCode.E_TICKET)
         late.close()
-        orders = [order for order in opened.desktop.orders if isinstance(order, ipc.StartScreen | ipc.StopScreen)]
+        orders = [
+            order for order in opened.desktop.orders if isinstance(order, ipc.StartScreen | ipc.StopScreen)
+        ]
         if end is not end_by_desktop:
             assert isinstance(orders[-1], ipc.StopScreen)
         assert orders.count(again) == 1

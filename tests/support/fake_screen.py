@@ -82,6 +82,12 @@ class FakeScreen:
         self._compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
         self._is_first = True
 
+    def restart(self) -> None:
+        """Another worker goes on: numbers from 1, a new stream."""
+        self._picture_nos = itertools.count(1)
+        self.reset()
+        self.say(screen.ScreenRestarted())
+
     def show(
         self, picture: Pixels, captured_at_ms: int | None = None, *, tiles: Sequence[screen.Rectangle] = ()
     ) -> int:

@@ -199,6 +199,41 @@ async def test_a_proof_that_fails_is_told_to_the_agent_by_its_own_picture_number
         assert await wished(shown, 1) == [screen.ProofFailed(1, 16)]
 
 
+async def test_a_restarted_screen_goes_on_by_itself_and_the_page_is_told() -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        one.page.says.put_nowait('{"type":"decodes","codecs":["vp8"]}')
+        one.page.says.put_nowait('{"type":"show_display","index":1}')
+        assert await wished(shown, 1) == [screen.ShowDisplay(1)]
+        for shift in range(1, UNSEEN_LIMIT - 1):  # the page paints none of them
+            shown.show(colour_card(96, 80, shift))
+        await one.page.until(lambda: len(one.page.pictures) == UNSEEN_LIMIT)
+        shown.decodes = []
+        shown.restart()
+        assert isinstance(await one.page.heard(words.SayScreenRestarted), words.SayScreenRestarted)
+        assert (await wished(shown, 3))[1:] == [screen.RestartSeen(), screen.ShowDisplay(1)]
+        assert shown.decodes == ["vp8"]
+        for shift in range(4, 4 + UNSEEN_LIMIT):
+            shown.show(colour_card(96, 80, shift))
+        await one.page.until(lambda: len(one.page.pictures) == 2 * UNSEEN_LIMIT)
+        assert one.page.pictures[UNSEEN_LIMIT][1] == FLAG_RESET | FLAG_LAST
+        one.page.says.put_nowait(f'{{"type":"seen","sequence":{UNSEEN_LIMIT - 1}}}')  # of the worker before
+        one.page.says.put_nowait(f'{{"type":"seen","sequence":{UNSEEN_LIMIT}}}')
+        async with asyncio.timeout(5):
+            await shown.was_seen.wait()
+        assert shown.seen == [1]
+
+
+async def test_a_second_restart_of_one_channel_ends_the_session() -> None:
+    async with live() as one:
+        shown = await first_picture(one)
+        shown.restart()
+        shown.restart()
+        over = await one.page.heard(words.SayOver)
+        assert isinstance(over, words.SayOver)
+        assert one.session.ended_with != ["technician_left"]
+
+
 async def test_what_the_page_decodes_and_the_keyframe_it_needs_reach_the_agent() -> None:
     async with live() as one:
         shown = await first_picture(one)

@@ -71,6 +71,18 @@ async def test_the_kiosk_comes_back_after_a_lost_link_and_not_after_a_stop(desk:
     assert len(desk.app.sessions) == 2
 
 
+async def test_the_kiosk_says_that_the_screen_was_started_again_and_shows_it_exactly(desk: Desk) -> None:
+    session = await desk.open_kiosk()
+    assert session.screen is not None
+    session.screen.restart()
+    for shift in (1, 2):
+        session.screen.show(colour_card(WIDTH, HEIGHT, shift))
+    await seen(session, 2)
+    assert await desk.page.evaluate(HASH_OF_CANVAS) == rgba_hash(colour_card(WIDTH, HEIGHT, 2))
+    await expect(desk.page.locator(".message")).to_contain_text("was started again")
+    assert await desk.page.evaluate("document.documentElement.dataset.state") == "live"
+
+
 def pressed(events: list[Event]) -> list[tuple[int, bool]]:
     return [(event.keysym, event.is_pressed) for event in events if isinstance(event, Key)]
 

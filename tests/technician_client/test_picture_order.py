@@ -246,3 +246,26 @@ def test_a_region_too_many_and_a_number_used_before_are_refused():
 def test_the_end_of_a_region_that_there_is_not_is_refused():
     with pytest.raises(PeerViolation):
         with_video().video_ended(VideoEnded(2, 3))
+
+
+def test_after_a_restart_numbers_and_regions_start_anew_and_codecs_stay():
+    order = with_video()
+    order.part(part(picture_no=3, is_last=False))  # the worker died in the middle of it
+    order.restarted()
+    order.part(FIRST)
+    order.video(KEY)
+    order.part(part(rectangles=[], compressed=b""))
+
+
+def test_after_a_restart_the_first_part_is_a_reset():
+    order = started()
+    order.restarted()
+    with pytest.raises(PeerViolation):
+        order.part(part())
+
+
+def test_a_channel_has_one_restart():
+    order = started()
+    order.restarted()
+    with pytest.raises(PeerViolation):
+        order.restarted()
