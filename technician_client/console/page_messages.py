@@ -226,7 +226,7 @@ class SayCursorMoved(PageMessage, frozen=True, tag="cursor_moved"):
 
 
 class SayScreenRestarted(PageMessage, frozen=True, tag="screen_restarted"):
-    """The program that shows the screen ended on the device and was started again; a whole picture follows."""
+    """The device's screen program ended and was started again; a whole picture follows."""
 
 
 class SayInputState(PageMessage, frozen=True, tag="input_state"):

@@ -1,4 +1,4 @@
-"""The screen worker's life in a real session: killed by somebody, started again once, gone for good after that."""
+"""The screen worker in a real session: killed by somebody, started again once, then gone for good."""
 
 import os
 import signal

@@ -208,7 +208,7 @@ class _PictureRelay:
         self._is_restart_unseen = False
 
     async def restarted(self) -> None:
-        """Another worker goes on: what the viewer says is dropped until it knows, being about the one before."""
+        """Another worker goes on; until the viewer knows, what it says is about the one before and dropped."""
         self._is_restart_unseen = True
         await self._channel.send(FROM_AGENT_CODEC.encode(ScreenRestarted()))
 
@@ -218,7 +218,7 @@ class _PictureRelay:
 
 
 def _last_word(message: bytes) -> str | None:
-    """The code, if this is the worker's `screen.failed`. Raises PeerViolation for what is no message at all."""
+    """The code, if this is the worker's `screen.failed`. Raises PeerViolation for what is no message."""
     if len(message) > LAST_WORD_LIMIT_BYTES:
         return None
     decoded = FROM_AGENT_CODEC.decode(message)

@@ -80,8 +80,9 @@ class WorkerLife:
 def what_ended(said: str | None, told: ErrorCode | None) -> Input:
     """What the end of a connected worker was.
 
-    `said` is the code of the worker's own last message, `told` the desktop process's code for its end; None where
-    there was none. The desktop process tells no end that was ordered, so without its word nothing is started again.
+    `said` is the code of the worker's own last message, `told` the desktop process's code for its end;
+    None where there was none. The desktop process tells no end that was ordered, so without its word
+    nothing is started again.
     """
     died = told is not None and (said or told) == ErrorCode.E_SCREEN_FAILED
     return Input.DIED if died else Input.FAILED
