@@ -208,7 +208,7 @@ class _PictureRelay:
         self._is_restart_unseen = False
 
     async def restarted(self) -> None:
-        """Another worker goes on; until the viewer knows, what it says is about the one before and dropped."""
+        """Another worker goes on; what the viewer says is dropped until it knows."""
         self._is_restart_unseen = True
         await self._channel.send(FROM_AGENT_CODEC.encode(ScreenRestarted()))
 

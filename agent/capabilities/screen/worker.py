@@ -48,6 +48,9 @@ from protocol.private_windows import PrivateWindow, decode_private_windows
 CONNECT_TIMEOUT_S = 5.0
 FAREWELL_TIMEOUT_S = 1.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
+# mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+KEPT_FREE_BYTES = 1 << 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         end_with_parent()
+        return_memory()
         ticket, private_windows = read_ticket(), read_private_windows()
         link = connect(given.socket, given.session, ticket)
         return serve(link, given.source, private_windows)
@@ -99,6 +103,19 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(ExitStatus.OK)
+
+
+def return_memory() -> None:
+    """Have the C library give what is freed back to the system (glibc; elsewhere nothing happens).
+
+    By itself it takes ever larger blocks from its heap, where one live block keeps all freed ones below it: with
+    video at 1920x1080 that is 16 MiB more at the peak, and 35 MiB more after the video.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
+    if set_option is not None:
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            set_option(option, KEPT_FREE_BYTES)
+        set_option(M_ARENA_MAX, 1)
 
 
 def connect(socket_path: str, session_id: str, ticket: bytes) -> WorkerLink:
