@@ -1,0 +1,97 @@
+"""What the real worker holds in memory on a display of 1920x1080, its history full, without and with video."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import pytest
+
+from protocol.limits import ZSTD_WINDOW_LOG
+from tests.agent.test_screen_video_worker import Film, watching
+from tests.support.moving_pictures import text_lines
+from tests.support.worker_host import WorkerHost, screen_worker
+from tests.support.x_painter import XPainter, painter_on
+from tests.support.xvfb import start_xvfb
+
+pytestmark = pytest.mark.real
+SIZE = (1920, 1080)
+PICTURE_S = 1 / 30
+EXACT_LIMIT_MIB = 100
+VIDEO_LIMIT_MIB = 160
+VP8_LIMIT_MIB = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """MiB; `proportional` counts what is shared with other processes in part, `largest` is the peak of `resident`."""
+
+    resident: float
+    proportional: float
+    largest: float
+
+
+def held_by(pid: int) -> Held:
+    """What the kernel counts."""
+    now = psutil.Process(pid).memory_full_info()
+    with open(f"/proc/{pid}/status") as status:
+        peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    return Held(now.rss / (1 << 20), now.pss / (1 << 20), peak_kib / 1024)
+
+
+def fill_history(host: WorkerHost, painter: XPainter) -> None:
+    """More raw pixels than the stream remembers, none of which compress."""
+    sent = 0
+    while sent < 1.25 * (1 << ZSTD_WINDOW_LOG):
+        noise = np.random.default_rng(sent).integers(0, 256, (1000, 1900, 4), dtype=np.uint8)
+        before = host.received_bytes
+        painter.put(0, 0, noise)
+        assert host.run_until(lambda before=before: host.received_bytes - before > 4 << 20)
+        sent += noise.size * 3 // 4
+    host.run(0.5)
+
+
+def scroll(host: WorkerHost, painter: XPainter) -> None:
+    """Lines of text that move up, all over the display."""
+    for step in range(40):
+        painter.put(0, 0, text_lines(1900, 1000, step * 3))
+        host.run(PICTURE_S)
+
+
+def note(record_property, what: str, held: Held) -> None:
+    """The figures, where a person and a program find them."""
+    print(f"{what}: {held.resident:.0f} MiB resident, {held.proportional:.0f} proportional, peak {held.largest:.0f}")
+    record_property(f"{what}, MiB", held.largest)
+
+
+def test_without_video_a_worker_never_holds_more_than_100_mib(record_property):
+    with start_xvfb(SIZE) as server, painter_on(server.display) as painter:
+        with screen_worker(server.environment) as host:
+            assert host.run_until(lambda: host.viewer.cursor_place is not None)
+            note(record_property, "idle", held_by(host.process.pid))
+            fill_history(host, painter)
+            scroll(host, painter)
+            held = held_by(host.process.pid)
+            note(record_property, "exact under load", held)
+            assert held.largest <= EXACT_LIMIT_MIB
+
+
+@pytest.mark.parametrize(
+    ("codec", "size", "limit_mib"),
+    [
+        ("avc1.42E033", SIZE, VIDEO_LIMIT_MIB),
+        ("avc1.42E033", (1280, 720), VIDEO_LIMIT_MIB),
+        ("vp8", (1280, 720), VP8_LIMIT_MIB),
+    ],
+    ids=["H.264-1080p", "H.264-720p", "VP8-720p"],
+)
+def test_with_a_video_a_worker_stays_within_its_limit(record_property, codec, size, limit_mib):
+    with start_xvfb(SIZE) as server, painter_on(server.display) as painter:
+        painter.move_pointer(SIZE[0] - 1, SIZE[1] - 1)
+        with screen_worker(server.environment) as host:
+            viewer = watching(host, codec)
+            scroll(host, painter)
+            Film(painter, 0, 0, size).play(host, 3.0)
+            assert viewer.regions
+            held = held_by(host.process.pid)
+            note(record_property, f"{codec} {size[0]}x{size[1]}", held)
+            assert held.largest <= limit_mib
