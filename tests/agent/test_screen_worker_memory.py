@@ -1,6 +1,7 @@
-"""What the real worker holds in memory on a display of 1920x1080, its history full, without and with video."""
+"""What the real worker holds in memory at 1920x1080, its history full, without and with video."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -23,7 +24,7 @@ VP8_LIMIT_MIB = 180
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """MiB; `proportional` counts what is shared with other processes in part, `largest` is the peak of `resident`."""
+    """MiB. `proportional` counts what is shared in part; `largest` is the peak of `resident`."""
 
     resident: float
     proportional: float
@@ -33,8 +34,8 @@ class Held:
 def held_by(pid: int) -> Held:
     """What the kernel counts."""
     now = psutil.Process(pid).memory_full_info()
-    with open(f"/proc/{pid}/status") as status:
-        peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
     return Held(now.rss / (1 << 20), now.pss / (1 << 20), peak_kib / 1024)
 
 
@@ -59,20 +60,24 @@ def scroll(host: WorkerHost, painter: XPainter) -> None:
 
 def note(record_property, what: str, held: Held) -> None:
     """The figures, where a person and a program find them."""
-    print(f"{what}: {held.resident:.0f} MiB resident, {held.proportional:.0f} proportional, peak {held.largest:.0f}")
+    figures = f"{held.resident:.0f} resident, {held.proportional:.0f} proportional, peak {held.largest:.0f}"
+    print(f"{what}, MiB: {figures}")
     record_property(f"{what}, MiB", held.largest)
 
 
 def test_without_video_a_worker_never_holds_more_than_100_mib(record_property):
-    with start_xvfb(SIZE) as server, painter_on(server.display) as painter:
-        with screen_worker(server.environment) as host:
-            assert host.run_until(lambda: host.viewer.cursor_place is not None)
-            note(record_property, "idle", held_by(host.process.pid))
-            fill_history(host, painter)
-            scroll(host, painter)
-            held = held_by(host.process.pid)
-            note(record_property, "exact under load", held)
-            assert held.largest <= EXACT_LIMIT_MIB
+    with (
+        start_xvfb(SIZE) as server,
+        painter_on(server.display) as painter,
+        screen_worker(server.environment) as host,
+    ):
+        assert host.run_until(lambda: host.viewer.cursor_place is not None)
+        note(record_property, "idle", held_by(host.process.pid))
+        fill_history(host, painter)
+        scroll(host, painter)
+        held = held_by(host.process.pid)
+        note(record_property, "exact under load", held)
+        assert held.largest <= EXACT_LIMIT_MIB
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""The screen worker in a real session: killed by somebody, started again once, then gone for good."""
+"""The screen worker in a real session: killed and started again once; and killed by a revoke when stuck."""
 
 import os
 import signal
+import time
 
 import psutil
 import pytest
@@ -13,6 +14,7 @@ from tests.support.system import WholeSystem
 from tests.support.x_screen import pattern_window
 
 pytestmark = pytest.mark.real
+REVOKE_LIMIT_S = 0.25
 
 
 def kill_the_worker(system: WholeSystem, how: int) -> int:
@@ -71,3 +73,23 @@ async def test_stop_while_the_worker_is_being_started_again_leaves_no_worker(sys
     until(lambda: screen_kinds(system, before)[-1] == "screen.ended")
     until(lambda: system.screen_workers() == [])
     assert not person.sees("alongside-indicator")
+
+
+@pytest.mark.parametrize("by", ["the person", "the technician"])
+async def test_a_worker_that_is_stuck_is_killed_when_the_session_is_ended(system, page, stages, by):
+    person = await open_screen(system, page)
+    until(lambda: len(system.screen_workers()) == 1)
+    [pid] = system.screen_workers()
+    os.kill(pid, signal.SIGSTOP)  # as an encoder that never comes back, and no thread of it runs either
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    if by == "the person":
+        ended_s = person.press("stop")
+    else:
+        await page.get_by_role("button", name="End session").click()
+        ended_s = time.monotonic()
+    until(lambda: not psutil.pid_exists(pid))
+    took_s = time.monotonic() - ended_s
+    stages.note(f"ended by {by}, worker gone after {took_s * 1000:.0f} ms")
+    assert took_s < REVOKE_LIMIT_S
+    assert system.screen_workers() == []
+    until(lambda: not person.sees("alongside-indicator"))

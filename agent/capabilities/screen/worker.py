@@ -108,9 +108,9 @@ def end_with_parent() -> None:
 def hold_little_memory() -> None:
     """Have the C library give what is freed back to the system (glibc; elsewhere nothing happens).
 
-    By itself it takes ever larger blocks from its heap, where one live block keeps all freed ones below it: with
-    video at 1920x1080 that is 16 MiB more at the peak, and 35 MiB more after the video. numpy's linear algebra,
-    which nothing here uses, gets no thread for each core.
+    By itself it takes ever larger blocks from its heap, where one live block keeps all freed ones below it:
+    with video at 1920x1080 that is 16 MiB more at the peak, and 35 MiB more after the video. numpy's linear
+    algebra, which nothing here uses, gets no thread for each core.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
