@@ -26,6 +26,8 @@ class ChannelStream:
         self._arrived: asyncio.Queue[ChannelMessage | None] = asyncio.Queue()
         self._space = asyncio.Event()
         self._space.set()
+        self._is_sent = asyncio.Event()
+        self._is_sent.set()
         self._end_code: ErrorCode | None = None
 
     @property
@@ -45,6 +47,16 @@ class ChannelStream:
         self._owner.channels.send(self.number, message)
         self.note_space()
         self._owner.wake()
+
+    async def until_sent(self) -> None:
+        """Wait until the wire has taken all that was sent here: what may be replaced still waits till then.
+
+        Raises:
+            ChannelEnded: the channel is over.
+        """
+        await self._is_sent.wait()
+        if self._end_code is not None:
+            raise ChannelEnded(f"channel {self.number}", code=self._end_code)
 
     async def receive(self) -> bytes:
         """The next message; taking it gives its credit back to the sender.
@@ -69,6 +81,7 @@ class ChannelStream:
             self._owner.forget(self.number)
             self._end_code = code
             self._space.set()
+            self._is_sent.set()
             self._arrived.put_nowait(None)
 
     def arrived(self, message: ChannelMessage) -> None:
@@ -77,10 +90,9 @@ class ChannelStream:
 
     def note_space(self) -> None:
         """For `ChannelIO`: the queue became longer or shorter."""
-        if self._end_code is None and self.queued_bytes > HIGH_WATER_BYTES:
-            self._space.clear()
-        else:
-            self._space.set()
+        is_over = self._end_code is not None
+        _set_if(self._space, is_over or self.queued_bytes <= HIGH_WATER_BYTES)
+        _set_if(self._is_sent, is_over or not self.queued_bytes)
 
 
 class ChannelIO:
@@ -165,3 +177,10 @@ class ChannelIO:
                 for stream in self._streams.values():
                     stream.note_space()
             self._is_drained.set()
+
+
+def _set_if(event: asyncio.Event, is_so: bool) -> None:
+    if is_so:
+        event.set()
+    else:
+        event.clear()

@@ -46,6 +46,10 @@ class Channel(Protocol):
         """Queue a message; waits while the queue is above its mark."""
         ...
 
+    async def until_sent(self) -> None:
+        """Wait until the wire has taken what was sent; raises a SupportError when the channel is over."""
+        ...
+
     async def receive(self) -> bytes:
         """The next message; raises a SupportError when the channel is over."""
         ...

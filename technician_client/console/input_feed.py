@@ -84,6 +84,8 @@ class InputFeed:
             self._has_work.clear()
             while (message := self._queue.take()) is not None:
                 await self._channel.send(FROM_TECHNICIAN_CODEC.encode(message))
+                # what waits for the wire waits here, where a move replaces the one before it
+                await self._channel.until_sent()
 
 
 def _only_moves(events: list[Event]) -> bool:

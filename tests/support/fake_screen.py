@@ -40,6 +40,9 @@ class FakeChannel:
         self.sent.append(message)
         self.on_message(message)
 
+    async def until_sent(self) -> None:
+        """The script has it already."""
+
     async def receive(self) -> bytes:
         """What the script said next."""
         item = await self.arrived.get()
