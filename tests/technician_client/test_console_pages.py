@@ -181,6 +181,24 @@ async def test_the_pointer_arrives_in_pixels_of_the_display(desk: Desk) -> None:
     assert wheel.horizontal == 0
 
 
+async def test_a_move_does_not_wait_for_an_animation_frame_and_is_sent_once(desk: Desk) -> None:
+    session = await desk.open_kiosk()
+    place = "{clientX: 33, clientY: 44, bubbles: true, cancelable: true}"
+    for kind in ("pointerrawupdate", "pointermove"):
+        await desk.page.evaluate(
+            f"document.getElementById('screen').dispatchEvent(new PointerEvent('{kind}', {place}))"
+        )
+    await desk.page.focus("#screen")
+    await desk.page.keyboard.press("a")
+    events = await desk.events(session, 3)
+    assert events == [PointerMove(33, 44), Key(97, True), Key(97, False)]
+    await desk.page.evaluate(
+        """() => document.getElementById("screen").dispatchEvent(
+          new PointerEvent("pointerrawupdate", {clientX: 55, clientY: 66, cancelable: true}))"""
+    )
+    assert (await desk.events(session, 4))[3] == PointerMove(55, 66)
+
+
 async def test_nothing_is_sent_while_control_is_not_allowed(desk: Desk) -> None:
     desk.app.script.refused = {"input.control": "E_CONSENT_DENIED"}
     session = await desk.open_kiosk()

@@ -16,7 +16,9 @@ export class Pointer {
   constructor(canvas, { send, isActive, onPress, onMove }) {
     Object.assign(this, { canvas, send, isActive, onPress, onMove });
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
-    for (const type of ["pointermove", "pointerup", "pointercancel"]) {
+    // browsers keep pointermove for the next animation frame; where there is the raw event, that is first, and
+    // the move which follows it changes nothing
+    for (const type of ["pointerrawupdate", "pointermove", "pointerup", "pointercancel"]) {
       canvas.addEventListener(type, (event) => this.#change(event));
     }
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
