@@ -31,6 +31,10 @@ class DyingWorker:
         self.said: list[str] = []
         self.on_death = lambda: None
 
+    def prepare(self) -> dict[str, int]:
+        """See `ScreenWorker`."""
+        return {}
+
     async def start(self) -> DeadConnection:
         """See `ScreenWorker`."""
         self.said.append("start")

@@ -26,6 +26,7 @@ from agent.capabilities.screen.capability import ScreenCapability
 from agent.desktop.ipc_messages import DesktopHello, WorkerHello
 from agent.desktop_link import DesktopLink, SessionDesk
 from agent.local_server import LocalServer
+from agent.private_windows import PrivateLists
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.grantables import Grantable
 from protocol.messages.screen import FROM_AGENT_CODEC, PicturePart
@@ -45,7 +46,8 @@ SEGMENTS = Path("/proc/sysvipc/shm")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Of one process. `own_mib`: memory that no other process shares."""
+    """Of one process. `own_mib`: what it wrote and no other shares (a library's pages are its own, or not,
+    with what else runs on the machine: they are left out)."""
 
     own_mib: float
     descriptors: int
@@ -82,7 +84,8 @@ class Rig:
     async def show_and_end(self) -> None:
         """One start: until a whole picture is there, and then until its worker is gone."""
         channel = MemoryChannel(Grantable.SCREEN_VIEW)
-        capability = ScreenCapability(SessionWorker(self._tickets, self._desk, "xcffib"), MemoryAudit())
+        worker = SessionWorker(self._tickets, self._desk, "xcffib", PrivateLists)
+        capability = ScreenCapability(worker, MemoryAudit())
         serving = asyncio.create_task(capability.serve(channel))
         try:
             while not _ends_picture(await channel.answer()):
@@ -115,8 +118,9 @@ def _ends_picture(message: bytes) -> bool:
 
 def _held(pid: int) -> Held:
     one = psutil.Process(pid)
-    own_mib = round(one.memory_full_info().uss / (1 << 20), 2)
-    return Held(own_mib, one.num_fds(), one.num_threads(), len(one.children(recursive=True)))
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    own_kib = next(int(line.split()[1]) for line in rollup if line.startswith("Private_Dirty:"))
+    return Held(round(own_kib / 1024, 2), one.num_fds(), one.num_threads(), len(one.children(recursive=True)))
 
 
 @asynccontextmanager
