@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from playwright.async_api import Page
 
-from agent.capabilities.screen.video.encoder import H264, VP8, VP9, EncodedFrame, RegionEncoder, open_encoder
+from agent.capabilities.screen.video.codecs import H264, VP8, VP9
+from agent.capabilities.screen.video.encoder import EncodedFrame, RegionEncoder
 from protocol.messages import screen
 from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
 from tests.support.console_fakes import FakeSession
+from tests.support.encoders import open_encoder
 from tests.support.fake_screen import FakeScreen, Pixels, colour_card
 from tests.support.moving_pictures import video_frame
 
@@ -38,7 +40,7 @@ class Film:
 
     def __init__(self, codec: str, place: screen.Rectangle = PLACE) -> None:
         self.place = place
-        self._encoder: RegionEncoder = open_encoder([codec], place.width, place.height, 600_000)
+        self._encoder: RegionEncoder = open_encoder(codec, place.width, place.height, 600_000)
         self._number = 0
 
     def frame(self, *, is_key: bool = False) -> EncodedFrame:

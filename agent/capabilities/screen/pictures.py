@@ -99,8 +99,7 @@ class PictureMaker:
         """These areas may have changed."""
         damaged = tiles.tile_mask(self.width, self.height)
         tiles.mark(damaged, areas, self.width, self.height)
-        self.video.damaged(damaged)
-        self._marked |= damaged
+        self._marked |= self.video.damaged(damaged)
 
     def settle(self, now_s: float) -> None:
         """Tells the time, whenever there is something to do. Video that rests is then to be sent exactly."""
@@ -243,6 +242,7 @@ class PictureMaker:
                 rectangles = tiles.rectangles(mask, self.width, self.height)
             else:
                 rectangles = self._tools.rectangles(mask, self._previous, current, area)
+                rectangles = self.video.outside(rectangles)
             together = [(batch, self._encode(current, area, batch)) for batch in _batches(rectangles)]
             size_bytes = sum(len(compressed) for _, compressed in together)
             self._ledger.sent(gone, size_bytes, rectangles)

@@ -13,8 +13,14 @@ import numpy as np
 
 from agent.capabilities.screen.tiles import Mask, Words, tile_mask
 from agent.capabilities.screen.video.classify import BAD_SHARE, Classifier, aligned, compressed_share, united
-from agent.capabilities.screen.video.encoder import KNOWN_CODECS, open_encoder
-from agent.capabilities.screen.video.region import OpenEncoder, Phase, Region, RegionTerms, touched
+from agent.capabilities.screen.video.codecs import KNOWN_CODECS
+from agent.capabilities.screen.video.encoder import EncodedFrame, EncoderChoice, OpenEncoder
+from agent.capabilities.screen.video.region import (
+    Phase,
+    Region,
+    RegionTerms,
+    touched,
+)
 from agent.platform.interfaces import Area
 from protocol.errors import BackendUnavailable
 from protocol.limits import TILE_PIXELS, VIDEO_REGIONS_LIMIT
@@ -46,9 +52,10 @@ class Begun:
 class VideoLayer:
     """Of one display and one viewer."""
 
-    def __init__(self, opens: OpenEncoder = open_encoder) -> None:
+    def __init__(self, opens: OpenEncoder | None = None) -> None:
         self._rate_bytes_per_s = 0.0
-        self._opens = opens
+        self.choice = EncoderChoice()
+        self._opens = opens or self.choice
         self._codecs: tuple[str, ...] = ()
         self._regions: list[Region] = []
         self._last_no = 0
@@ -71,7 +78,8 @@ class VideoLayer:
 
     def decodes(self, codecs: Iterable[str]) -> None:
         """What the viewer can decode; regions that there are keep their codec."""
-        self._codecs = tuple(terms.codec for terms in KNOWN_CODECS if terms.codec in set(codecs))
+        known = dict.fromkeys(terms.codec for terms in KNOWN_CODECS)
+        self._codecs = tuple(codec for codec in known if codec in set(codecs))
 
     def keyframe(self, region_no: int) -> Area | None:
         """The viewer needs a keyframe of this region; its area, or None if it is over already."""
@@ -84,29 +92,49 @@ class VideoLayer:
     @property
     def due_s(self) -> float | None:
         """When `settle` has something to do."""
-        return min((at_s for one in self._regions if (at_s := one.still_at_s) is not None), default=None)
+        due = [at_s for one in self._regions for at_s in (one.still_at_s, one.held_until_s)]
+        return min((at_s for at_s in due if at_s is not None), default=None)
 
     def settle(self, now_s: float, marked: Mask) -> None:
-        """Tells the time, and marks the tiles of regions that rest now: they are sent exactly."""
+        """Tells the time, and marks tiles: of regions that rest now (sent exactly), and that were held."""
         self._now_s = now_s
         for region in self._regions:
+            if region.is_held and region.is_due(now_s):
+                region.is_held = False
+                marked[region.tiles] = True
             if region.still_at_s is not None and now_s >= region.still_at_s:
                 region.rest()
                 marked[region.tiles] = True
 
-    def damaged(self, mask: Mask) -> None:
-        """The source says that these tiles changed."""
+    def damaged(self, mask: Mask) -> Mask:
+        """The source says that these tiles changed; those of them that a picture may be made for now.
+
+        Inside of a region whose encoder cannot take more frames, nothing is captured before it can.
+        """
         if not self._codecs:
-            return
+            return mask
         self._classifier.damaged(mask, self._now_s)
+        left = mask
         for region in self._regions:
             region.is_damaged |= touched(region, mask)
+            if region.phase is Phase.MOVING and not region.is_due(self._now_s):
+                region.is_held = region.is_held or region.is_damaged
+                left = left.copy() if left is mask else left
+                left[region.inner_tiles] = False
+        return left
 
     def widen(self, marked: Mask) -> None:
         """A frame needs the whole region: marks all of its tiles once one is."""
         for region in self._regions:
-            if touched(region, marked):
+            if touched(region, marked) and region.is_due(self._now_s):
                 marked[region.tiles] = True
+
+    def outside(self, areas: list[Area]) -> list[Area]:
+        """What of these is not shown as moving video, where exact pixels would be old ones."""
+        for region in self._regions:
+            if region.phase is Phase.MOVING:
+                areas = [left for one in areas for left in without(one, region.area)]
+        return areas
 
     def frames(
         self, begun: Begun, previous: Words, current: Words, area: Area
@@ -174,21 +202,20 @@ class VideoLayer:
         one = region.area
         if region.is_leaving or not region.is_damaged or one.common_with(area) != one:
             return None
-        words = current[one.y - area.y : one.bottom - area.y, one.x - area.x : one.right - area.x]
+        region.is_held = not region.is_due(begun.now_s)
+        if region.is_held:
+            return None
+        words = current[_cut(one, area)]
         if begun.now_s >= region.check_at_s and not self._is_still_video(region, words):
             region.leave()
             return None
         try:
-            region.adapt(self._terms, self._now_s)
-            made = region.frame(words, self._now_s)
+            made = region.frame(words, self._terms, self._now_s)
         except BackendUnavailable:
             region.leave()
             self._retry_at_s = self._now_s + RETRY_S
             return None
-        if made is None:
-            return None
-        place = Rectangle(one.x, one.y, one.width, one.height)
-        return VideoFrame(region.number, begun.picture_no, place, made.codec, made.is_key, made.encoded)
+        return None if made is None else _message(region, begun, made)
 
     def _is_still_video(self, region: Region, words: Words) -> bool:
         """Whether most of it changes, and compresses badly; looked at once in a while, in some tiles."""
@@ -205,6 +232,31 @@ class VideoLayer:
         shares = [compressed_share(cut) for cut in cuts if cut.size]
         bad = sum(share >= BAD_SHARE for share in shares)
         return bad >= BAD_TILES_SHARE * len(shares)
+
+
+def without(one: Area, hole: Area) -> list[Area]:
+    """What is left of an area outside of another one: up to four areas, the widest above and below."""
+    cut = one.common_with(hole)
+    if cut is None:
+        return [one]
+    around = (
+        Area(one.x, one.y, one.width, cut.y - one.y),
+        Area(one.x, cut.bottom, one.width, one.bottom - cut.bottom),
+        Area(one.x, cut.y, cut.x - one.x, cut.height),
+        Area(cut.right, cut.y, one.right - cut.right, cut.height),
+    )
+    return [left for left in around if left.width > 0 and left.height > 0]
+
+
+def _message(region: Region, begun: Begun, made: EncodedFrame) -> VideoFrame:
+    one = region.area
+    place = Rectangle(one.x, one.y, one.width, one.height)
+    return VideoFrame(region.number, begun.picture_no, place, made.codec, made.is_key, made.encoded)
+
+
+def _cut(one: Area, area: Area) -> tuple[slice, slice]:
+    """Where `one` is in pixels of `area`."""
+    return slice(one.y - area.y, one.bottom - area.y), slice(one.x - area.x, one.right - area.x)
 
 
 def _hide(region: Area, previous: Words, current: Words, area: Area) -> None:
