@@ -176,6 +176,15 @@ def dragged_window(stage: Stage, step: int) -> None:
     stage.put(20 + step * 4, 40 + step, text_lines(400, 300, 7))
 
 
+def panned_slides(stage: Stage, step: int) -> None:
+    """A photograph that moves sideways, and every 24 steps another one."""
+    slide, moved = divmod(step, 24)
+    stage.put(0, 0, SLIDES[slide % 2][:, moved * 16 : moved * 16 + 960])
+
+
+SLIDES = [video_frame(960 + 24 * 16, 540, number) for number in range(2)]
+
+
 @pytest.mark.parametrize(
     "act",
     [
@@ -186,6 +195,7 @@ def dragged_window(stage: Stage, step: int) -> None:
         clock,
         spinner,
         dragged_window,
+        panned_slides,
     ],
     ids=lambda act: act.__name__,
 )

@@ -146,9 +146,10 @@ class PictureMaker:
         number = self.last_no + 1
         begun = Begun(number, captured_at_ms / 1000, budget_bytes)
         frames, current = self.video.frames(begun, self._previous, current, area)
+        looked = self._marked
         copies, found = self._found(current, area)
-        if not self._is_reset_due:
-            self.video.classify(found, self._previous, current, area)
+        if not self._unknown.any():
+            self.video.classify(looked, found, self._previous, current, area)
         left_bytes = budget_bytes - sum(len(frame.encoded) for frame in frames)
         order = self._ledger.order(found, left_bytes, captured_at_ms)
         batches = self._batches(order, left_bytes, current, area)

@@ -154,10 +154,13 @@ class VideoLayer:
             _hide(one, previous, current, area)
         return [frame for frame in made if frame is not None], current
 
-    def classify(self, found: Mask, previous: Words, current: Words, area: Area) -> None:
-        """A picture has to carry the tiles `found`: starts or grows regions, from the next picture on."""
+    def classify(self, looked: Mask, found: Mask, previous: Words, current: Words, area: Area) -> None:
+        """Of the tiles `looked` a picture carries `found`. Starts or grows regions, from the next one on."""
         now_s = self._now_s
-        if not self._codecs or now_s < self._retry_at_s:
+        if not self._codecs:
+            return
+        self._classifier.looked(looked, found, now_s)
+        if now_s < self._retry_at_s:
             return
         for box in self._classifier.boxes(found, previous, current, area, now_s):
             try:
