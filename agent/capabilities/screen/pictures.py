@@ -150,6 +150,8 @@ class PictureMaker:
         copies, found = self._found(current, area)
         if not self._unknown.any():
             self.video.classify(looked, found, self._previous, current, area)
+        if not self._is_reset_due:
+            frames += self.video.preview(begun, found, current, area)
         left_bytes = budget_bytes - sum(len(frame.encoded) for frame in frames)
         order = self._ledger.order(found, left_bytes, captured_at_ms)
         batches = self._batches(order, left_bytes, current, area)

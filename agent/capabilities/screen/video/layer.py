@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.capabilities.screen.tiles import Mask, Words, tile_mask
+from agent.capabilities.screen.tiles import Mask, Words, bounds, tile_mask
 from agent.capabilities.screen.video.classify import BAD_SHARE, Classifier, aligned, compressed_share, united
-from agent.capabilities.screen.video.codecs import KNOWN_CODECS
-from agent.capabilities.screen.video.encoder import EncodedFrame, EncoderChoice, OpenEncoder
+from agent.capabilities.screen.video.codecs import JPEG, KNOWN_CODECS
+from agent.capabilities.screen.video.encoder import EncodedFrame, EncoderChoice, EncoderTerms, OpenEncoder
+from agent.capabilities.screen.video.preview import PreviewNeed
 from agent.capabilities.screen.video.region import (
+    FRAMES_PER_S,
     Phase,
     Region,
     RegionTerms,
@@ -69,6 +71,7 @@ class VideoLayer:
         self._width, self._height = width, height
         self._shape = tile_mask(width, height).shape
         self._classifier = Classifier(width, height, self._shape)
+        self._preview_need = PreviewNeed(self._shape, BUDGET_S)
 
     def restart(self) -> None:
         """A picture that is a reset ends every region, without a message."""
@@ -114,6 +117,7 @@ class VideoLayer:
         if not self._codecs:
             return mask
         self._classifier.damaged(mask, self._now_s)
+        self._preview_need.damaged(mask)
         left = mask
         for region in self._regions:
             region.is_damaged |= touched(region, mask)
@@ -126,7 +130,8 @@ class VideoLayer:
     def widen(self, marked: Mask) -> None:
         """A frame needs the whole region: marks all of its tiles once one is."""
         for region in self._regions:
-            if touched(region, marked) and region.is_due(self._now_s):
+            is_waiting = region.is_preview or not region.is_due(self._now_s)
+            if touched(region, marked) and not is_waiting:
                 marked[region.tiles] = True
 
     def outside(self, areas: list[Area]) -> list[Area]:
@@ -135,6 +140,27 @@ class VideoLayer:
             if region.phase is Phase.MOVING:
                 areas = [left for one in areas for left in without(one, region.area)]
         return areas
+
+    def preview(self, begun: Begun, found: Mask, current: Words, area: Area) -> list[VideoFrame]:
+        """What is too large to be sent exactly now, as a small JPEG; `found` is what differs.
+
+        The exact tiles follow, with this picture and the next ones, and then the preview is over.
+        """
+        self._preview_need.given(begun.budget_bytes)
+        box = bounds(found, self._width, self._height)
+        if box is None or JPEG not in self._codecs or self._now_s < self._retry_at_s:
+            return []
+        before = next((one for one in self._regions if one.is_preview), None)
+        if before is not None:
+            box = united(before.area, box)
+        others = [one for one in self._regions if one is not before]
+        has_place = before is not None or len(others) < VIDEO_REGIONS_LIMIT
+        if not has_place or any(one.area.common_with(box) for one in others):
+            return []
+        if box.common_with(area) != box or not self._preview_need.is_there(found, current, area):
+            return []
+        self._preview_need.shown(found)
+        return self._previewed(begun, before, box, current[_cut(box, area)])
 
     def frames(
         self, begun: Begun, previous: Words, current: Words, area: Area
@@ -187,6 +213,24 @@ class VideoLayer:
     def _terms(self) -> RegionTerms:
         return RegionTerms(self._opens, self._codecs, self._rate_bytes_per_s / max(1, len(self._regions)))
 
+    def _previewed(self, begun: Begun, region: Region | None, box: Area, words: Words) -> list[VideoFrame]:
+        # the encoder is told a rate: one frame of it is the preview
+        rate = self._preview_need.size_bytes * FRAMES_PER_S
+        try:
+            encoder = self._opens((JPEG,), EncoderTerms(box.width, box.height, rate))
+            made = encoder.encode(words, 0, is_key=True)
+            encoder.close()
+        except BackendUnavailable:
+            self._retry_at_s = self._now_s + RETRY_S
+            return []
+        assert made is not None
+        if region is None:
+            self._last_no += 1
+            region = Region(self._last_no, box, None, self._now_s)
+            self._regions.append(region)
+        region.area = box
+        return [_message(region, begun, made)]
+
     def _drop(self, region: Region) -> None:
         region.close()
         self._regions.remove(region)
@@ -194,6 +238,8 @@ class VideoLayer:
     def _cover(self, box: Area) -> None:
         for region in self._regions:
             both = united(region.area, box)
+            if region.is_preview:
+                continue
             if _pixels(both) <= JOINED_AREA_LIMIT * (_pixels(region.area) + _pixels(box)):
                 region.grow(aligned(both, self._width, self._height), self._terms, self._now_s)
                 return

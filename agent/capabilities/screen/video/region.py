@@ -46,19 +46,25 @@ class RegionTerms:
 
 
 class Region:
-    """Its number is never used again; its area may grow."""
+    """Its number is never used again; its area may grow.
 
-    def __init__(self, number: int, area: Area, terms: RegionTerms, now_s: float) -> None:
+    Without `terms` it is a preview: it has had its frame, and becomes exact.
+    """
+
+    def __init__(self, number: int, area: Area, terms: RegionTerms | None, now_s: float) -> None:
         self.number = number
         self.area = area
-        self.phase = Phase.MOVING
+        self.phase = Phase.MOVING if terms else Phase.REFINING
         self.is_damaged = True
         self.is_held = False
-        self.is_leaving = False
+        self.is_leaving = terms is None
         self.effort = Effort()
         self.check_at_s = now_s + FIRST_CHECK_S
         self._changed_at_s = now_s
-        self._open(terms, now_s)
+        self._is_key_due = False
+        self._encoder: RegionEncoder | None = None
+        if terms:
+            self._open(terms, now_s)
 
     @property
     def tiles(self) -> tuple[slice, slice]:
@@ -73,6 +79,11 @@ class Region:
         one = self.area
         rows = slice(-(-one.y // TILE_PIXELS), one.bottom // TILE_PIXELS)
         return rows, slice(-(-one.x // TILE_PIXELS), one.right // TILE_PIXELS)
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it never moves: it is what a picture looks like about, until it is exact."""
+        return self._encoder is None
 
     @property
     def held_until_s(self) -> float | None:
@@ -131,9 +142,11 @@ class Region:
 
     def close(self) -> None:
         """May be called twice."""
-        self._encoder.close()
+        if self._encoder is not None:
+            self._encoder.close()
 
     def _encoded(self, words: Words, now_s: float) -> EncodedFrame | None:
+        assert self._encoder is not None
         return self._encoder.encode(words, int(now_s * 1000), is_key=self._is_key_due)
 
     def _adapt(self, terms: RegionTerms, now_s: float) -> None:
@@ -149,7 +162,7 @@ class Region:
     def _open(self, terms: RegionTerms, now_s: float) -> None:
         self._rate, self._level = terms.rate_for(self.area), self.effort.level
         wanted = EncoderTerms(self.area.width, self.area.height, self._rate, self._level)
-        self._encoder: RegionEncoder = terms.open_encoder(terms.codecs, wanted)
+        self._encoder = terms.open_encoder(terms.codecs, wanted)
         self.effort.use(self._encoder.levels)
         self._is_key_due = True
         self._opened_at_s = now_s
