@@ -1,6 +1,7 @@
 """A display that is drawn on in steps of time, its picture maker, and a viewer that sees every picture."""
 
 import hashlib
+import math
 
 import numpy as np
 
@@ -25,7 +26,8 @@ class Stage:
         self.maker.video.decodes(codecs)
         self.viewer = VideoViewer(codecs)
         self.now_s = 100.0
-        self.budget_bytes = UNLIMITED_BYTES
+        self.budget_bytes: int = UNLIMITED_BYTES
+        self.preview_over_bytes = math.inf
         self.exact_bytes = self.video_bytes = self.pictures = 0
         self.step(0.01)
 
@@ -49,7 +51,8 @@ class Stage:
         if wanted is None:
             return
         pixels = self.pixels[wanted.y : wanted.bottom, wanted.x : wanted.right].copy()
-        for message in self.maker.make(pixels, wanted, int(self.now_s * 1000), self.budget_bytes):
+        limits = (self.budget_bytes, self.preview_over_bytes)
+        for message in self.maker.make(pixels, wanted, int(self.now_s * 1000), *limits):
             size = len(getattr(message, "compressed", b""))
             self.exact_bytes += size
             self.video_bytes += len(getattr(message, "encoded", b""))

@@ -15,7 +15,7 @@ from agent.capabilities.screen.tiles import Mask, Words, bounds, tile_mask
 from agent.capabilities.screen.video.classify import BAD_SHARE, Classifier, aligned, compressed_share, united
 from agent.capabilities.screen.video.codecs import JPEG, KNOWN_CODECS
 from agent.capabilities.screen.video.encoder import EncodedFrame, EncoderChoice, EncoderTerms, OpenEncoder
-from agent.capabilities.screen.video.preview import PreviewNeed
+from agent.capabilities.screen.video.preview import SIZE_SHARE, PreviewNeed
 from agent.capabilities.screen.video.region import (
     FRAMES_PER_S,
     Phase,
@@ -37,6 +37,7 @@ BAD_TILES_SHARE = 0.3
 ACTIVE_TILES_SHARE = 0.3
 RETRY_S = 10.0
 BUDGET_S = 0.03
+AGAIN_S = 0.5
 RATE_CEILING_BYTES_PER_S = 1e6
 BUDGET_FADE = 0.95
 """Of the largest budget, with each picture: the budget of one is small because another has just gone."""
@@ -44,11 +45,15 @@ BUDGET_FADE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The picture that is being made; its budget is what the link delivers in BUDGET_S."""
+    """The picture that is being made; its budget is what the link delivers in BUDGET_S.
+
+    What would take more than `preview_over_bytes` exactly is previewed.
+    """
 
     picture_no: int
     now_s: float
     budget_bytes: float = float("inf")
+    preview_over_bytes: float = float("inf")
 
 
 class VideoLayer:
@@ -63,6 +68,7 @@ class VideoLayer:
         self._last_no = 0
         self._now_s = 0.0
         self._retry_at_s = 0.0
+        self._previewed_at_s = -AGAIN_S
         self.resize(0, 0)
 
     def resize(self, width: int, height: int) -> None:
@@ -71,7 +77,7 @@ class VideoLayer:
         self._width, self._height = width, height
         self._shape = tile_mask(width, height).shape
         self._classifier = Classifier(width, height, self._shape)
-        self._preview_need = PreviewNeed(self._shape, BUDGET_S)
+        self._preview_need = PreviewNeed(self._shape)
 
     def restart(self) -> None:
         """A picture that is a reset ends every region, without a message."""
@@ -108,6 +114,7 @@ class VideoLayer:
             if region.still_at_s is not None and now_s >= region.still_at_s:
                 region.rest()
                 marked[region.tiles] = True
+                self._is_shown_by(region)
 
     def damaged(self, mask: Mask) -> Mask:
         """The source says that these tiles changed; those of them that a picture may be made for now.
@@ -141,25 +148,35 @@ class VideoLayer:
                 areas = [left for one in areas for left in without(one, region.area)]
         return areas
 
-    def preview(self, begun: Begun, found: Mask, current: Words, area: Area) -> list[VideoFrame]:
+    def preview(
+        self, begun: Begun, found: Mask, current: Words, area: Area, *, is_whole: bool
+    ) -> list[VideoFrame]:
         """What is too large to be sent exactly now, as a small JPEG; `found` is what differs.
 
-        The exact tiles follow, with this picture and the next ones, and then the preview is over.
+        The exact tiles follow, with this picture and the next ones, and then the preview is over. What needs
+        one again and again is a region of video from the next picture on, whatever it shows. `is_whole`: the
+        viewer knows every tile, without which nothing may move above them.
         """
-        self._preview_need.given(begun.budget_bytes)
-        box = bounds(found, self._width, self._height)
-        if box is None or JPEG not in self._codecs or self._now_s < self._retry_at_s:
+        fresh = self._preview_need.fresh(found)
+        box = bounds(fresh, self._width, self._height)
+        over_bytes = begun.preview_over_bytes
+        if box is None or not self._preview_need.is_there(fresh, current, area, over_bytes):
+            return []
+        if self._now_s < self._retry_at_s:
             return []
         before = next((one for one in self._regions if one.is_preview), None)
-        if before is not None:
-            box = united(before.area, box)
-        others = [one for one in self._regions if one is not before]
-        has_place = before is not None or len(others) < VIDEO_REGIONS_LIMIT
-        if not has_place or any(one.area.common_with(box) for one in others):
+        is_crossed = any(one.area.common_with(box) for one in self._regions if one is not before)
+        is_again = is_crossed or self._now_s - self._previewed_at_s < AGAIN_S
+        if is_again and is_whole and self._codecs != (JPEG,):
+            self._move(aligned(box, self._width, self._height))
             return []
-        if box.common_with(area) != box or not self._preview_need.is_there(found, current, area):
+        box = box if before is None else united(before.area, box)
+        if is_crossed or JPEG not in self._codecs or box.common_with(area) != box:
+            return []
+        if before is None and len(self._regions) >= VIDEO_REGIONS_LIMIT:
             return []
         self._preview_need.shown(found)
+        self._previewed_at_s = self._now_s
         return self._previewed(begun, before, box, current[_cut(box, area)])
 
     def frames(
@@ -215,7 +232,7 @@ class VideoLayer:
 
     def _previewed(self, begun: Begun, region: Region | None, box: Area, words: Words) -> list[VideoFrame]:
         # the encoder is told a rate: one frame of it is the preview
-        rate = self._preview_need.size_bytes * FRAMES_PER_S
+        rate = SIZE_SHARE * begun.preview_over_bytes * FRAMES_PER_S
         try:
             encoder = self._opens((JPEG,), EncoderTerms(box.width, box.height, rate))
             made = encoder.encode(words, 0, is_key=True)
@@ -230,6 +247,28 @@ class VideoLayer:
             self._regions.append(region)
         region.area = box
         return [_message(region, begun, made)]
+
+    def _is_shown_by(self, region: Region) -> None:
+        """Its last frame is as good as a preview."""
+        mask = tile_mask(self._width, self._height)
+        mask[region.tiles] = True
+        self._preview_need.shown(mask)
+
+    def _move(self, box: Area) -> None:
+        """All of this is video; what was video inside of it is over as soon as it is hidden below."""
+        if len(self._regions) >= VIDEO_REGIONS_LIMIT:
+            return
+        try:
+            region = Region(self._last_no + 1, box, self._terms, self._now_s)
+        except BackendUnavailable:
+            self._retry_at_s = self._now_s + RETRY_S
+            return
+        self._last_no += 1
+        region.is_for_the_link = True
+        for one in self._regions:
+            if one.area.common_with(box):
+                one.leave()
+        self._regions.append(region)
 
     def _drop(self, region: Region) -> None:
         region.close()
@@ -257,6 +296,7 @@ class VideoLayer:
         words = current[_cut(one, area)]
         if begun.now_s >= region.check_at_s and not self._is_still_video(region, words):
             region.leave()
+            self._is_shown_by(region)
             return None
         try:
             made = region.frame(words, self._terms, self._now_s)
@@ -273,6 +313,8 @@ class VideoLayer:
         rows, columns = region.tiles
         if len(active) < ACTIVE_TILES_SHARE * (rows.stop - rows.start) * (columns.stop - columns.start):
             return False
+        if region.is_for_the_link:
+            return True
         sampled = active[:: max(1, len(active) // CHECKED_TILES)].tolist()
         cuts = [
             words[row * TILE_PIXELS :, column * TILE_PIXELS :][:TILE_PIXELS, :TILE_PIXELS]

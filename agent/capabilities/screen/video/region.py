@@ -48,7 +48,8 @@ class RegionTerms:
 class Region:
     """Its number is never used again; its area may grow.
 
-    Without `terms` it is a preview: it has had its frame, and becomes exact.
+    Without `terms` it is a preview: it has had its frame, and becomes exact. `is_for_the_link`: it is video
+    because the link is too slow for it, and not for what it shows.
     """
 
     def __init__(self, number: int, area: Area, terms: RegionTerms | None, now_s: float) -> None:
@@ -58,6 +59,7 @@ class Region:
         self.is_damaged = True
         self.is_held = False
         self.is_leaving = terms is None
+        self.is_for_the_link = False
         self.effort = Effort()
         self.check_at_s = now_s + FIRST_CHECK_S
         self._changed_at_s = now_s
