@@ -94,6 +94,17 @@ def test_after_300_ms_of_stillness_everything_is_exact_and_the_region_is_over():
     assert stage.is_exact()
 
 
+def test_a_film_that_stops_before_its_first_frame_was_sent_is_no_region_and_exact():
+    for stops_at in range(4, 9):
+        stage = Stage(960, 540, [VP8])
+        for number in range(stops_at):
+            stage.put(96, 64, video_frame(640, 352, number))
+            stage.step(FRAME_S)
+        rest(stage, 0.6)
+        assert not stage.viewer.regions
+        assert stage.is_exact()
+
+
 def test_the_bands_that_a_region_crosses_are_proved_only_after_it():
     stage = Stage(960, 540, [VP8])
     rest(stage, 0.4)

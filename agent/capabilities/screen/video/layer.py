@@ -202,6 +202,12 @@ class VideoLayer:
         now_s = self._now_s
         if not self._codecs:
             return
+        refined = [one for one in self._regions if one.phase is Phase.REFINING and not one.is_damaged]
+        if refined:
+            # what is exact again at last is no sign of a film
+            found = found.copy()
+            for region in refined:
+                found[region.tiles] = False
         self._classifier.looked(looked, found, now_s)
         if now_s < self._retry_at_s:
             return
@@ -217,7 +223,8 @@ class VideoLayer:
         over = [one for one in self._regions if one.phase is Phase.REFINING and not touched(one, marked)]
         for region in over:
             self._drop(region)
-        return [VideoEnded(region.number, picture_no) for region in over]
+        # what ended before its first frame is not known to the viewer
+        return [VideoEnded(region.number, picture_no) for region in over if region.was_shown]
 
     def bands(self) -> Mask:
         """The rows of tiles that a region crosses."""
@@ -245,7 +252,7 @@ class VideoLayer:
             self._last_no += 1
             region = Region(self._last_no, box, None, self._now_s)
             self._regions.append(region)
-        region.area = box
+        region.area, region.was_shown = box, True
         return [_message(region, begun, made)]
 
     def _is_shown_by(self, region: Region) -> None:

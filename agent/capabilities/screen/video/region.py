@@ -59,7 +59,7 @@ class Region:
         self.is_damaged = True
         self.is_held = False
         self.is_leaving = terms is None
-        self.is_for_the_link = False
+        self.is_for_the_link = self.was_shown = False
         self.effort = Effort()
         self.check_at_s = now_s + FIRST_CHECK_S
         self._changed_at_s = now_s
@@ -90,7 +90,9 @@ class Region:
     @property
     def held_until_s(self) -> float | None:
         """When the frame may be made that it waits for; None if it waits for none."""
-        return self.effort.due_s if self.is_held and self.phase is Phase.MOVING else None
+        if not self.is_held or self.phase is not Phase.MOVING:
+            return None
+        return max(self.effort.due_s, self._opened_at_s)
 
     def is_due(self, now_s: float) -> bool:
         """Whether a frame may be made: a keyframe at once, others by what the encoder can sustain."""
@@ -137,7 +139,7 @@ class Region:
             made = self._encoded(words, now_s)
         if made is not None:
             self.effort.spent(made.took_s, now_s)
-            self._is_key_due = False
+            self.was_shown, self._is_key_due = True, False
             self._changed_at_s = now_s
             self.phase = Phase.MOVING
         return made
@@ -166,7 +168,8 @@ class Region:
         wanted = EncoderTerms(self.area.width, self.area.height, self._rate, self._level)
         self._encoder = terms.open_encoder(terms.codecs, wanted)
         self.effort.use(self._encoder.levels)
-        self._is_key_due = True
+        # the first frame follows at once, also if nothing changes any more
+        self._is_key_due = self.is_held = True
         self._opened_at_s = now_s
 
 
