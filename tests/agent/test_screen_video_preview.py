@@ -26,6 +26,7 @@ def slow_stage(codecs: list[str], budget_bytes: float = SLOW_BYTES, opens: objec
         budget_bytes,
         budget_bytes * PREVIEW_OVER_BYTES / SLOW_BYTES,
     )
+    stage.maker.video.patience_s = 0.0
     for _ in range(3):
         stage.put(0, 0, text_lines(64, 16, 0))
         stage.step(0.03)
@@ -206,6 +207,26 @@ def test_scrolling_that_copies_carry_stays_exact_on_a_slow_link():
         stage.step(1 / 30)
     assert len(stage.viewer.video.frames) == before
     assert stage.is_exact()
+
+
+def test_a_link_that_seems_slow_for_a_moment_only_has_no_preview():
+    stage = slow_stage([JPEG])
+    stage.maker.video.patience_s = 0.1
+    stage.put(0, 0, video_frame(WIDTH, HEIGHT, 0))
+    for _ in range(3):
+        stage.step(0.03)
+    stage.budget_bytes, stage.preview_over_bytes = 100_000, 600_000
+    until_exact(stage, 1.0)
+    assert stage.viewer.video.frames == []
+
+
+def test_on_a_link_that_stays_slow_a_preview_comes_after_a_tenth_of_a_second():
+    stage = slow_stage([JPEG])
+    stage.maker.video.patience_s = 0.1
+    stage.put(0, 0, video_frame(WIDTH, HEIGHT, 0))
+    for _ in range(6):
+        stage.step(0.03)
+    assert len(stage.viewer.video.frames) == 1
 
 
 def test_what_was_shown_is_needed_again_only_after_damage():

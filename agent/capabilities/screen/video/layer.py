@@ -38,6 +38,8 @@ ACTIVE_TILES_SHARE = 0.3
 RETRY_S = 10.0
 BUDGET_S = 0.03
 AGAIN_S = 0.5
+PATIENCE_S = 0.1
+"""A link that only seemed slow, because little was sent on it, is known to be faster by then."""
 RATE_CEILING_BYTES_PER_S = 1e6
 BUDGET_FADE = 0.95
 """Of the largest budget, with each picture: the budget of one is small because another has just gone."""
@@ -69,6 +71,8 @@ class VideoLayer:
         self._now_s = 0.0
         self._retry_at_s = 0.0
         self._previewed_at_s = -AGAIN_S
+        self._late_since_s: float | None = None
+        self.patience_s = PATIENCE_S
         self.resize(0, 0)
 
     def resize(self, width: int, height: int) -> None:
@@ -161,6 +165,10 @@ class VideoLayer:
         box = bounds(fresh, self._width, self._height)
         over_bytes = begun.preview_over_bytes
         if box is None or not self._preview_need.is_there(fresh, current, area, over_bytes):
+            self._late_since_s = None
+            return []
+        self._late_since_s = self._now_s if self._late_since_s is None else self._late_since_s
+        if self._now_s - self._late_since_s < self.patience_s:
             return []
         if self._now_s < self._retry_at_s:
             return []
