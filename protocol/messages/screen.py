@@ -187,7 +187,7 @@ class ShowDisplay(Message, frozen=True, tag="screen.show_display"):
 
 
 class Decodes(Message, frozen=True, tag="screen.decodes"):
-    """Technician: the video codecs that this viewer can decode, by their WebCodecs names; none at first."""
+    """Technician: what this viewer decodes, by its WebCodecs name, and `jpeg`; none at first."""
 
     codecs: Annotated[list[CodecName], Meta(max_length=VIDEO_CODECS_LIMIT)]
 

@@ -10,18 +10,21 @@ FIXED_HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
+WORKER_POLICY = "video-worker"
 
 
 def content_security_policy(hosts: tuple[str, ...]) -> str:
     """The policy for pages served at these hosts (CSP level 3, Trusted Types).
 
-    'wasm-unsafe-eval' allows WebAssembly, for the picture decoder, and no evaluation of text.
+    'wasm-unsafe-eval' allows WebAssembly, for the picture decoder, and no evaluation of text. The one Trusted
+    Types policy gives the one address of the worker that decodes video (`screen/video_port.js`).
     """
     sockets = " ".join(f"ws://{host}" for host in hosts)
     return "; ".join(
         (
             "default-src 'none'",
             "script-src 'self' 'wasm-unsafe-eval'",
+            "worker-src 'self'",
             "style-src 'self'",
             "img-src 'self' blob: data:",
             f"connect-src 'self' {sockets}",
@@ -29,6 +32,6 @@ def content_security_policy(hosts: tuple[str, ...]) -> str:
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
+            f"trusted-types {WORKER_POLICY}",
         )
     )

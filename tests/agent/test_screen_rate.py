@@ -1,5 +1,6 @@
 """Newest wins, on simulated links: the age of what is shown, queues, stalls, and two senders on one link."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -272,3 +273,18 @@ def test_the_first_tiles_of_a_portion_cannot_cost_more_than_twice_its_budget():
     ledger = TileLedger((510,))
     order = ledger.order(np.ones(510, np.bool_), 50_000, 1)
     assert ledger.fitting(order, 50_000, 0) * LARGEST_COST_BYTES <= 100_000
+
+
+def test_a_preview_is_for_what_takes_long_on_a_link_that_was_measured():
+    rate, now_s = RateControl(), 0.0
+    assert rate.allow(now_s).preview_over_bytes == math.inf
+    for number in range(1, 40):
+        allowed = rate.allow(now_s)
+        if allowed.decision is Decision.WAIT:
+            now_s += 0.01
+            continue
+        rate.sent(number, 4_000, now_s, is_cut=True)
+        now_s += 0.032
+        rate.acknowledged(number, now_s)
+    over = [rate.allow(now_s + wait_s).preview_over_bytes for wait_s in (0.5, 1.0)]
+    assert all(0.1 * 125_000 < one < 0.4 * 125_000 for one in over)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from agent.capabilities.screen.video.classify import BAD_SHARE, aligned, compressed_share
-from agent.capabilities.screen.video.encoder import H264, VP8, VP9, open_encoder
+from agent.capabilities.screen.video.codecs import H264, JPEG, VP8, VP9
+from agent.capabilities.screen.video.encoder import EncoderChoice
 from agent.capabilities.screen.video.layer import VideoLayer
 from agent.platform.interfaces import Area
 from protocol.errors import BackendUnavailable
+from tests.support.encoders import TimedChoice, open_encoder
 from tests.support.moving_pictures import text_lines, video_frame
 from tests.support.video_stage import Stage
 from tests.support.video_viewer import ALL_CODECS, FrameDecoder
@@ -90,6 +92,17 @@ def test_after_300_ms_of_stillness_everything_is_exact_and_the_region_is_over():
     assert not stage.viewer.regions
     assert len(stage.viewer.video.ended) == 1
     assert stage.is_exact()
+
+
+def test_a_film_that_stops_before_its_first_frame_was_sent_is_no_region_and_exact():
+    for stops_at in range(4, 9):
+        stage = Stage(960, 540, [VP8])
+        for number in range(stops_at):
+            stage.put(96, 64, video_frame(640, 352, number))
+            stage.step(FRAME_S)
+        rest(stage, 0.6)
+        assert not stage.viewer.regions
+        assert stage.is_exact()
 
 
 def test_the_bands_that_a_region_crosses_are_proved_only_after_it():
@@ -174,9 +187,27 @@ def dragged_window(stage: Stage, step: int) -> None:
     stage.put(20 + step * 4, 40 + step, text_lines(400, 300, 7))
 
 
+def panned_slides(stage: Stage, step: int) -> None:
+    """A photograph that moves sideways, and every 24 steps another one."""
+    slide, moved = divmod(step, 24)
+    stage.put(0, 0, SLIDES[slide % 2][:, moved * 16 : moved * 16 + 960])
+
+
+SLIDES = [video_frame(960 + 24 * 16, 540, number) for number in range(2)]
+
+
 @pytest.mark.parametrize(
     "act",
-    [scrolling_text, replaced_text, typing, blinking_cursor, clock, spinner, dragged_window],
+    [
+        scrolling_text,
+        replaced_text,
+        typing,
+        blinking_cursor,
+        clock,
+        spinner,
+        dragged_window,
+        panned_slides,
+    ],
     ids=lambda act: act.__name__,
 )
 def test_what_is_not_video_stays_exact(act):
@@ -241,6 +272,123 @@ def test_a_refresh_ends_every_region_with_an_exact_picture():
     assert list(stage.viewer.regions) == [2]
 
 
+def test_a_film_moving_text_and_a_still_rest_are_all_shown_well_at_the_same_time():
+    stage = Stage(1280, 720, [H264])
+    page = text_lines(1280, 720, 500)
+    stage.put(0, 0, page)
+    rest(stage, 0.1)
+    in_motion, still_bytes = [], 0
+    for number in range(75):
+        stage.put(64, 64, video_frame(640, 352, number))
+        stage.scroll_up(Area(768, 64, 448, 512), 16)
+        stage.put(768, 560, text_lines(448, 16, number))
+        before, frames = stage.exact_bytes, len(stage.viewer.video.frames)
+        stage.step(FRAME_S)
+        if number < 30:
+            continue
+        assert len(stage.viewer.video.frames) == frames + 1, "every frame of the film is shown"
+        still_bytes += stage.exact_bytes - before
+        canvas, pixels = stage.viewer.canvas[..., 2::-1], stage.pixels[..., :3]
+        assert np.array_equal(canvas[:, 720:], pixels[:, 720:]), "the moving text is exact"
+        assert np.array_equal(canvas[432:], pixels[432:]), "and so is what stands still"
+        in_motion.append(psnr(canvas[64:416, 64:704], pixels[64:416, 64:704]))
+    assert min(in_motion) > 27
+    assert still_bytes / 45 < 4_000, "text that scrolls is copied"
+    rest(stage, 0.5)
+    assert stage.is_exact()
+
+
+def test_a_viewer_that_decodes_only_jpeg_sees_a_film_as_jpegs_and_then_exactly():
+    stage = Stage(960, 540, [JPEG])
+    place = Area(96, 64, 640, 352)
+    play(stage, place, 1.5)
+    (region,) = stage.viewer.regions.values()
+    assert {frame.codec for frame in stage.viewer.video.frames} == {JPEG}
+    shown = stage.viewer.canvas[64:416, 96:736, 2::-1]
+    assert psnr(shown, stage.pixels[64:416, 96:736, :3]) > 24
+    assert region.rectangle.width == 640
+    rest(stage, 0.5)
+    assert stage.is_exact()
+
+
+def test_frames_that_the_encoder_cannot_sustain_are_left_out_and_the_newest_is_shown():
+    choice = TimedChoice(lambda _level: 0.060)
+    stage = Stage(960, 540, [VP8], choice)
+    place = Area(96, 64, 640, 352)
+    play(stage, place, 3.0)
+    before = len(stage.viewer.video.frames)
+    play(stage, place, 2.0, 90)
+    made = len(stage.viewer.video.frames) - before
+    assert 12 <= made <= 22, "60 frames are drawn"
+    assert stage.viewer.video.ended == []
+    # the last one that was drawn is shown when it is time for it, without new damage
+    stage.put(place.x, place.y, np.full((352, 640, 4), 33, np.uint8))
+    stage.step(0.001)
+    assert not (stage.viewer.canvas[100:400, 200:700, :3] == 33).all()
+    for _ in range(13):
+        stage.step(0.01)
+    assert abs(int(stage.viewer.canvas[300, 400, 0]) - 33) < 9
+    rest(stage, 0.5)
+    assert stage.is_exact()
+
+
+def test_a_slow_encoder_gives_up_quality_first():
+    choice = TimedChoice(lambda level: (0.025, 0.005)[min(level, 1)])
+    stage = Stage(960, 540, [VP8], choice)
+    place = Area(96, 64, 640, 352)
+    play(stage, place, 1.5)
+    before = len(stage.viewer.video.frames)
+    play(stage, place, 1.0, 45)
+    assert len(stage.viewer.video.frames) - before == 30
+    assert [terms.level for terms in choice.opened] == [0, 1]
+
+
+def test_text_beside_a_film_that_is_left_out_goes_at_once():
+    stage = Stage(960, 540, [VP8], TimedChoice(lambda _level: 0.1))
+    place = Area(96, 64, 640, 352)
+    play(stage, place, 3.0)
+    for number in range(30):
+        stage.put(place.x, place.y, video_frame(place.width, place.height, number))
+        stage.put(768, 64, text_lines(160, 400, number))
+        stage.step(FRAME_S)
+        canvas, pixels = stage.viewer.canvas[:, 752:, 2::-1], stage.pixels[:, 752:, :3]
+        assert np.array_equal(canvas, pixels)
+    assert len(stage.viewer.regions) == 1
+
+
+class FailsOnce(TimedChoice):
+    """Its first encoder fails at a frame, as hardware that is lost does."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._left = at
+
+    def __call__(self, codecs, terms):
+        real = super().__call__(codecs, terms)
+        encode = real.encode
+
+        def until_it_fails(words, at_ms, *, is_key):
+            self._left -= 1
+            if self._left == 0:
+                raise BackendUnavailable("lost")
+            return encode(words, at_ms, is_key=is_key)
+
+        real.encode = until_it_fails
+        return real
+
+
+def test_an_encoder_that_fails_is_replaced_and_the_film_goes_on():
+    stage = Stage(960, 540, [VP8], FailsOnce(at=20))
+    place = Area(96, 64, 640, 352)
+    play(stage, place, 2.0)
+    keys = [frame.is_key for frame in stage.viewer.video.frames]
+    assert sum(keys) == 2
+    assert keys[19], "what failed is made anew at once"
+    assert stage.viewer.video.ended == []
+    rest(stage, 0.5)
+    assert stage.is_exact()
+
+
 def test_a_keyframe_comes_when_it_is_asked_for_also_while_the_video_rests():
     stage = Stage(960, 540, [VP8])
     play(stage, Area(64, 64, 640, 352), 1.0)
@@ -270,10 +418,11 @@ def test_without_an_encoder_everything_stays_exact():
 @pytest.mark.parametrize(("budget_bytes", "most_bytes_per_s"), [(32_000, 400_000), (3_000, 80_000)])
 def test_a_region_is_encoded_for_what_the_link_gives(budget_bytes, most_bytes_per_s):
     rates = []
+    choice = EncoderChoice()
 
-    def opened(codecs, width, height, rate_bytes_per_s):
-        rates.append(rate_bytes_per_s)
-        return open_encoder(codecs, width, height, rate_bytes_per_s)
+    def opened(codecs, terms):
+        rates.append(terms.rate_bytes_per_s)
+        return choice(codecs, terms)
 
     class OnALink(VideoLayer):
         def frames(self, begun, previous, current, area):
@@ -291,7 +440,7 @@ def test_a_region_is_encoded_for_what_the_link_gives(budget_bytes, most_bytes_pe
 @pytest.mark.parametrize("codec", [H264, VP8, VP9])
 @pytest.mark.parametrize("size", [(640, 352), (326, 182), (16, 16)])
 def test_a_frame_comes_back_as_it_was_but_for_little(codec, size):
-    encoder = open_encoder([codec], *size, 500_000)
+    encoder = open_encoder(codec, *size, 500_000)
     decoder = FrameDecoder(codec)
     width, height = size
     for number in range(12):
@@ -311,7 +460,7 @@ def test_an_encoder_reads_a_region_of_a_larger_picture_in_its_place():
     whole = np.zeros((400, 700, 4), np.uint8)
     whole[48:400, 16:656] = video_frame(640, 352, 3)
     words = whole.view(np.uint32)[..., 0][48:400, 16:656]
-    encoder = open_encoder([H264], 640, 352, 500_000)
+    encoder = open_encoder(H264, 640, 352, 500_000)
     made = encoder.encode(words, 0, is_key=True)
     assert psnr(FrameDecoder(H264).decode(made.encoded)[..., 2::-1], whole[48:400, 16:656, :3]) > 27
 
@@ -319,7 +468,7 @@ def test_an_encoder_reads_a_region_of_a_larger_picture_in_its_place():
 def test_a_slow_link_gets_smaller_frames():
     sizes = []
     for rate in (600_000, 60_000):
-        encoder = open_encoder([H264], 640, 352, rate)
+        encoder = open_encoder(H264, 640, 352, rate)
         made = [
             encoder.encode(
                 video_frame(640, 352, number).view(np.uint32)[..., 0], number * 33, is_key=not number

@@ -30,7 +30,7 @@ def draw_by_clock(board: XBoard, workload: Workload, step: Step, seconds: float)
         due_s = began + (number + workload.jitter * dice.uniform(-1, 1)) / workload.rate_hz
         time.sleep(max(0.0, due_s - time.monotonic()))
         step(number)
-        drawn.append((number, board.stamp(number)))
+        drawn.append((number, board.done() if workload.has_film else board.stamp(number)))
     return drawn
 
 
@@ -55,7 +55,9 @@ def main() -> None:
     workload = WORKLOADS[given.workload]
     board = XBoard(given.display)
     step = workload.prepare(board, load_pages(given.folder))
-    board.stamp(0)
+    if not workload.has_film:
+        board.stamp(0)
+    board.sync()
     if workload.is_by_key:
         board.take_keys()
     print("ready", flush=True)

@@ -10,11 +10,13 @@ import numpy as np
 
 from tests.bench.actors import Actor, ActorFailed, acting
 from tests.bench.figures import Seen, judge, middle_of, psnr_db
+from tests.bench.film import Quality, judge_motion, without_film
+from tests.bench.pages import load_pages
 from tests.bench.stage import Running
 from tests.bench.stamp import HEIGHT_PX, WIDTH_PX, read_stamp
 from tests.bench.usage import Used, look, used_between
 from tests.bench.workloads import WORKLOADS, Workload
-from tests.bench.x_board import STAMP_AT, Pixels, looking_at
+from tests.bench.x_board import Pixels, looking_at
 
 FIRST_PICTURE_TIMEOUT_S = 30.0
 WARM_UP_S = 1.0
@@ -27,7 +29,10 @@ BELOW_INDICATOR_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One repeat. PSNR None is equality; "in motion" is the last picture when it was first seen."""
+    """One repeat. PSNR None is equality; "in motion" is the last picture when it was first seen.
+
+    With a film, `film` is of pictures of it while it plays, and "in motion" is the rest of the display.
+    """
 
     seen: Seen
     drawn_ms: float | None  # key press to drawn at the source, where keys are pressed
@@ -37,6 +42,7 @@ class Measured:
     motion_psnr_db: float | None
     is_motion_exact: bool | None
     looks_per_s: int
+    film: Quality | None = None
 
 
 def measure(product: Running, name: str, seconds: float) -> Measured:
@@ -49,7 +55,9 @@ def measure(product: Running, name: str, seconds: float) -> Measured:
     stage = product.stage
     last = round(seconds * workload.rate_hz)
     kept = stage.folder / "last-seen.npy"
-    kept.unlink(missing_ok=True)
+    film = stage.folder / "film-seen.npz"
+    for file in (kept, film):
+        file.unlink(missing_ok=True)
     where = [
         "--display",
         stage.source.display,
@@ -60,8 +68,9 @@ def measure(product: Running, name: str, seconds: float) -> Measured:
     ]
     eyes = ["--display", stage.viewer.display, "--last", str(last), "--keep", str(kept)]
     eyes += ["--seconds", str(seconds + (LATE_S if last else 0))]
+    eyes += ["--film", str(film)] if workload.has_film else []
     with acting("draw", name, *where) as drawer:
-        _until_shown(product, 0)
+        _until_shown(product, 0, workload.stamp_at)
         time.sleep(SETTLE_S)
         with acting("watch", *eyes) as watcher:
             drawn, pressed, used = _run(product, workload, (drawer, watcher), seconds)
@@ -69,7 +78,7 @@ def measure(product: Running, name: str, seconds: float) -> Measured:
         time.sleep(REST_S)
         is_exact, rest_psnr, source = _at_rest(product)
     from_ns = (pressed or drawn or [(0, 0)])[0][1] + (0 if workload.rate_hz < 10 else round(WARM_UP_S * 1e9))
-    motion = _psnr(np.load(kept), source) if last and watched["seen"] else None
+    motion = _motion_psnr(workload, np.load(kept), source) if last and watched["seen"] else None
     return Measured(
         judge(pressed or drawn, watched["seen"], from_ns=from_ns),
         _press_to_drawn_ms(pressed, drawn),
@@ -79,6 +88,7 @@ def measure(product: Running, name: str, seconds: float) -> Measured:
         motion,
         None if not last or not watched["seen"] else motion is None,
         watched["looks_per_s"],
+        judge_motion(load_pages(stage.folder.parent), film) if workload.has_film else None,
     )
 
 
@@ -120,10 +130,16 @@ def _press_to_drawn_ms(pressed: Sequence[tuple[int, int]], drawn: Sequence[tuple
     return middle_of([(drawn_at[n] - at_ns) / 1e6 for n, at_ns in pressed if n in drawn_at])
 
 
-def _until_shown(product: Running, counter: int) -> None:
+def _motion_psnr(workload: Workload, shown: Pixels, source: Pixels) -> float | None:
+    if workload.has_film:
+        return _psnr(without_film(shown), without_film(source))
+    return _psnr(shown, source)
+
+
+def _until_shown(product: Running, counter: int, stamp_at: tuple[int, int]) -> None:
     deadline_s = time.monotonic() + FIRST_PICTURE_TIMEOUT_S
     with looking_at(product.stage.viewer.display) as viewer:
-        while read_stamp(viewer.read(STAMP_AT, (WIDTH_PX, HEIGHT_PX))) != counter:
+        while read_stamp(viewer.read(stamp_at, (WIDTH_PX, HEIGHT_PX))) != counter:
             if time.monotonic() > deadline_s:
                 np.save(product.stage.folder / "not-shown.npy", viewer.read_all())
                 raise ActorFailed(f"{product.name}: the viewer does not show the first picture")
@@ -181,6 +197,9 @@ def row(name: str, agent_roles: Sequence[str], repeats: Sequence[Measured]) -> d
         "rest_psnr_db": middle_of([one.rest_psnr_db for one in repeats]),
         "is_exact_in_motion": all(one.is_motion_exact for one in repeats if one.is_motion_exact is not None),
         "motion_psnr_db": middle_of([one.motion_psnr_db for one in repeats]),
+        "film_psnr_db": middle_of([one.film.psnr_db for one in repeats if one.film]),
+        "film_worst_psnr_db": middle_of([one.film.worst_psnr_db for one in repeats if one.film]),
+        "film_samples": sum(one.film.samples for one in repeats if one.film),
         "looks_per_s": statistics.median(one.looks_per_s for one in repeats),
         "each": [asdict(one) for one in repeats],
     }

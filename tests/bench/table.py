@@ -20,11 +20,18 @@ def _quality(is_exact: bool, psnr: float | None) -> str:
     return "exact" if is_exact else f"{_number(psnr)} dB"
 
 
+def _in_motion(row: Mapping[str, Any]) -> str:
+    whole = _quality(row["is_exact_in_motion"], row["motion_psnr_db"])
+    if not row.get("film_samples"):
+        return whole
+    film = "exact" if row["film_psnr_db"] is None else f"{row['film_psnr_db']:.1f} dB"
+    return f"film {film}, rest {whole}"
+
+
 def cells(product: str, row: Mapping[str, Any]) -> list[str]:
     """One line of a workload's table."""
     latency = row["latency_ms"]
     in_viewer = sum(row["cpu_percent"].get(role) or 0.0 for role in VIEWER_ROLES)
-    has_pictures = bool(row["drawn"])
     return [
         product,
         _number(row["pictures_per_s"]),
@@ -35,7 +42,7 @@ def cells(product: str, row: Mapping[str, Any]) -> list[str]:
         f"{_number(row['agent_cpu_percent'])} %",
         f"{in_viewer:.1f} %",
         _quality(row["is_exact_at_rest"], row["rest_psnr_db"]),
-        _quality(row["is_exact_in_motion"], row["motion_psnr_db"]) if has_pictures else NOTHING,
+        _in_motion(row) if row["drawn"] else NOTHING,
         f"{_number(row['others_cpu_percent'])} %",
     ]
 

@@ -23,7 +23,7 @@ _connect: Any = xcffib.connect  # has no types
 
 
 class XBoard:
-    """One connection; coordinates are pixels of the display. Drawing is done when `stamp` returns."""
+    """One connection; coordinates are pixels of the display. Drawn is what was asked for before `done`."""
 
     def __init__(self, display: str) -> None:
         self.connection: Any = _connect(display)
@@ -82,6 +82,10 @@ class XBoard:
     def stamp(self, counter: int) -> int:
         """Draw the counter after everything else; the monotonic time (ns) when the server had done it all."""
         self.put(draw_stamp(counter), STAMP_AT)
+        return self.done()
+
+    def done(self) -> int:
+        """The monotonic time (ns) when the server had done everything so far."""
         self.sync()
         return time.monotonic_ns()
 

@@ -1,24 +1,33 @@
 """A display that is drawn on in steps of time, its picture maker, and a viewer that sees every picture."""
 
 import hashlib
+import math
 
 import numpy as np
 
-from agent.capabilities.screen.pictures import PictureMaker
+from agent.capabilities.screen.pictures import UNLIMITED_BYTES, PictureMaker
+from agent.capabilities.screen.video.encoder import OpenEncoder
+from agent.capabilities.screen.video.layer import VideoLayer
 from agent.platform.interfaces import Area
 from protocol.messages.screen import PicturePart
+from tests.support.encoders import TimedChoice
 from tests.support.video_viewer import VideoViewer
 
 
 class Stage:
     """Draw with `put`; `step` lets time pass and a picture be made, if there is one to make."""
 
-    def __init__(self, width: int, height: int, codecs: list[str]) -> None:
+    def __init__(self, width: int, height: int, codecs: list[str], opens: OpenEncoder | None = None) -> None:
         self.pixels = np.full((height, width, 4), 230, np.uint8)
         self.maker = PictureMaker(width, height)
+        # the stage's time is not the machine's: no encoder is too slow for it
+        self.maker.video = VideoLayer(opens or TimedChoice())
+        self.maker.video.resize(width, height)
         self.maker.video.decodes(codecs)
         self.viewer = VideoViewer(codecs)
         self.now_s = 100.0
+        self.budget_bytes: int = UNLIMITED_BYTES
+        self.preview_over_bytes = math.inf
         self.exact_bytes = self.video_bytes = self.pictures = 0
         self.step(0.01)
 
@@ -42,7 +51,8 @@ class Stage:
         if wanted is None:
             return
         pixels = self.pixels[wanted.y : wanted.bottom, wanted.x : wanted.right].copy()
-        for message in self.maker.make(pixels, wanted, int(self.now_s * 1000)):
+        limits = (self.budget_bytes, self.preview_over_bytes)
+        for message in self.maker.make(pixels, wanted, int(self.now_s * 1000), *limits):
             size = len(getattr(message, "compressed", b""))
             self.exact_bytes += size
             self.video_bytes += len(getattr(message, "encoded", b""))

@@ -8,7 +8,7 @@ import numpy as np
 from protocol.messages.screen import FromAgent, PicturePart, Rectangle, ScrollCopies, VideoEnded, VideoFrame
 from tests.support.viewer import Viewer
 
-DECODERS = {"avc1": "h264", "vp8": "vp8", "vp09": "vp9"}
+DECODERS = {"avc1": "h264", "vp8": "vp8", "vp09": "vp9", "jpeg": "mjpeg"}
 ALL_CODECS = ["avc1.42E033", "vp8", "vp09.00.51.08"]
 
 
@@ -18,15 +18,19 @@ class FrameDecoder:
     def __init__(self, codec: str) -> None:
         self._context = av.CodecContext.create(DECODERS[codec.partition(".")[0]], "r")
         self._context.thread_count = 1
+        # a JPEG file is of BT.601 colours (JFIF 1.02)
+        self._colours = "ITU601" if codec == "jpeg" else "ITU709"
         if codec.startswith("avc1"):
             self._context.flags |= av.codec.context.Flags.low_delay
 
-    def decode(self, encoded: bytes) -> np.ndarray:
-        """Its pixels, RGBA."""
+    def decode(self, encoded: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Its pixels, RGBA, stretched to width and height if those are given."""
         frames = self._context.decode(av.Packet(encoded))
         assert len(frames) == 1, "each frame is there at once"
-        rgba = frames[0].reformat(format="rgba", src_colorspace="ITU709", dst_colorspace="ITU709")
-        return rgba.to_ndarray()
+        width, height = size or (frames[0].width, frames[0].height)
+        assert size is None or self._colours == "ITU601" or size == (frames[0].width, frames[0].height)
+        colours = {"src_colorspace": self._colours, "dst_colorspace": self._colours}
+        return frames[0].reformat(width=width, height=height, format="rgba", **colours).to_ndarray()
 
 
 @dataclass
@@ -71,7 +75,7 @@ class VideoViewer(Viewer):
             case ScrollCopies():
                 super().show(message)
                 for one in message.copies:
-                    self._paint(Rectangle(one.to_x, one.to_y, one.width, one.height), is_copy=True)
+                    self._paint(Rectangle(one.to_x, one.to_y, one.width, one.height), is_below=True)
             case _:
                 return super().show(message)
         return 0
@@ -81,9 +85,11 @@ class VideoViewer(Viewer):
         if part.is_reset:
             self.regions.clear()
             self.canvas = self.frame.copy()
-        for one in [*part.rectangles, *(self._over if part.is_last else [])]:
+        for one in part.rectangles:
             self._paint(one)
         if part.is_last:
+            for one in self._over:
+                self._paint(one, is_below=True)
             self._over.clear()
 
     def _draw(self, frame: VideoFrame) -> None:
@@ -93,11 +99,13 @@ class VideoViewer(Viewer):
         if region is None or region.rectangle != frame.rectangle or frame.is_key:
             region = Shown(frame.rectangle, FrameDecoder(frame.codec))
             self.regions[frame.region_no] = region
-        self.canvas[_place(frame.rectangle)] = region.decoder.decode(frame.encoded)
+        self.canvas[_place(frame.rectangle)] = region.decoder.decode(
+            frame.encoded, (frame.rectangle.width, frame.rectangle.height)
+        )
 
-    def _paint(self, one: Rectangle, *, is_copy: bool = False) -> None:
-        """From the exact picture; what a copy moves below a region does not show."""
-        video = [(_place(region.rectangle)) for region in self.regions.values()] if is_copy else []
+    def _paint(self, one: Rectangle, *, is_below: bool = False) -> None:
+        """From the exact picture; what a copy moves below a region, or another one leaves, does not show."""
+        video = [(_place(region.rectangle)) for region in self.regions.values()] if is_below else []
         kept = [self.canvas[place].copy() for place in video]
         self.canvas[_place(one)] = self.frame[_place(one)]
         for place, pixels in zip(video, kept, strict=True):

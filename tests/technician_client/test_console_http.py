@@ -127,7 +127,8 @@ async def test_every_answer_carries_the_strict_headers(console: Console, path: s
             assert part in policy
         for part in ("base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'"):
             assert part in policy
-        assert "trusted-types 'none'" in policy
+        assert "worker-src 'self'" in policy
+        assert "trusted-types video-worker" in policy
         assert "unsafe" not in str([part for part in policy if part != SCRIPTS])
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"

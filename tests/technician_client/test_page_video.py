@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from playwright.async_api import Page
 
-from agent.capabilities.screen.video.encoder import H264, VP8, VP9, EncodedFrame, RegionEncoder, open_encoder
+from agent.capabilities.screen.video.codecs import H264, JPEG, VP8, VP9
+from agent.capabilities.screen.video.encoder import EncodedFrame, RegionEncoder
 from protocol.messages import screen
 from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
 from tests.support.console_fakes import FakeSession
+from tests.support.encoders import open_encoder
 from tests.support.fake_screen import FakeScreen, Pixels, colour_card
 from tests.support.moving_pictures import video_frame
 
@@ -38,7 +40,7 @@ class Film:
 
     def __init__(self, codec: str, place: screen.Rectangle = PLACE) -> None:
         self.place = place
-        self._encoder: RegionEncoder = open_encoder([codec], place.width, place.height, 600_000)
+        self._encoder: RegionEncoder = open_encoder(codec, place.width, place.height, 600_000)
         self._number = 0
 
     def frame(self, *, is_key: bool = False) -> EncodedFrame:
@@ -79,19 +81,46 @@ def psnr(one: Pixels, other: Pixels) -> float:
 
 async def test_the_page_says_that_it_decodes_all_of_our_codecs(desk: Desk) -> None:
     _, shown, _ = await opened(desk)
-    assert shown.decodes == [H264, VP8, VP9]
+    assert shown.decodes == [H264, VP8, VP9, JPEG]
 
 
-async def test_without_webcodecs_it_says_nothing_and_shows_exact_pictures(desk: Desk) -> None:
-    await desk.page.add_init_script("delete globalThis.VideoDecoder")
-    desk.app.script.picture = colour_card(400, 300)
-    session = await desk.open_kiosk()
-    assert session.screen is not None
-    await seen(session, session.screen.show(colour_card(400, 300, 5)))
-    assert session.screen.decodes == []
+async def test_without_webcodecs_the_page_says_so_and_shows_jpeg(desk: Desk) -> None:
+    await desk.page.add_init_script("delete globalThis.VideoDecoder; delete globalThis.Worker")
+    session, shown, picture = await opened(desk)
+    assert shown.decodes == [JPEG]
+    film = Film(JPEG)
+    await seen(session, shown.film(picture, [(1, PLACE, film.frame())]))
+    assert psnr(await region_on(desk.page, PLACE), film.pixels[..., :3]) > 27
 
 
-@pytest.mark.parametrize("codec", [H264, VP8, VP9])
+@pytest.mark.parametrize("codec", [H264, JPEG])
+async def test_without_workers_the_page_decodes_by_itself(desk: Desk, codec: str) -> None:
+    await desk.page.add_init_script("delete globalThis.Worker")
+    session, shown, picture = await opened(desk)
+    film = Film(codec)
+    for _ in range(3):
+        await seen(session, shown.film(picture, [(1, PLACE, film.frame())]))
+    assert psnr(await region_on(desk.page, PLACE), film.pixels[..., :3]) > 27
+
+
+async def test_video_is_decoded_in_one_worker_for_all_regions(desk: Desk) -> None:
+    session, shown, picture = await opened(desk)
+    assert [worker.url.rpartition("/")[2] for worker in desk.page.workers] == ["video_worker.js"]
+    other = screen.Rectangle(800, 400, 320, 240)
+    frames = [(1, PLACE, Film(VP8).frame()), (2, other, Film(H264, other).frame())]
+    await seen(session, shown.film(picture, frames))
+    assert len(desk.page.workers) == 1
+
+
+async def test_a_worker_that_does_not_start_is_done_without(desk: Desk) -> None:
+    await desk.page.route("**/video_worker.js", lambda route: route.abort())
+    session, shown, picture = await opened(desk)
+    film = Film(VP8)
+    await seen(session, shown.film(picture, [(1, PLACE, film.frame())]))
+    assert psnr(await region_on(desk.page, PLACE), film.pixels[..., :3]) > 27
+
+
+@pytest.mark.parametrize("codec", [H264, VP8, VP9, JPEG])
 async def test_frames_are_shown_in_their_place_with_their_colours_and_the_rest_is_exact(
     desk: Desk, codec: str
 ) -> None:

@@ -8,6 +8,7 @@ refer to it, differences and proofs are taken from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -99,8 +100,7 @@ class PictureMaker:
         """These areas may have changed."""
         damaged = tiles.tile_mask(self.width, self.height)
         tiles.mark(damaged, areas, self.width, self.height)
-        self.video.damaged(damaged)
-        self._marked |= damaged
+        self._marked |= self.video.damaged(damaged)
 
     def settle(self, now_s: float) -> None:
         """Tells the time, whenever there is something to do. Video that rests is then to be sent exactly."""
@@ -134,23 +134,33 @@ class PictureMaker:
         return tiles.bounds(self._marked, self.width, self.height)
 
     def make(
-        self, pixels: Pixels, area: Area, captured_at_ms: int, budget_bytes: int = UNLIMITED_BYTES
+        self,
+        pixels: Pixels,
+        area: Area,
+        captured_at_ms: int,
+        budget_bytes: int = UNLIMITED_BYTES,
+        preview_over_bytes: float = math.inf,
     ) -> list[PictureMessage]:
         """The next picture: perhaps copies and video, then its parts; nothing if the viewer has these pixels.
 
         `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept. Tiles that are over
-        the budget stay pending.
+        the budget stay pending; if they would take more than `preview_over_bytes`, a preview goes ahead.
         """
         words = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
         # sources may hand out memory that begins at any byte
         current = np.require(words, requirements="A")
         number = self.last_no + 1
-        begun = Begun(number, captured_at_ms / 1000, budget_bytes)
+        begun = Begun(number, captured_at_ms / 1000, budget_bytes, preview_over_bytes)
         frames, current = self.video.frames(begun, self._previous, current, area)
+        looked = self._marked
         copies, found = self._found(current, area)
+        is_whole = not self._unknown.any()
+        if is_whole:
+            self.video.classify(looked, found, self._previous, current, area)
         if not self._is_reset_due:
-            self.video.classify(found, self._previous, current, area)
-        left_bytes = budget_bytes - sum(len(frame.encoded) for frame in frames)
+            frames += self.video.preview(begun, found, current, area, is_whole=is_whole)
+        # beside a large frame there is still place for what is typed
+        left_bytes = max(budget_bytes - sum(len(frame.encoded) for frame in frames), budget_bytes / 2)
         order = self._ledger.order(found, left_bytes, captured_at_ms)
         batches = self._batches(order, left_bytes, current, area)
         first: list[PictureMessage] = [*frames, *self.video.ended(number, self._marked)]
@@ -243,6 +253,7 @@ class PictureMaker:
                 rectangles = tiles.rectangles(mask, self.width, self.height)
             else:
                 rectangles = self._tools.rectangles(mask, self._previous, current, area)
+                rectangles = self.video.outside(rectangles)
             together = [(batch, self._encode(current, area, batch)) for batch in _batches(rectangles)]
             size_bytes = sum(len(compressed) for _, compressed in together)
             self._ledger.sent(gone, size_bytes, rectangles)

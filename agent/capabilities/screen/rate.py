@@ -21,6 +21,7 @@ from enum import Enum
 from protocol.limits import PICTURES_IN_FLIGHT_LIMIT
 
 PORTION_S, LARGEST_PORTION_S = 0.025, 0.08
+PREVIEW_OVER_S = 0.2
 QUEUE_TARGET_S, LARGEST_QUEUE_TARGET_S = 0.03, 0.1
 FIRST_WINDOW_BYTES = 32 << 10
 LARGEST_WINDOW_BYTES = 4 << 20
@@ -52,11 +53,15 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """`budget_bytes`: what a picture may have now; `again_at_s`: when to ask again (inf: after an ack)."""
+    """`budget_bytes`: what a picture may have now; `again_at_s`: when to ask again (inf: after an ack).
+
+    If more than `preview_over_bytes` are to be sent exactly, something lossy goes first.
+    """
 
     decision: Decision
     budget_bytes: int
     again_at_s: float
+    preview_over_bytes: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +264,8 @@ class RateControl:
         if lacking > 0:
             return self._wait(now_s, now_s + lacking / self._pace())
         budget = max(SMALLEST_BUDGET_BYTES, int(min(self._tokens, portion, max(room, portion / 4))))
-        return Allowance(Decision.EXACT_NOW, budget, now_s)
+        preview_over = PREVIEW_OVER_S * self.link.rate_bytes_per_s if self._is_rate_known else math.inf
+        return Allowance(Decision.EXACT_NOW, budget, now_s, preview_over)
 
     def _wait(self, now_s: float, until_s: float) -> Allowance:
         self._note_limited(now_s)

@@ -190,7 +190,9 @@ class ScreenShare:
         if pixels is None:
             self._read_displays()
             return []
-        made = self._maker.make(pixels, wanted, int(now_s * 1000), allowed.budget_bytes)
+        made = self._maker.make(
+            pixels, wanted, int(now_s * 1000), allowed.budget_bytes, allowed.preview_over_bytes
+        )
         if made:
             size_bytes = sum(_size_bytes(message) for message in made)
             self.rate.sent(self._maker.last_no, size_bytes, now_s, is_cut=self._maker.is_pending)

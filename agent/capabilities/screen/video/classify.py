@@ -1,14 +1,14 @@
 """Which tiles are video: they change often, and what changes in them compresses badly (sans-I/O).
 
 Changes are counted as the source reports them, so that a slow link, on which few pictures are made, hides
-nothing. A tile counts only if pictures still had to carry it after copies: contents that scroll are
-copied, and contents that compress well are cheaper exact. Times are seconds of one monotonic clock.
+nothing. A tile counts only if most pictures still had to carry it after copies: contents that move as a whole
+are copied, and contents that compress well are cheaper exact. Times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import zstandard
@@ -23,10 +23,15 @@ CHANGES_WITHIN_S = 0.5
 """A film has 12 to 30 a half second, but exact pictures of a large one leave time for few looks at it."""
 CARRIED_MIN = 2
 CARRIED_WITHIN_S = 1.0
+CARRIED_SHARE = 0.5
+"""Of the pictures for which a tile was read: what is panned between two slides is carried once a slide."""
 BAD_SHARE = 0.35
-"""Compressed bytes per raw byte of what changed; text has 0.05 to 0.2, a photograph 0.5 to 0.9."""
+"""Compressed bytes per raw byte of what changed, as pixels: text has 0.05 to 0.24, what a film's decoder made
+0.44 to 0.6, a photograph 0.5 to 0.9. As residues these are nearer to each other, up to 0.24 and from 0.27."""
 TILES_MIN = 6
 PIXELS_MIN = 128 * 128
+SIDE_MIN_PIXELS = 96
+"""Less is the edge of something that is panned: new there, and copied ever after."""
 BOX_SHARE = 0.5
 """How much of the box around them bad tiles must fill: else they are a crowd of small things."""
 MOST_SHARE = 0.5
@@ -35,6 +40,7 @@ MEASURE_INTERVAL_S = 0.1
 MEASURE_INTERVAL_LIMIT_S = 2.0
 
 Counts = NDArray[np.int32]
+Raw = NDArray[np.uint8]
 
 
 class _Recent:
@@ -55,12 +61,13 @@ class _Recent:
 
 
 class Classifier:
-    """Of one display. Tell it every damage, and ask for `boxes` with every picture."""
+    """Of one display. Tell it every damage, and of every picture `looked` before asking for its `boxes`."""
 
     def __init__(self, width: int, height: int, shape: tuple[int, ...]) -> None:
         self._width, self._height = width, height
         self._damaged = _Recent(shape, CHANGES_WITHIN_S)
         self._carried = _Recent(shape, CARRIED_WITHIN_S)
+        self._looked = _Recent(shape, CARRIED_WITHIN_S)
         self._measure_at_s = 0.0
         self._interval_s = MEASURE_INTERVAL_S
 
@@ -70,10 +77,11 @@ class Classifier:
         self._damaged.add(mask, now_s)
 
     def hot(self, now_s: float) -> Mask:
-        """The tiles that change often."""
-        self._damaged.expire(now_s)
-        self._carried.expire(now_s)
+        """The tiles that change often, and that copies do not help."""
+        for recent in (self._damaged, self._carried, self._looked):
+            recent.expire(now_s)
         is_hot: Mask = (self._damaged.counts >= CHANGES_MIN) & (self._carried.counts >= CARRIED_MIN)
+        is_hot &= self._carried.counts >= CARRIED_SHARE * self._looked.counts
         return is_hot
 
     def active(self, now_s: float) -> Mask:
@@ -82,13 +90,16 @@ class Classifier:
         is_active: Mask = self._damaged.counts > 0
         return is_active
 
+    def looked(self, read: Mask, carried: Mask, now_s: float) -> None:
+        """A picture read some tiles, and has to carry those of them that differ after copies."""
+        self._looked.add(read.copy(), now_s)
+        self._carried.add(carried.copy(), now_s)
+
     def boxes(self, carried: Mask, previous: Words, current: Words, area: Area, now_s: float) -> list[Area]:
         """Where video is that this picture has to carry, aligned and inside of the display; mostly nothing.
 
         `previous` is the whole display, `current` only `area` of it.
         """
-        self._carried.expire(now_s)
-        self._carried.add(carried.copy(), now_s)
         is_hot = self.hot(now_s) & carried
         if np.count_nonzero(is_hot) < TILES_MIN:
             self._interval_s = MEASURE_INTERVAL_S
@@ -116,10 +127,10 @@ class Classifier:
         return parts
 
 
-def compressed_share(words: Words) -> float:
-    """Compressed bytes per raw byte of these pixels alone."""
+def compressed_share(words: Words, write: Callable[[Words, Raw], int] = write_bgr) -> float:
+    """Compressed bytes per raw byte of these pixels alone, as they are or as `write` says."""
     raw = np.empty(words.size * 3 + 1, np.uint8)
-    size = write_bgr(words, raw)
+    size = write(words, raw)
     return len(zstandard.ZstdCompressor(level=1).compress(raw.data[:size])) / size
 
 
@@ -163,7 +174,8 @@ def _box_of_groups(parts: dict[tuple[int, int], Area]) -> list[Area]:
             box = united(box, one)
         pixels = sum(one.width * one.height for one in areas)
         is_dense = pixels >= BOX_SHARE * box.width * box.height
-        if len(group) >= TILES_MIN and pixels >= PIXELS_MIN and is_dense:
+        is_large = pixels >= PIXELS_MIN and min(box.width, box.height) >= SIDE_MIN_PIXELS
+        if len(group) >= TILES_MIN and is_large and is_dense:
             boxes.append(box)
     return sorted(boxes, key=lambda box: -box.width * box.height)
 

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.capabilities.screen.tiles import Mask, Words, tile_mask
+from agent.capabilities.screen.tiles import Mask, Words, bounds, tile_mask
 from agent.capabilities.screen.video.classify import BAD_SHARE, Classifier, aligned, compressed_share, united
-from agent.capabilities.screen.video.encoder import KNOWN_CODECS, open_encoder
-from agent.capabilities.screen.video.region import OpenEncoder, Phase, Region, RegionTerms, touched
+from agent.capabilities.screen.video.codecs import JPEG, KNOWN_CODECS
+from agent.capabilities.screen.video.encoder import EncodedFrame, EncoderChoice, EncoderTerms, OpenEncoder
+from agent.capabilities.screen.video.preview import SIZE_SHARE, PreviewNeed
+from agent.capabilities.screen.video.region import (
+    FRAMES_PER_S,
+    Phase,
+    Region,
+    RegionTerms,
+    touched,
+)
 from agent.platform.interfaces import Area
 from protocol.errors import BackendUnavailable
 from protocol.limits import TILE_PIXELS, VIDEO_REGIONS_LIMIT
@@ -29,6 +37,9 @@ BAD_TILES_SHARE = 0.3
 ACTIVE_TILES_SHARE = 0.3
 RETRY_S = 10.0
 BUDGET_S = 0.03
+AGAIN_S = 0.5
+PATIENCE_S = 0.1
+"""A link that only seemed slow, because little was sent on it, is known to be faster by then."""
 RATE_CEILING_BYTES_PER_S = 1e6
 BUDGET_FADE = 0.95
 """Of the largest budget, with each picture: the budget of one is small because another has just gone."""
@@ -36,24 +47,32 @@ BUDGET_FADE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The picture that is being made; its budget is what the link delivers in BUDGET_S."""
+    """The picture that is being made; its budget is what the link delivers in BUDGET_S.
+
+    What would take more than `preview_over_bytes` exactly is previewed.
+    """
 
     picture_no: int
     now_s: float
     budget_bytes: float = float("inf")
+    preview_over_bytes: float = float("inf")
 
 
 class VideoLayer:
     """Of one display and one viewer."""
 
-    def __init__(self, opens: OpenEncoder = open_encoder) -> None:
+    def __init__(self, opens: OpenEncoder | None = None) -> None:
         self._rate_bytes_per_s = 0.0
-        self._opens = opens
+        self.choice = EncoderChoice()
+        self._opens = opens or self.choice
         self._codecs: tuple[str, ...] = ()
         self._regions: list[Region] = []
         self._last_no = 0
         self._now_s = 0.0
         self._retry_at_s = 0.0
+        self._previewed_at_s = -AGAIN_S
+        self._late_since_s: float | None = None
+        self.patience_s = PATIENCE_S
         self.resize(0, 0)
 
     def resize(self, width: int, height: int) -> None:
@@ -62,6 +81,7 @@ class VideoLayer:
         self._width, self._height = width, height
         self._shape = tile_mask(width, height).shape
         self._classifier = Classifier(width, height, self._shape)
+        self._preview_need = PreviewNeed(self._shape)
 
     def restart(self) -> None:
         """A picture that is a reset ends every region, without a message."""
@@ -71,7 +91,8 @@ class VideoLayer:
 
     def decodes(self, codecs: Iterable[str]) -> None:
         """What the viewer can decode; regions that there are keep their codec."""
-        self._codecs = tuple(terms.codec for terms in KNOWN_CODECS if terms.codec in set(codecs))
+        known = dict.fromkeys(terms.codec for terms in KNOWN_CODECS)
+        self._codecs = tuple(codec for codec in known if codec in set(codecs))
 
     def keyframe(self, region_no: int) -> Area | None:
         """The viewer needs a keyframe of this region; its area, or None if it is over already."""
@@ -84,29 +105,87 @@ class VideoLayer:
     @property
     def due_s(self) -> float | None:
         """When `settle` has something to do."""
-        return min((at_s for one in self._regions if (at_s := one.still_at_s) is not None), default=None)
+        due = [at_s for one in self._regions for at_s in (one.still_at_s, one.held_until_s)]
+        return min((at_s for at_s in due if at_s is not None), default=None)
 
     def settle(self, now_s: float, marked: Mask) -> None:
-        """Tells the time, and marks the tiles of regions that rest now: they are sent exactly."""
+        """Tells the time, and marks tiles: of regions that rest now (sent exactly), and that were held."""
         self._now_s = now_s
         for region in self._regions:
+            if region.is_held and region.is_due(now_s):
+                region.is_held = False
+                marked[region.tiles] = True
             if region.still_at_s is not None and now_s >= region.still_at_s:
                 region.rest()
                 marked[region.tiles] = True
+                self._is_shown_by(region)
 
-    def damaged(self, mask: Mask) -> None:
-        """The source says that these tiles changed."""
+    def damaged(self, mask: Mask) -> Mask:
+        """The source says that these tiles changed; those of them that a picture may be made for now.
+
+        Inside of a region whose encoder cannot take more frames, nothing is captured before it can.
+        """
         if not self._codecs:
-            return
+            return mask
         self._classifier.damaged(mask, self._now_s)
+        self._preview_need.damaged(mask)
+        left = mask
         for region in self._regions:
             region.is_damaged |= touched(region, mask)
+            if region.phase is Phase.MOVING and not region.is_due(self._now_s):
+                region.is_held = region.is_held or region.is_damaged
+                left = left.copy() if left is mask else left
+                left[region.inner_tiles] = False
+        return left
 
     def widen(self, marked: Mask) -> None:
         """A frame needs the whole region: marks all of its tiles once one is."""
         for region in self._regions:
-            if touched(region, marked):
+            is_waiting = region.is_preview or not region.is_due(self._now_s)
+            if touched(region, marked) and not is_waiting:
                 marked[region.tiles] = True
+
+    def outside(self, areas: list[Area]) -> list[Area]:
+        """What of these is not shown as moving video, where exact pixels would be old ones."""
+        for region in self._regions:
+            if region.phase is Phase.MOVING:
+                areas = [left for one in areas for left in without(one, region.area)]
+        return areas
+
+    def preview(
+        self, begun: Begun, found: Mask, current: Words, area: Area, *, is_whole: bool
+    ) -> list[VideoFrame]:
+        """What is too large to be sent exactly now, as a small JPEG; `found` is what differs.
+
+        The exact tiles follow, with this picture and the next ones, and then the preview is over. What needs
+        one again and again is a region of video from the next picture on, whatever it shows. `is_whole`: the
+        viewer knows every tile, without which nothing may move above them.
+        """
+        fresh = self._preview_need.fresh(found)
+        box = bounds(fresh, self._width, self._height)
+        over_bytes = begun.preview_over_bytes
+        if box is None or not self._preview_need.is_there(fresh, current, area, over_bytes):
+            self._late_since_s = None
+            return []
+        self._late_since_s = self._now_s if self._late_since_s is None else self._late_since_s
+        if self._now_s - self._late_since_s < self.patience_s:
+            return []
+        if self._now_s < self._retry_at_s:
+            return []
+        before = next((one for one in self._regions if one.is_preview), None)
+        is_crossed = any(one.area.common_with(box) for one in self._regions if one is not before)
+        is_again = is_crossed or self._now_s - self._previewed_at_s < AGAIN_S
+        if is_again and is_whole and self._codecs != (JPEG,):
+            self._move(aligned(box, self._width, self._height))
+            return []
+        box = box if before is None else united(before.area, box)
+        if is_crossed or JPEG not in self._codecs or box.common_with(area) != box:
+            return []
+        if before is None and len(self._regions) >= VIDEO_REGIONS_LIMIT:
+            return []
+        self._preview_need.shown(found)
+        self._previewed_at_s = self._now_s
+        return self._previewed(begun, before, box, current[_cut(box, area)])
 
     def frames(
         self, begun: Begun, previous: Words, current: Words, area: Area
@@ -126,10 +205,19 @@ class VideoLayer:
             _hide(one, previous, current, area)
         return [frame for frame in made if frame is not None], current
 
-    def classify(self, found: Mask, previous: Words, current: Words, area: Area) -> None:
-        """A picture has to carry the tiles `found`: starts or grows regions, from the next picture on."""
+    def classify(self, looked: Mask, found: Mask, previous: Words, current: Words, area: Area) -> None:
+        """Of the tiles `looked` a picture carries `found`. Starts or grows regions, from the next one on."""
         now_s = self._now_s
-        if not self._codecs or now_s < self._retry_at_s:
+        if not self._codecs:
+            return
+        refined = [one for one in self._regions if one.phase is Phase.REFINING and not one.is_damaged]
+        if refined:
+            # what is exact again at last is no sign of a film
+            found = found.copy()
+            for region in refined:
+                found[region.tiles] = False
+        self._classifier.looked(looked, found, now_s)
+        if now_s < self._retry_at_s:
             return
         for box in self._classifier.boxes(found, previous, current, area, now_s):
             try:
@@ -143,7 +231,8 @@ class VideoLayer:
         over = [one for one in self._regions if one.phase is Phase.REFINING and not touched(one, marked)]
         for region in over:
             self._drop(region)
-        return [VideoEnded(region.number, picture_no) for region in over]
+        # what ended before its first frame is not known to the viewer
+        return [VideoEnded(region.number, picture_no) for region in over if region.was_shown]
 
     def bands(self) -> Mask:
         """The rows of tiles that a region crosses."""
@@ -156,6 +245,46 @@ class VideoLayer:
     def _terms(self) -> RegionTerms:
         return RegionTerms(self._opens, self._codecs, self._rate_bytes_per_s / max(1, len(self._regions)))
 
+    def _previewed(self, begun: Begun, region: Region | None, box: Area, words: Words) -> list[VideoFrame]:
+        # the encoder is told a rate: one frame of it is the preview
+        rate = SIZE_SHARE * begun.preview_over_bytes * FRAMES_PER_S
+        try:
+            encoder = self._opens((JPEG,), EncoderTerms(box.width, box.height, rate))
+            made = encoder.encode(words, 0, is_key=True)
+            encoder.close()
+        except BackendUnavailable:
+            self._retry_at_s = self._now_s + RETRY_S
+            return []
+        assert made is not None
+        if region is None:
+            self._last_no += 1
+            region = Region(self._last_no, box, None, self._now_s)
+            self._regions.append(region)
+        region.area, region.was_shown = box, True
+        return [_message(region, begun, made)]
+
+    def _is_shown_by(self, region: Region) -> None:
+        """Its last frame is as good as a preview."""
+        mask = tile_mask(self._width, self._height)
+        mask[region.tiles] = True
+        self._preview_need.shown(mask)
+
+    def _move(self, box: Area) -> None:
+        """All of this is video; what was video inside of it is over as soon as it is hidden below."""
+        if len(self._regions) >= VIDEO_REGIONS_LIMIT:
+            return
+        try:
+            region = Region(self._last_no + 1, box, self._terms, self._now_s)
+        except BackendUnavailable:
+            self._retry_at_s = self._now_s + RETRY_S
+            return
+        self._last_no += 1
+        region.is_for_the_link = True
+        for one in self._regions:
+            if one.area.common_with(box):
+                one.leave()
+        self._regions.append(region)
+
     def _drop(self, region: Region) -> None:
         region.close()
         self._regions.remove(region)
@@ -163,6 +292,8 @@ class VideoLayer:
     def _cover(self, box: Area) -> None:
         for region in self._regions:
             both = united(region.area, box)
+            if region.is_preview:
+                continue
             if _pixels(both) <= JOINED_AREA_LIMIT * (_pixels(region.area) + _pixels(box)):
                 region.grow(aligned(both, self._width, self._height), self._terms, self._now_s)
                 return
@@ -174,21 +305,21 @@ class VideoLayer:
         one = region.area
         if region.is_leaving or not region.is_damaged or one.common_with(area) != one:
             return None
-        words = current[one.y - area.y : one.bottom - area.y, one.x - area.x : one.right - area.x]
+        region.is_held = not region.is_due(begun.now_s)
+        if region.is_held:
+            return None
+        words = current[_cut(one, area)]
         if begun.now_s >= region.check_at_s and not self._is_still_video(region, words):
             region.leave()
+            self._is_shown_by(region)
             return None
         try:
-            region.adapt(self._terms, self._now_s)
-            made = region.frame(words, self._now_s)
+            made = region.frame(words, self._terms, self._now_s)
         except BackendUnavailable:
             region.leave()
             self._retry_at_s = self._now_s + RETRY_S
             return None
-        if made is None:
-            return None
-        place = Rectangle(one.x, one.y, one.width, one.height)
-        return VideoFrame(region.number, begun.picture_no, place, made.codec, made.is_key, made.encoded)
+        return None if made is None else _message(region, begun, made)
 
     def _is_still_video(self, region: Region, words: Words) -> bool:
         """Whether most of it changes, and compresses badly; looked at once in a while, in some tiles."""
@@ -197,6 +328,8 @@ class VideoLayer:
         rows, columns = region.tiles
         if len(active) < ACTIVE_TILES_SHARE * (rows.stop - rows.start) * (columns.stop - columns.start):
             return False
+        if region.is_for_the_link:
+            return True
         sampled = active[:: max(1, len(active) // CHECKED_TILES)].tolist()
         cuts = [
             words[row * TILE_PIXELS :, column * TILE_PIXELS :][:TILE_PIXELS, :TILE_PIXELS]
@@ -205,6 +338,31 @@ class VideoLayer:
         shares = [compressed_share(cut) for cut in cuts if cut.size]
         bad = sum(share >= BAD_SHARE for share in shares)
         return bad >= BAD_TILES_SHARE * len(shares)
+
+
+def without(one: Area, hole: Area) -> list[Area]:
+    """What is left of an area outside of another one: up to four areas, the widest above and below."""
+    cut = one.common_with(hole)
+    if cut is None:
+        return [one]
+    around = (
+        Area(one.x, one.y, one.width, cut.y - one.y),
+        Area(one.x, cut.bottom, one.width, one.bottom - cut.bottom),
+        Area(one.x, cut.y, cut.x - one.x, cut.height),
+        Area(cut.right, cut.y, one.right - cut.right, cut.height),
+    )
+    return [left for left in around if left.width > 0 and left.height > 0]
+
+
+def _message(region: Region, begun: Begun, made: EncodedFrame) -> VideoFrame:
+    one = region.area
+    place = Rectangle(one.x, one.y, one.width, one.height)
+    return VideoFrame(region.number, begun.picture_no, place, made.codec, made.is_key, made.encoded)
+
+
+def _cut(one: Area, area: Area) -> tuple[slice, slice]:
+    """Where `one` is in pixels of `area`."""
+    return slice(one.y - area.y, one.bottom - area.y), slice(one.x - area.x, one.right - area.x)
 
 
 def _hide(region: Area, previous: Words, current: Words, area: Area) -> None:

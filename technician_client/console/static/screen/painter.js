@@ -1,7 +1,7 @@
 // Puts exact pictures on the canvas and says when each is there.
 
 import { FrameBuffer } from "./frame_buffer.js";
-import { VideoRegions, outside } from "./video.js";
+import { VideoRegions, draw, outside, overlap } from "./video.js";
 import { read } from "./wire.js";
 import { DamagedStream, loadInflater } from "./zstd.js";
 
@@ -34,7 +34,7 @@ export class Painter {
     Object.assign(this, { canvas, on });
     this.#context = canvas.getContext("2d", { alpha: false });
     this.#video = new VideoRegions({
-      draw: (frame, { x, y }) => this.#context.drawImage(frame, x, y),
+      draw: (content, place, sequence) => this.#draw(content, place, sequence),
       drawn: () => this.#sayPainted(),
       needsKey: (regionNo) => on.needsKey(regionNo),
     });
@@ -77,7 +77,7 @@ export class Painter {
     if (part) this.#part(part);
     else if (copies) this.#copy(copies);
     else if (video) this.#video.take(video);
-    else if (videoEnded) this.#dirty.push(this.#video.end(videoEnded.regionNo));
+    else if (videoEnded) this.#dirty.push({ ...this.#video.end(videoEnded.regionNo), isBelow: true });
     else this.#prove(proof);
   }
 
@@ -108,7 +108,7 @@ export class Painter {
   #copy(copies) {
     for (const copy of copies) {
       this.#frame.copy(copy);
-      this.#dirty.push({ x: copy.toX, y: copy.toY, width: copy.width, height: copy.height, isCopy: true });
+      this.#dirty.push({ x: copy.toX, y: copy.toY, width: copy.width, height: copy.height, isBelow: true });
     }
   }
 
@@ -154,25 +154,44 @@ export class Painter {
       this.canvas.height = height;
       this.on.sized(width, height);
     }
-    for (const { x, y, width: across, height: down } of this.#toPaint()) {
-      this.#context.putImageData(this.#frame.image, 0, 0, x, y, across, down);
-    }
+    // only what frames are still to come for waits for them
+    const behind = this.#video.placesBehind(part.sequence);
+    const isLate = (one) => behind.some((place) => overlap(one, place));
+    const [late, now] = [[], []];
+    for (const one of this.#toPaint()) (isLate(one) ? late : now).push(one);
+    this.#put(now);
     this.#dirty = [];
-    this.#unpainted.push(part);
+    this.#unpainted.push({ ...part, late });
     this.#sayPainted();
   }
 
-  // what copies move below a region of video does not show; parts replace video
+  #put(places) {
+    for (const { x, y, width, height } of places) {
+      this.#context.putImageData(this.#frame.image, 0, 0, x, y, width, height);
+    }
+  }
+
+  // exact parts of earlier pictures first
+  #draw(content, place, sequence) {
+    for (const picture of this.#unpainted) {
+      if (picture.sequence < sequence) this.#put(picture.late.splice(0));
+    }
+    draw(this.#context, content, place);
+  }
+
+  // what copies move below a region of video, or another region leaves there, does not show; parts replace video
   #toPaint() {
     const places = this.#video.places;
     if (!places.length) return joined(this.#dirty);
-    return this.#dirty.flatMap((one) => (one.isCopy ? outside(one, places) : [one]));
+    return this.#dirty.flatMap((one) => (one.isBelow ? outside(one, places) : [one]));
   }
 
   // in their order, each when its frames are there
   #sayPainted() {
     while (this.#unpainted.length && !this.#video.isDecoding(this.#unpainted[0].sequence)) {
-      this.#painted(this.#unpainted.shift());
+      const picture = this.#unpainted.shift();
+      this.#put(picture.late);
+      this.#painted(picture);
     }
   }
 

@@ -1,27 +1,25 @@
-// Regions of video above the exact picture: one decoder each. What is decoded goes to the canvas and nowhere else.
+// Regions of video above the exact picture: one stream each. What is decoded goes to the canvas and nowhere else.
 
-const CODECS = ["avc1.42E033", "vp8", "vp09.00.51.08"];
-const PROBE = { codedWidth: 1280, codedHeight: 720, optimizeForLatency: true };
-const COLOURS = { primaries: "bt709", transfer: "bt709", matrix: "bt709", fullRange: false };
+import { VideoPort } from "./video_port.js";
 
-// what this browser decodes; nothing where WebCodecs is missing: then every picture is exact
-export async function decodableCodecs() {
-  if (!("VideoDecoder" in globalThis)) return [];
-  const tried = CODECS.map((codec) =>
-    VideoDecoder.isConfigSupported({ codec, ...PROBE }).then(
-      ({ supported }) => (supported ? [codec] : []),
-      () => [],
-    ),
-  );
-  return (await Promise.all(tried)).flat();
+let answered = () => {};
+const port = new VideoPort((message) => answered(message));
+
+// what this browser decodes; nothing where every picture must be exact
+export function decodableCodecs() {
+  return port.codecs;
 }
 
+// There is one decoder, and one set of regions, in a page.
 export class VideoRegions {
   #regions = new Map();
+  #lastKey = 0; // of a stream: after an error, or with another size, a region has another one
 
-  // `on` has draw(frame, place); drawn(), after which `isDecoding` may have changed; needsKey(regionNo)
+  // `on` has draw(content, place, sequence), content being pixels, bitmap or frame; drawn(), after which `isDecoding` may have
+  // changed; needsKey(regionNo)
   constructor(on) {
     this.on = on;
+    answered = (message) => this.#answered(message);
   }
 
   get places() {
@@ -32,23 +30,27 @@ export class VideoRegions {
     return [...this.#regions.values()].some(({ pending }) => pending.has(sequence));
   }
 
+  // where frames of this picture or earlier ones are not drawn yet
+  placesBehind(sequence) {
+    const isBehind = ({ pending }) => [...pending.keys()].some((one) => one <= sequence);
+    return [...this.#regions.values()].filter(isBehind).map(({ place }) => place);
+  }
+
   take({ sequence, regionNo, place, codec, isKey, encoded }) {
     let region = this.#regions.get(regionNo);
     if (!region) {
-      region = { regionNo, place, codec, decoder: null, pending: new Map() };
+      region = { regionNo, place, codec, key: 0, pending: new Map() };
       this.#regions.set(regionNo, region);
     }
-    if (isKey) this.#configure(region, place, codec);
-    // after an error, until the keyframe comes
-    if (!region.decoder) return;
-    region.pending.set(sequence, place);
-    try {
-      region.decoder.decode(
-        new EncodedVideoChunk({ type: isKey ? "key" : "delta", timestamp: sequence, data: encoded }),
-      );
-    } catch {
-      this.#failed(region, region.decoder);
+    if (isKey && !(region.key && region.codec === codec && same(region.place, place))) {
+      close(region);
+      Object.assign(region, { place, codec, key: (this.#lastKey += 1) });
     }
+    // after an error, until the keyframe comes
+    if (!region.key) return;
+    region.pending.set(sequence, place);
+    const { width, height } = place;
+    port.send({ kind: "decode", key: region.key, sequence, codec, isKey, width, height, encoded }, [encoded.buffer]);
   }
 
   // the place that is to be shown exactly again
@@ -64,51 +66,49 @@ export class VideoRegions {
     this.#regions.clear();
   }
 
-  #configure(region, place, codec) {
-    const isAsBefore = region.codec === codec && same(region.place, place);
-    Object.assign(region, { place, codec });
-    if (region.decoder && isAsBefore) return;
-    if (!region.decoder) {
-      const decoder = new VideoDecoder({
-        output: (frame) => this.#decoded(region, decoder, frame),
-        error: () => this.#failed(region, decoder),
-      });
-      region.decoder = decoder;
+  #answered({ kind, key, sequence, ...content }) {
+    const region = [...this.#regions.values()].find((one) => one.key === key);
+    const place = region?.pending.get(sequence);
+    if (region && kind === "failed") {
+      region.key = 0;
+      region.pending.clear();
+      this.on.needsKey(region.regionNo);
+      this.on.drawn();
+    } else if (kind === "frame") {
+      if (place) this.on.draw(content, place, sequence);
+      giveBack(content);
+      if (!place) return;
+      region.pending.delete(sequence);
+      this.on.drawn();
     }
-    const { width: codedWidth, height: codedHeight } = place;
-    region.decoder.configure({ codec, codedWidth, codedHeight, colorSpace: COLOURS, optimizeForLatency: true });
-  }
-
-  #decoded(region, decoder, frame) {
-    const place = region.pending.get(frame.timestamp);
-    const isOurs = region.decoder === decoder && place;
-    const isWhole = place && frame.displayWidth === place.width && frame.displayHeight === place.height;
-    if (isOurs && isWhole) this.on.draw(frame, place);
-    frame.close();
-    if (isOurs && !isWhole) {
-      this.#failed(region, decoder);
-      return;
-    }
-    region.pending.delete(frame.timestamp);
-    this.on.drawn();
-  }
-
-  #failed(region, decoder) {
-    if (region.decoder !== decoder) return;
-    close(region);
-    this.on.needsKey(region.regionNo);
-    this.on.drawn();
   }
 }
 
+// a JPEG may be smaller than its place
+export function draw(context, { pixels, bitmap, frame }, { x, y, width, height }) {
+  if (pixels) context.putImageData(new ImageData(pixels, width, height), x, y);
+  else context.drawImage(bitmap ?? frame, x, y, width, height);
+}
+
+function giveBack({ pixels, bitmap, frame }) {
+  bitmap?.close();
+  frame?.close();
+  if (pixels) port.send({ kind: "spare", pixels }, [pixels.buffer]);
+}
+
 function close(region) {
-  if (region.decoder && region.decoder.state !== "closed") region.decoder.close();
-  region.decoder = null;
+  if (region.key) port.send({ kind: "close", key: region.key });
+  region.key = 0;
   region.pending.clear();
 }
 
 function same(one, other) {
   return one.x === other.x && one.y === other.y && one.width === other.width && one.height === other.height;
+}
+
+export function overlap(one, other) {
+  const isAcross = one.x < other.x + other.width && other.x < one.x + one.width;
+  return isAcross && one.y < other.y + other.height && other.y < one.y + one.height;
 }
 
 // what is left of a rectangle outside of the places
