@@ -19,6 +19,7 @@ from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc import ServiceLink
 from agent.desktop.ipc_messages import DesktopHello, PromptAnswered, ShowPrompt
 from agent.desktop.orders import Orders, Parts
+from agent.desktop.restack_watch import RestackWatch
 from agent.desktop.screen_workers import WORKER_ARGV, ScreenWorkers, WorkerTerms
 from agent.desktop.watch import StuckWatch
 from agent.desktop.x11_windows import WindowProperties
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-BEAT_MS = 500
+RESTACK_MS = 100  # a dragged window tells of every step
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +114,13 @@ class Desktop:
         self._looks = Looks(root, self._properties.resource("Xft.dpi"))
         self._keys = HotKey(settings.display, lambda: self._orders.stop_all())
         has_hot_key = self._keys.is_available()
-        self._bars = Bars(
-            self._looks,
-            self._properties,
-            BarCalls(lambda name: self._orders.shown(name), lambda name: self._orders.stop(name)),
-        )
+        self._restacked = RestackWatch(settings.display, lambda: self._bars.frame_ids())
+        is_told = self._restacked.descriptor() is not None
+        calls = BarCalls(lambda name: self._orders.shown(name), lambda name: self._orders.stop(name), is_told)
+        self._bars = Bars(self._looks, self._properties, calls)
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
         self._gate = InputGate(lambda: XTestInjector(settings.display))
-        self._watch = StuckWatch(self._workers.kill_all)
-        self._is_beating = False
+        self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)
         tools = PromptTools(self._looks, self._properties, has_hot_key)
 
         def open_prompt(order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> Prompt:
@@ -143,38 +142,50 @@ class Desktop:
     def serve(self) -> int:
         """Run the main loop to its end; returns the exit status."""
         root: Any = self._root
-        readable = root.tk.READABLE if hasattr(root.tk, "READABLE") else 2
         root.report_callback_exception = self._on_crash
         os.set_blocking(self._waker_fd, False)
         signal.set_wakeup_fd(self._waker_fd, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._post(self._root.quit))
-        root.tk.createfilehandler(self._wake_fd, readable, lambda *_: self._take_calls())
-        keys_fd = self._keys.descriptor()
+        self._on_readable(self._wake_fd, self._take_calls)
+        keys_fd, restack_fd = self._keys.descriptor(), self._restacked.descriptor()
         if keys_fd is not None:
-            root.tk.createfilehandler(keys_fd, readable, lambda *_: self._keys.read())
+            self._on_readable(keys_fd, self._keys.read)
+        if restack_fd is not None:
+            self._on_readable(restack_fd, lambda: self._soon_check(restack_fd))
         self._link.start(lambda order: self._post(lambda: self._carry_out(order)), self._on_service_gone)
         log.info("desktop.ready", display=str(root.tk.call("winfo", "screen", ".")))
         try:
             root.mainloop()
         finally:
-            self._close(keys_fd)
+            self._close([fd for fd in (keys_fd, restack_fd) if fd is not None])
         return self._status
+
+    def _on_readable(self, fd: int, call: Callable[[], object]) -> None:
+        root: Any = self._root
+        readable = root.tk.READABLE if hasattr(root.tk, "READABLE") else 2
+        root.tk.createfilehandler(fd, readable, lambda *_: call())
+
+    def _soon_check(self, fd: int) -> None:
+        root: Any = self._root
+        root.tk.deletefilehandler(fd)
+
+        def check() -> None:
+            if self._restacked.read():
+                self._bars.check()
+            self._on_readable(fd, lambda: self._soon_check(fd))
+
+        root.after(RESTACK_MS, check)
 
     def _carry_out(self, order: Any) -> None:
         self._orders.carry_out(order)
-        if self._bars.session_ids and not self._is_beating:
-            self._is_beating = True
-            self._watch.watch(is_needed=True)
-            self._beat()
+        self._beat()
 
     def _beat(self) -> None:
         self._watch.beat()
-        self._is_beating = bool(self._bars.session_ids)
-        if self._is_beating:
-            self._root.after(BEAT_MS, self._beat)
-        else:
-            self._watch.watch(is_needed=False)
+        has_session = bool(self._bars.session_ids)
+        self._watch.watch(is_needed=has_session)
+        self._restacked.watch(is_needed=has_session)
 
     def _post(self, call: Callable[[], None]) -> None:
         self._calls.put(call)
@@ -217,15 +228,16 @@ class Desktop:
         self._status = int(ExitStatus.INTERNAL)
         self._root.quit()
 
-    def _close(self, keys_fd: int | None) -> None:
+    def _close(self, read_fds: list[int]) -> None:
         root: Any = self._root
         self._workers.kill_all()
         self._gate.close()
         signal.set_wakeup_fd(-1)
         root.tk.deletefilehandler(self._wake_fd)
-        if keys_fd is not None:
-            root.tk.deletefilehandler(keys_fd)
+        for fd in read_fds:
+            root.tk.deletefilehandler(fd)
         self._keys.close()
+        self._restacked.close()
         self._bars.close()
         self._properties.close()
         self._link.close()

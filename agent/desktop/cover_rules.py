@@ -49,7 +49,7 @@ class CoverRules:
         return Order.NOTHING if sight is Sight.CLEAR else self._lift(now_s)
 
     def tick(self, now_s: float) -> Order:
-        """Call a few times a second."""
+        """Call when other windows may have moved, and a few times a second while it is not in sight."""
         if self._hidden_since_s is not None and now_s - self._hidden_since_s >= COVERED_LIMIT_S:
             return Order.GIVE_UP
         # under a compositor the server never says that a window is covered: lift in any case

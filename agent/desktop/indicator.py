@@ -15,11 +15,13 @@ from agent.desktop.cover_rules import CoverRules, Order, Sight
 from agent.desktop.ipc_messages import ShowIndicator
 from agent.desktop.looks import Button, Looks
 from agent.desktop.place import primary_place
-from agent.desktop.prompt_text import clock, indicator_text
+from agent.desktop.prompt_text import indicator_text, time_left
 from agent.desktop.x11_windows import WindowProperties, name_parts
+from protocol.errors import BackendUnavailable
 
 WINDOW_CLASS = "alongside-indicator"
 TICK_MS = 500
+REST_TICK_MS = 5000  # while it is in sight and `RestackWatch` tells of what may cover it
 REMAP_MS = 10
 TEXT_WIDTH_PX = 560
 _SIGHTS = {
@@ -31,10 +33,14 @@ _SIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class BarCalls:
-    """What a bar tells: the session's id comes along. Each may come more than once."""
+    """What a bar tells: the session's id comes along. Each may come more than once.
+
+    `is_told`: somebody calls `Bars.check` whenever other windows may have come before it.
+    """
 
     on_shown: Callable[[str], None]
     on_stop: Callable[[str], None]
+    is_told: bool = False
 
 
 class Bar:
@@ -47,6 +53,7 @@ class Bar:
         self._top = 0
         self._owes_shown = False
         self._is_over = False
+        self._frame_id = 0
         self._rules = CoverRules(time.monotonic())
         window = self._window = tk.Toplevel(
             looks.root, name=f"alongside-indicator-{number}", class_=WINDOW_CLASS, background=lk.ACCENT_DARK
@@ -69,6 +76,13 @@ class Bar:
         """Pixels that it takes."""
         return self._window.winfo_reqheight()
 
+    @property
+    def frame_id(self) -> int:
+        """The child of the root window that holds it."""
+        if not self._frame_id and self._window.winfo_exists():
+            self._frame_id = self._properties.parent_of(self._window.winfo_id())
+        return self._frame_id
+
     def show(self, order: ShowIndicator) -> None:
         """Show it, or change what it says; `on_shown` follows when it is in sight."""
         self._session_id = order.session_id
@@ -77,7 +91,7 @@ class Bar:
         self._who.configure(text=who)
         self._may.configure(text=may)
         self._owes_shown = True
-        self._show_time()
+        self._restart_tick()
         self._window.update_idletasks()
         self._place()
         self._window.deiconify()
@@ -89,6 +103,12 @@ class Bar:
         """Stand so many pixels below the top of the primary monitor."""
         self._top = top
         self._place()
+
+    def check(self) -> None:
+        """Other windows may have come before it, or the desktop changed."""
+        if not self._is_over:
+            self._place()
+            self._follow(self._rules.tick(time.monotonic()))
 
     def stopping(self) -> None:
         """Stop was pressed: say so until the service takes the bar away."""
@@ -118,7 +138,7 @@ class Bar:
         self._stop.bind("<ButtonPress-1>", self._on_stop_pressed)
         name_parts(self._properties, {"stop": self._stop})
         self._left = lk.label(bar, self._looks, "", lk.Type(15, lk.ON_ACCENT, is_bold=True))
-        self._left.configure(width=7, anchor="e", font=self._looks.font(15, is_bold=True))
+        self._left.configure(width=9, anchor="e", font=self._looks.font(15, is_bold=True))
         self._left.pack(side="right", padx=(px(10), px(6)))
         words = tk.Frame(bar, background=lk.ACCENT)
         words.pack(side="left", pady=px(5))
@@ -138,9 +158,11 @@ class Bar:
         match event.type:
             case tk.EventType.Visibility:
                 self._follow(self._rules.seen(_SIGHTS.get(str(event.state), Sight.CLEAR), now_s))
+                self._restart_tick()
             case tk.EventType.Unmap:
                 # not at once: when it was destroyed, mapping it would keep Tk waiting for two seconds
                 order = self._rules.seen(Sight.GONE, now_s)
+                self._restart_tick()
                 self._window.after(REMAP_MS, self._follow, order)
             case tk.EventType.Configure:
                 self._place()
@@ -148,6 +170,8 @@ class Bar:
                 self._is_over = True
                 self._looks.root.after_cancel(self._ticking)
                 self._calls.on_stop(self._session_id)
+                # Tk is left with a window that it takes for whole: no further one can be relied on
+                raise BackendUnavailable("another program destroyed the indicator's window")
 
     def _follow(self, order: Order) -> None:
         if self._is_over:
@@ -168,14 +192,18 @@ class Bar:
             self._calls.on_shown(self._session_id)
 
     def _tick(self) -> None:
-        self._show_time()
-        self._place()
-        self._follow(self._rules.tick(time.monotonic()))
+        self.check()
         if not self._is_over:
-            self._ticking = self._window.after(TICK_MS, self._tick)
+            self._restart_tick()
 
-    def _show_time(self) -> None:
-        self._left.configure(text=clock(max(0.0, self._until_s - time.monotonic())))
+    def _restart_tick(self) -> None:
+        text, holds_s = time_left(self._until_s - time.monotonic())
+        if text != self._left.cget("text"):  # Tk draws the same text anew, and that is damage
+            self._left.configure(text=text)
+        is_at_rest = self._calls.is_told and self._rules.is_in_sight
+        wait_ms = min(REST_TICK_MS if is_at_rest else TICK_MS, holds_s * 1000 + 1)
+        self._window.after_cancel(self._ticking)
+        self._ticking = self._window.after(int(wait_ms), self._tick)
 
     def _place(self) -> None:
         window = self._window
@@ -206,6 +234,15 @@ class Bars:
             self._bars[order.session_id] = Bar(self._looks, self._properties, self._calls, self._numbers)
         self._bars[order.session_id].show(order)
         self._stack()
+
+    def frame_ids(self) -> frozenset[int]:
+        """The children of the root window that hold the bars."""
+        return frozenset(bar.frame_id for bar in self._bars.values())
+
+    def check(self) -> None:
+        """Other windows may have come before the bars, or the desktop changed."""
+        for bar in list(self._bars.values()):
+            bar.check()
 
     def is_in_sight(self, session_id: str) -> bool:
         """Whether the person can see this session's bar at this moment."""

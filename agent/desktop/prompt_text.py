@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from dataclasses import dataclass
+from math import ceil, inf
 
 from agent.desktop.ipc_messages import ShowIndicator, ShowPrompt
 from protocol.grantables import PLAIN_WORDS, Grantable
@@ -13,6 +14,7 @@ HOT_KEY_TEXT = "Ctrl+Alt+Shift+X"
 _LAST_PLAIN_SYMBOL = 0x218F  # below: ©, °, ™, №, Roman numerals; above: arrows, ticks, locks, pictures
 _MARKS_IN_A_ROW_LIMIT = 2
 _HIDDEN = "\ufffd"
+_SECONDS_SHOWN = 60
 
 _SHORT_WORDS: dict[Grantable, str] = {
     Grantable.SCREEN_VIEW: "see your screen",
@@ -123,6 +125,22 @@ def clock(left_s: float) -> str:
     minutes, seconds = divmod(int(left_s + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def time_left(left_s: float) -> tuple[str, float]:
+    """What the indicator says of the time left, whole minutes until the last one; how long that holds (s).
+
+    Each new text is a change of the screen that a viewer gets and the device pays for.
+    """
+    seconds = ceil(left_s)
+    if seconds <= 0:
+        return "0 s", inf
+    if seconds <= _SECONDS_SHOWN:
+        return f"{seconds} s", left_s - (seconds - 1)
+    minutes = ceil(left_s / 60)
+    hours, rest = divmod(minutes, 60)
+    text = f"{hours} h {rest} min" if hours else f"{minutes} min"
+    return text, left_s - (minutes - 1) * 60
 
 
 def indicator_text(order: ShowIndicator) -> tuple[str, str]:

@@ -9,38 +9,48 @@ import threading
 import time
 from collections.abc import Callable
 
-STUCK_LIMIT_S = 2.0
-LOOK_S = 0.5
+STUCK_LIMIT_S = 1.5
+LOOK_S = 1.5
 
 
 class StuckWatch:
-    """`beat` comes from the window thread; `on_stuck` runs on the watch's thread, then the program ends."""
+    """Asks the window thread now and then, which answers by `beat` within STUCK_LIMIT_S, or the program ends.
 
-    def __init__(self, on_stuck: Callable[[], None], end: Callable[[int], None] = os._exit) -> None:
+    `ask` makes the window thread call `beat`; it and `on_stuck` run on the watch's thread.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], None],
+        on_stuck: Callable[[], None],
+        end: Callable[[int], None] = os._exit,
+    ) -> None:
+        self._ask = ask
         self._on_stuck = on_stuck
         self._end = end
-        self._beat_s = time.monotonic()
+        self._is_alive = threading.Event()
         self._is_needed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stuck-watch", daemon=True)
         self._thread.start()
 
     def beat(self) -> None:
         """The window thread is alive."""
-        self._beat_s = time.monotonic()
+        self._is_alive.set()
 
     def watch(self, *, is_needed: bool) -> None:
         """Look from now on, or rest."""
-        if is_needed and not self._is_needed.is_set():
-            self.beat()
+        if is_needed:
             self._is_needed.set()
-        elif not is_needed:
+        else:
             self._is_needed.clear()
 
     def _run(self) -> None:
         while True:
             self._is_needed.wait()
-            time.sleep(LOOK_S)
-            if self._is_needed.is_set() and time.monotonic() - self._beat_s > STUCK_LIMIT_S:
+            self._is_alive.clear()
+            self._ask()
+            if not self._is_alive.wait(STUCK_LIMIT_S) and self._is_needed.is_set():
                 self._on_stuck()
                 self._end(1)
                 return
+            time.sleep(LOOK_S)

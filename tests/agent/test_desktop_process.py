@@ -1,6 +1,7 @@
 """The desktop process with its indicators, workers and input: real windows on Xvfb, a small service."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.desktop.indicator import REST_TICK_MS
 from agent.desktop.ipc_messages import (
     AllowInput,
     DisplaysRead,
@@ -24,7 +26,9 @@ from agent.desktop.ipc_messages import (
     StopPressed,
     StopScreen,
 )
-from agent.desktop.watch import StuckWatch
+from agent.desktop.restack_watch import RestackWatch
+from agent.desktop.watch import LOOK_S, STUCK_LIMIT_S, StuckWatch
+from agent.platform.x11.screen import open_x11_screen
 from protocol.errors import ErrorCode
 from protocol.messages.input import Key, PointerMove
 from tests.support.desktop_person import STOP_LIMIT_S, TICKET, holds_shift, is_alive, seen, worker_pid
@@ -223,10 +227,76 @@ def test_a_signal_ends_it_cleanly(desktop: DesktopProcess) -> None:
 
 def test_a_stuck_window_thread_ends_the_process() -> None:
     happened: list[str] = []
-    watch = StuckWatch(lambda: happened.append("killed"), lambda _: happened.append("ended"))
+    watch = StuckWatch(lambda: None, lambda: happened.append("killed"), lambda _: happened.append("ended"))
     watch.watch(is_needed=True)
     took_s = wait_for(lambda: happened == ["killed", "ended"], 4.0)
     assert took_s > 1.0
+
+
+def test_a_window_thread_that_answers_goes_on() -> None:
+    happened: list[str] = []
+    watch = StuckWatch(
+        lambda: watch.beat(), lambda: happened.append("killed"), lambda _: happened.append("ended")
+    )
+    watch.watch(is_needed=True)
+    time.sleep(2 * (STUCK_LIMIT_S + LOOK_S))
+    watch.watch(is_needed=False)
+    assert happened == []
+
+
+def test_an_indicator_at_rest_draws_nothing(desktop: DesktopProcess, person: XPerson, display: str) -> None:
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    screen = open_x11_screen(display)
+    try:
+        time.sleep(0.5)
+        screen.look()
+        time.sleep(REST_TICK_MS / 1000 + 0.5)
+        assert not screen.look().damage
+    finally:
+        screen.close()
+
+
+def test_a_window_that_comes_before_a_bar_under_a_compositor_is_told(display: str, person: XPerson) -> None:
+    """There the server sends no visibility events, and the bar is lifted on this word alone."""
+    own: set[int] = set()
+    watch = RestackWatch(display, lambda: own)
+    fd = watch.descriptor()
+    assert fd is not None
+    try:
+        bar = an_x_window(person)
+        person.connection.core.MapWindowChecked(bar).check()
+        assert not watch.read()
+        watch.watch(is_needed=True)
+        is_told(fd, 0.1)
+        watch.read()
+        other = an_x_window(person)
+        person.connection.core.MapWindowChecked(other).check()
+        assert is_told(fd, 2.0)
+        assert watch.read()
+        own.add(bar)
+        raise_x_window(person, bar)
+        assert is_told(fd, 2.0)
+        assert not watch.read()
+    finally:
+        watch.close()
+
+
+def is_told(fd: int, within_s: float) -> bool:
+    return bool(select.select([fd], [], [], within_s)[0])
+
+
+def an_x_window(person: XPerson) -> int:
+    window: int = person.connection.generate_id()
+    setup = person.connection.setup.roots[person.connection.pref_screen]
+    person.connection.core.CreateWindowChecked(
+        0, window, person.root, 0, 0, 50, 50, 0, 1, setup.root_visual, 1 << 9, [1]
+    ).check()
+    return window
+
+
+def raise_x_window(person: XPerson, window: int) -> None:
+    person.connection.core.ConfigureWindowChecked(window, 1 << 6, [0]).check()
 
 
 def test_idle_it_uses_no_processor_time(desktop: DesktopProcess) -> None:

@@ -12,7 +12,14 @@ from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc_messages import Inject
 from agent.desktop.looks import TEXT_PAIRS
 from agent.desktop.prompt_rules import KEYS_QUIET_S, PromptRules
-from agent.desktop.prompt_text import clock, duration, indicator_text, outside_text, prompt_text
+from agent.desktop.prompt_text import (
+    clock,
+    duration,
+    indicator_text,
+    outside_text,
+    prompt_text,
+    time_left,
+)
 from agent.platform.input_interface import InputInjector
 from protocol.errors import BackendUnavailable, ErrorCode
 from protocol.limits import CONSENT_ARMING_S, CONSENT_EXTENSIONS_LIMIT
@@ -134,6 +141,28 @@ def test_times_read_like_a_person_says_them() -> None:
         "1 hour 5 minutes",
     ]
     assert [clock(s) for s in (0, 65.2, 3661)] == ["0:00", "1:05", "1:01:01"]
+
+
+def test_the_indicator_tells_minutes_until_the_last_one_and_then_seconds() -> None:
+    lefts_s = (3661, 3600, 3599.5, 61, 60, 59.2, 1, 0, -5)
+    texts = ["1 h 2 min", "1 h 0 min", "1 h 0 min", "2 min", "60 s", "60 s", "1 s", "0 s", "0 s"]
+    assert [time_left(left_s)[0] for left_s in lefts_s] == texts
+
+
+@given(left_s=st.floats(0.001, 8 * 3600))
+def test_the_indicator_s_text_holds_exactly_as_long_as_it_says(left_s: float) -> None:
+    text, holds_s = time_left(left_s)
+    assert 0 < holds_s <= 60.001
+    assert time_left(left_s - holds_s * 0.999)[0] == text
+    assert time_left(left_s - holds_s - 0.001)[0] != text
+
+
+def test_in_the_hour_of_a_session_the_indicator_draws_fewer_than_a_hundred_and_thirty_times() -> None:
+    left_s, draws = 3600.0, 0
+    while left_s > 0:
+        left_s -= time_left(left_s)[1] + 1e-6
+        draws += 1
+    assert draws <= 120
 
 
 def test_the_indicator_says_who_and_what() -> None:

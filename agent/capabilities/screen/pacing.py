@@ -2,7 +2,7 @@
 
 PICTURE_INTERVAL_S = 1 / 60
 LOOK_INTERVAL_S = 1 / 250
-CURSOR_CHECK_INTERVAL_S = 1.0
+CURSOR_CHECK_INTERVAL_S = 5.0
 POLL_ACTIVE_INTERVAL_S = 1 / 30
 POLL_IDLE_INTERVAL_S = 1 / 10
 
@@ -11,9 +11,9 @@ class LookPace:
     """Limits how often a source is looked at.
 
     A source that wakes us is left alone until it does, but for a slow check of the cursor (a program can
-    move it without an event). While something goes on it is looked at every 4 ms at most, and only as
-    often as pictures are made while one is held back. A source that cannot wake us is asked ten times a
-    second, thirty while its pictures change.
+    move it without an event; most that do also draw something, and each picture checks it). While something
+    goes on it is looked at every 4 ms at most, and only as often as pictures are made while one is held
+    back. A source that cannot wake us is asked ten times a second, thirty while its pictures change.
     """
 
     def __init__(self, *, can_wake: bool) -> None:
