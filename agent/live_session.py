@@ -34,7 +34,8 @@ from protocol.messages import session as messages
 from protocol.messages.channel import CloseChannel, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded, ReleaseGrant
 from protocol.names import shown_name
-from protocol.session import Ended, PeerClock, SendHeartbeat, SessionMachine
+from protocol.peer_clock import PeerClock
+from protocol.session import Ended, SendHeartbeat, SessionMachine
 from protocol.version import PROTOCOL_VERSION
 
 log = structlog.get_logger()
@@ -195,9 +196,7 @@ class LiveSession:
                 case messages.Heartbeat():
                     await self._tell(messages.HeartbeatAnswer(message.beat_no, message.sent_at_ms, _now_ms()))
                 case messages.HeartbeatAnswer():
-                    self._clock.note_answer(
-                        sent_at_ms=message.sent_at_ms, answered_at_ms=message.answered_at_ms, now_ms=_now_ms()
-                    )
+                    self._clock.answered(message.beat_no, message.answered_at_ms, _now_s() * 1000)
                 case messages.EndSession():
                     self.end(TECHNICIAN_LEFT)
                     return
@@ -262,6 +261,7 @@ class LiveSession:
             for effect in self._machine.tick(_now_s()):
                 match effect:
                     case SendHeartbeat(beat_no):
+                        self._clock.asked(beat_no, _now_s() * 1000)
                         await self._tell(messages.Heartbeat(beat_no, _now_ms()))
                     case Ended(cause):
                         self.end(cause)

@@ -7,7 +7,6 @@
 the technician's end, that the device's certificate is the one asked for and Ready came.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -19,7 +18,11 @@ from protocol.limits import (
     SESSION_SILENCE_LIMIT_S,
 )
 
-CLOCK_SAMPLES = 8
+FIRST_BEATS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
+"""The pauses after the first heartbeats: the peer's clock is wanted at once, and well."""
+BUSY_HEARTBEAT_S = 1.0
+BUSY_S = 5.0
+"""So long after `stirred` heartbeats come every BUSY_HEARTBEAT_S."""
 
 
 class State(Enum):
@@ -78,6 +81,7 @@ class SessionMachine:
         self._limit_s = now_s + SESSION_PAIR_TIMEOUT_S
         self._next_beat_s: float | None = None
         self._beat_no = 0
+        self._beat_at_s = self._busy_until_s = now_s
 
     @property
     def deadline_s(self) -> float | None:
@@ -111,6 +115,15 @@ class SessionMachine:
         if self.state is State.READY:
             self._limit_s = now_s + SESSION_SILENCE_LIMIT_S
 
+    def stirred(self, now_s: float) -> bool:
+        """For a while it matters whether the peer can be heard. Returns whether the deadline moved."""
+        self._busy_until_s = now_s + BUSY_S
+        sooner_s = max(now_s, self._beat_at_s + BUSY_HEARTBEAT_S)
+        if self._next_beat_s is None or self._next_beat_s <= sooner_s:
+            return False
+        self._next_beat_s = sooner_s
+        return True
+
     def end(self, cause: str) -> list[Effect]:
         """Over, for this cause (an error code or "finished", "technician_left"); [] if it was already."""
         if self.state is State.ENDED:
@@ -128,39 +141,18 @@ class SessionMachine:
             return self.end(ErrorCode.E_PEER_SILENT if is_silence else ErrorCode.E_HANDSHAKE)
         if self._next_beat_s is None or now_s < self._next_beat_s:
             return []
-        self._next_beat_s = now_s + SESSION_HEARTBEAT_S
         self._beat_no += 1
+        self._beat_at_s = now_s
+        self._next_beat_s = now_s + self._pause_s(now_s)
         return [SendHeartbeat(self._beat_no)]
+
+    def _pause_s(self, now_s: float) -> float:
+        if self._beat_no <= len(FIRST_BEATS_S):
+            return FIRST_BEATS_S[self._beat_no - 1]
+        return BUSY_HEARTBEAT_S if now_s < self._busy_until_s else SESSION_HEARTBEAT_S
 
     def _step(self, given: Input) -> None:
         try:
             self.state = TRANSITIONS[self.state, given]
         except KeyError:
             raise WrongState(f"{given.name} while {self.state.name}") from None
-
-
-class PeerClock:
-    """The offset of the peer's monotonic clock and the round trip, from answered heartbeats.
-
-    Keeps the sample with the least delay of the last few.
-    Source: RFC 5905 section 8 (clock offset and round-trip delay) and section 10 (minimum filter).
-    """
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, float]] = deque(maxlen=CLOCK_SAMPLES)
-
-    def note_answer(self, *, sent_at_ms: float, answered_at_ms: float, now_ms: float) -> None:
-        """One answered heartbeat; an answer from before its question is ignored."""
-        round_trip_ms = now_ms - sent_at_ms
-        if round_trip_ms >= 0:
-            self._samples.append((round_trip_ms, answered_at_ms - (sent_at_ms + now_ms) / 2))
-
-    @property
-    def round_trip_ms(self) -> float | None:
-        """The newest round trip, milliseconds; None before the first answer."""
-        return self._samples[-1][0] if self._samples else None
-
-    @property
-    def offset_ms(self) -> float | None:
-        """Peer's clock minus ours, milliseconds; None before the first answer."""
-        return min(self._samples)[1] if self._samples else None

@@ -30,7 +30,8 @@ from protocol.messages import session as wire_messages
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded
 from protocol.messages.session import EndSession, Heartbeat, HeartbeatAnswer, Ready
-from protocol.session import Ended, PeerClock, SendHeartbeat, SessionMachine
+from protocol.peer_clock import PeerClock
+from protocol.session import Ended, SendHeartbeat, SessionMachine
 from protocol.version import PROTOCOL_VERSION
 from technician_client.held_grants import HeldGrants
 from technician_client.notices import SessionNotice, SessionOver
@@ -43,6 +44,7 @@ ANSWER_MARGIN_S = 15.0  # the agent's own timeout comes first
 LONGEST_ANSWER_S = CONSENT_TIMEOUT_S * (1 + CONSENT_EXTENSIONS_LIMIT) + ANSWER_MARGIN_S
 GOODBYE_LIMIT_S = 1.0
 NOTICES_LIMIT = 256
+ANSWER_USUAL_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ class TechnicianSession:
     """One live session. Made by `opening.establish`; `end` it, or leave its `async with`.
 
     `notices` tells what happens unasked; a reader that is slow loses the oldest. `clock_offset_ms` is the
-    agent's monotonic clock minus ours; both figures are 0 before the first answered heartbeat.
+    agent's monotonic clock minus ours; both figures are None before the first answered heartbeat.
     """
 
     ready: Ready
@@ -75,8 +77,6 @@ class TechnicianSession:
         self.group_name = verified.group_name
         self.audit = verified.audit
         self.notices: asyncio.Queue[SessionNotice] = asyncio.Queue(NOTICES_LIMIT)
-        self.clock_offset_ms = 0.0
-        self.round_trip_ms = 0.0
         self._tunnel = verified.tunnel
         self._machine = verified.machine
         self._io = ChannelIO(verified.tunnel)
@@ -108,6 +108,30 @@ class TechnicianSession:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             raise
+
+    # -- what is known of the other end ------------------------------------------------------------
+
+    @property
+    def clock_offset_ms(self) -> float | None:
+        """The agent's monotonic clock minus ours."""
+        return self._clock.offset_ms
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Of the newest heartbeat that was answered."""
+        return self._clock.round_trip_ms
+
+    def silence_s(self) -> float:
+        """For how long nothing came, if a heartbeat waits unusually long for its answer; else 0."""
+        now_s = _now_s()
+        if self._clock.waiting_ms(now_s * 1000) <= ANSWER_USUAL_S * 1000:
+            return 0.0
+        return now_s - self._io.heard_at_s
+
+    def stir(self) -> None:
+        """Something goes on: for a while silence is to be noticed sooner."""
+        if self._machine.stirred(_now_s()):
+            self._deadline_moved.set()
 
     # -- what the technician does ------------------------------------------------------------------
 
@@ -211,7 +235,7 @@ class TechnicianSession:
                 case Heartbeat(beat_no, sent_at_ms):
                     await self._send(HeartbeatAnswer(beat_no, sent_at_ms, _now_ms()))
                 case HeartbeatAnswer():
-                    self._note_clock(message)
+                    self._clock.answered(message.beat_no, message.answered_at_ms, _now_s() * 1000)
                 case EndSession(cause):
                     self._machine.end(cause)
                     return
@@ -229,6 +253,7 @@ class TechnicianSession:
             for effect in self._machine.tick(loop.time()):
                 match effect:
                     case SendHeartbeat(beat_no):
+                        self._clock.asked(beat_no, _now_s() * 1000)
                         await self._send(Heartbeat(beat_no, _now_ms()))
                     case Ended():
                         return
@@ -244,13 +269,6 @@ class TechnicianSession:
         self._deadline_moved.set()
         self.audit.note(AuditKind.SESSION_READY, group_name=self.group_name, consent=ready.consent)
         self._is_ready.set_result(ready)
-
-    def _note_clock(self, answer: HeartbeatAnswer) -> None:
-        self._clock.note_answer(
-            sent_at_ms=answer.sent_at_ms, answered_at_ms=answer.answered_at_ms, now_ms=_now_ms()
-        )
-        self.clock_offset_ms = self._clock.offset_ms or 0.0
-        self.round_trip_ms = self._clock.round_trip_ms or 0.0
 
     def _take(self, message: wire_messages.FromAgent) -> None:
         match message:

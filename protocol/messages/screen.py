@@ -145,6 +145,15 @@ class CursorMoved(Message, frozen=True, tag="screen.cursor_moved"):
     y: Offset
 
 
+class Behind(Message, frozen=True, tag="screen.behind"):
+    """Agent: what changed at `since_ms` (its monotonic clock) is in no picture yet; 0: every change is.
+
+    Sent while changes have to wait for long, and once when none does any more.
+    """
+
+    since_ms: Annotated[int, Meta(ge=0, le=1 << 62)]
+
+
 class ScreenFailed(Message, frozen=True, tag="screen.failed"):
     """Capture cannot go on; the channel closes after it."""
 
@@ -208,6 +217,7 @@ FromAgent: TypeAlias = (
     | CursorShape
     | CursorMoved
     | ScreenRestarted
+    | Behind
     | ScreenFailed
 )
 FromTechnician: TypeAlias = (

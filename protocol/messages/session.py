@@ -35,7 +35,7 @@ class Ready(Message, frozen=True, tag="session.ready"):
 
 
 class Heartbeat(Message, frozen=True, tag="session.heartbeat"):
-    """Either end, every SESSION_HEARTBEAT_S. `sent_at_ms` is the sender's monotonic clock."""
+    """Either end, at least every SESSION_HEARTBEAT_S. `sent_at_ms` is the sender's monotonic clock."""
 
     beat_no: int
     sent_at_ms: int

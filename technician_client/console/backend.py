@@ -66,10 +66,26 @@ class Session(Protocol):
     device_id: DeviceId
     ready: Ready
     group_name: str
-    clock_offset_ms: float  # the agent's monotonic clock minus ours
-    round_trip_ms: float
     notices: asyncio.Queue[SessionNotice]
     audit: SessionAudit
+
+    @property
+    def clock_offset_ms(self) -> float | None:
+        """The agent's monotonic clock minus ours; None while it is not known."""
+        ...
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Of the newest heartbeat that was answered; None before it."""
+        ...
+
+    def silence_s(self) -> float:
+        """For how long nothing came, if a heartbeat waits unusually long for its answer; else 0."""
+        ...
+
+    def stir(self) -> None:
+        """Something goes on: for a while silence is to be noticed sooner."""
+        ...
 
     async def ask(
         self,

@@ -14,7 +14,7 @@ from protocol.messages.channel import ChannelClosed
 from protocol.messages.consent import AskPending, GrantEnded
 from protocol.names import shown_name, shown_reason
 from technician_client.console import page_messages as say
-from technician_client.console.backend import Session
+from technician_client.console.backend import Channel, Session
 from technician_client.console.commands_feed import CommandsFeed
 from technician_client.console.diagnostics_feed import DiagnosticsFeed
 from technician_client.console.input_feed import InputFeed
@@ -23,7 +23,7 @@ from technician_client.console.picture_feed import PictureFeed
 from technician_client.notices import SessionNotice, SessionOver
 
 ASKS_AT_ONCE_LIMIT = 4
-STATS_EVERY_S = 1.0
+STATS_EVERY_S = 0.5
 _QUIET_CAUSES = frozenset({"technician_left", "finished"})
 
 Feed = TypeVar("Feed")
@@ -121,7 +121,8 @@ class LiveSession:
             now_bytes = self._pictures.received_bytes if self._pictures else 0
             kbit_s = max(0, now_bytes - before_bytes) * 8 / 1000 / STATS_EVERY_S
             before_bytes = now_bytes
-            await self._page.say(say.SayStats(self._session.round_trip_ms, kbit_s))
+            late_s = self._pictures.late_s(self._session.silence_s()) if self._pictures else 0.0
+            await self._page.say(say.SayStats(self._session.round_trip_ms, kbit_s, late_s))
 
     # -- the page's side
 
@@ -144,6 +145,7 @@ class LiveSession:
         match message:
             case say.PageInput():
                 if self._input is not None:
+                    self._session.stir()
                     self._input.offer(message.display_index, message.events)
             case say.PageReleaseAll():
                 if self._input is not None:
@@ -241,7 +243,7 @@ class LiveSession:
         try:
             match grantable:
                 case Grantable.SCREEN_VIEW:
-                    self._pictures = PictureFeed(channel, self._page, lambda: self._session.clock_offset_ms)
+                    self._pictures = self._picture_feed(channel)
                     await self._pictures.serve()
                 case Grantable.INPUT_CONTROL:
                     self._input = InputFeed(channel, self._page, _monotonic_ms)
@@ -254,6 +256,10 @@ class LiveSession:
                     await self._commands.serve()
         finally:
             channel.close()
+
+    def _picture_feed(self, channel: Channel) -> PictureFeed:
+        session = self._session
+        return PictureFeed(channel, self._page, lambda: session.clock_offset_ms, session.stir)
 
     def _forget_feed(self, grantable: Grantable) -> None:
         match grantable:

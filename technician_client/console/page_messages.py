@@ -237,10 +237,11 @@ class SayInputState(PageMessage, frozen=True, tag="input_state"):
 
 
 class SayStats(PageMessage, frozen=True, tag="stats"):
-    """Once a second."""
+    """Twice a second. `late_s` is how old the picture is if it is older than it should be, else 0."""
 
-    round_trip_ms: float
+    round_trip_ms: float | None
     received_kbit_s: float
+    late_s: float
 
 
 class SaySnapshot(PageMessage, frozen=True, tag="snapshot"):

@@ -14,6 +14,7 @@ from protocol.messages.screen import (
     FROM_AGENT_CODEC,
     FROM_TECHNICIAN_CODEC,
     BandProof,
+    Behind,
     CursorMoved,
     CursorShape,
     Decodes,
@@ -43,6 +44,7 @@ from technician_client.console.page_messages import (
     SayDisplays,
     SayScreenRestarted,
 )
+from technician_client.console.picture_age import PictureAge
 from technician_client.console.picture_wire import (
     Shown,
     pack_copies,
@@ -67,14 +69,21 @@ log = structlog.get_logger(__name__)
 
 
 class PictureFeed:
-    """Serves one screen channel. `clock_offset_ms` is the agent's monotonic clock minus ours, read anew for
-    each picture."""
+    """Serves one screen channel. `clock_offset_ms` is the agent's monotonic clock minus ours, None while it
+    is not known, read anew for each picture. `stir` is called while pictures come."""
 
-    def __init__(self, channel: Channel, page: Page, clock_offset_ms: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        page: Page,
+        clock_offset_ms: Callable[[], float | None],
+        stir: Callable[[], None] = lambda: None,
+    ) -> None:
         self._channel = channel
         self._page = page
         self._order = PictureOrder()
-        self._clock_offset_ms = clock_offset_ms
+        self._age = PictureAge(clock_offset_ms, _now_s())
+        self._stir = stir
         self._unseen: deque[tuple[int, int]] = deque()
         self._seen_picture_nos: deque[int] = deque()
         self._proofs: deque[tuple[int, int, int]] = deque(maxlen=_PROOFS_KEPT)
@@ -98,11 +107,16 @@ class PictureFeed:
     def seen(self, sequence: int) -> None:
         """The page painted this picture, and with it those before it."""
         self._damaged_in_a_row = 0
+        self._age.painted(sequence, _now_s())
         while self._unseen and self._unseen[0][0] <= sequence:
             self._seen_picture_nos.append(self._unseen.popleft()[1])
             self._has_work.set()
         if len(self._unseen) < UNSEEN_LIMIT:
             self._has_room.set()
+
+    def late_s(self, silence_s: float) -> float:
+        """See `PictureAge.late_s`."""
+        return self._age.late_s(_now_s(), silence_s)
 
     def refresh(self) -> None:
         """Ask for everything anew."""
@@ -120,6 +134,7 @@ class PictureFeed:
             raise PeerViolation("pictures that cannot be decoded", code=ErrorCode.E_MESSAGE_FORMAT)
         self._awaits_reset = True
         self._unseen.clear()
+        self._age.forget_unpainted()
         self._has_room.set()
         self._wish(Refresh())
 
@@ -184,6 +199,8 @@ class PictureFeed:
                 await self._page.say(_displays(message))
             case ScreenRestarted():
                 await self._restarted()
+            case Behind():
+                self._age.behind(message.since_ms, _now_s())
             case ScreenFailed():
                 raise refusal(message.code, "said by the screen worker")
 
@@ -191,6 +208,8 @@ class PictureFeed:
         """Nothing of the worker before counts any more; the new one is told what it has to know."""
         self._order.restarted()
         self._unseen.clear()
+        self._age.forget_unpainted()
+        self._age.behind(0, _now_s())
         self._seen_picture_nos.clear()
         self._proofs.clear()
         self._wishes.clear()
@@ -214,6 +233,8 @@ class PictureFeed:
             return
         if isinstance(message, PicturePart) and message.is_last:
             self._unseen.append((self._sequence, message.picture_no))
+            self._age.handed_over(self._sequence, message.captured_at_ms, _now_s())
+            self._stir()
             if len(self._unseen) >= UNSEEN_LIMIT:
                 self._has_room.clear()
         await self._page.show(packed)
@@ -243,10 +264,13 @@ class PictureFeed:
             self._sequence += 1
         return self._sequence
 
-    def _captured_at(self, part: PicturePart) -> float:
-        captured_at_ms = part.captured_at_ms - self._clock_offset_ms()
-        age_ms = max(0.0, asyncio.get_running_loop().time() * 1000 - captured_at_ms)
-        return time.time() * 1000 - age_ms
+    def _captured_at(self, part: PicturePart) -> float | None:
+        age_s = self._age.age_s(part.captured_at_ms, _now_s())
+        return None if age_s is None else (time.time() - age_s) * 1000
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _displays(message: Displays) -> SayDisplays:

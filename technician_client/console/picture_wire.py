@@ -9,11 +9,13 @@
              | u16 x, y, width, height | codec | encoded, as it came
     ended    u8 kind=6 | u8 0 | u16 0 | u32 sequence | u32 region
 
-`captured_at` is the time of day (ms since 1970) on this machine's clock, which the page shares.
+`captured_at` is the time of day (ms since 1970) on this machine's clock, which the page shares; NaN while the
+device's clock is not known.
 """
 
 import struct
 from dataclasses import dataclass
+from math import nan
 
 from protocol.errors import ErrorCode, PeerViolation
 from protocol.messages.screen import (
@@ -47,10 +49,10 @@ _BYTES_PER_PIXEL = 4
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Our own number of a picture, which the page acknowledges, and when it was captured."""
+    """Our own number of a picture, which the page acknowledges; when it was captured, if that is known."""
 
     sequence: int
-    captured_at_unix_ms: float
+    captured_at_unix_ms: float | None
 
 
 def pack_part(shown: Shown, part: PicturePart) -> bytes:
@@ -61,7 +63,7 @@ def pack_part(shown: Shown, part: PicturePart) -> bytes:
         flags,
         len(part.rectangles),
         shown.sequence,
-        shown.captured_at_unix_ms,
+        nan if shown.captured_at_unix_ms is None else shown.captured_at_unix_ms,
         part.width,
         part.height,
     )

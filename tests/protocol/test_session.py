@@ -1,12 +1,22 @@
 """The session machine and the peer's clock."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 
 from protocol.errors import ErrorCode, WrongState
 from protocol.limits import HANDSHAKE_LIMIT_S, SESSION_HEARTBEAT_S, SESSION_SILENCE_LIMIT_S
-from protocol.session import TRANSITIONS, Ended, Input, PeerClock, SendHeartbeat, SessionMachine, State
+from protocol.session import (
+    BUSY_HEARTBEAT_S,
+    BUSY_S,
+    FIRST_BEATS_S,
+    TRANSITIONS,
+    Ended,
+    Input,
+    SendHeartbeat,
+    SessionMachine,
+    State,
+)
 
 ILLEGAL = [pair for pair in product(State, Input) if pair not in TRANSITIONS]
 
@@ -43,11 +53,44 @@ def test_a_silent_peer_ends_the_session_and_a_talking_one_does_not():
     assert machine.tick(10.0 + SESSION_SILENCE_LIMIT_S) == [Ended(ErrorCode.E_PEER_SILENT)]
 
 
-def test_heartbeats_are_numbered_and_spaced():
+def beats(machine: SessionMachine, from_s: float, until_s: float) -> list[float]:
+    """When the machine's heartbeats went, if it is asked at its deadlines and the peer talks."""
+    sent, now_s = [], from_s
+    while (deadline_s := machine.deadline_s) is not None and deadline_s <= until_s:
+        now_s = max(now_s, deadline_s)
+        machine.heard(now_s)
+        sent += [now_s for effect in machine.tick(now_s) if isinstance(effect, SendHeartbeat)]
+    return sent
+
+
+def test_heartbeats_are_numbered():
     machine = ready()
     assert machine.tick(0.0) == [SendHeartbeat(1)]
-    assert machine.tick(SESSION_HEARTBEAT_S - 0.1) == []
-    assert machine.tick(SESSION_HEARTBEAT_S) == [SendHeartbeat(2)]
+    assert machine.tick(FIRST_BEATS_S[0]) == [SendHeartbeat(2)]
+
+
+def test_heartbeats_come_quickly_at_first_and_then_rarely():
+    sent = beats(ready(), 0.0, 60.0)
+    assert len([at_s for at_s in sent if at_s <= 2.0]) == len(FIRST_BEATS_S)
+    assert len([at_s for at_s in sent if 10.0 < at_s <= 60.0]) == 50.0 / SESSION_HEARTBEAT_S
+
+
+def test_while_something_goes_on_heartbeats_come_every_second_and_then_rarely_again():
+    machine = ready()
+    before = beats(machine, 0.0, 28.5)
+    assert machine.stirred(28.5)
+    assert not machine.stirred(28.6)
+    sent = beats(machine, 28.6, 28.6 + BUSY_S)
+    assert sent[0] - max(before[-1], 28.5) <= BUSY_HEARTBEAT_S
+    pauses = [later - sooner for sooner, later in pairwise(sent)]
+    assert all(pause_s <= BUSY_HEARTBEAT_S + 1e-6 for pause_s in pauses)
+    assert len(beats(machine, 40.0, 90.0)) <= 50.0 / SESSION_HEARTBEAT_S + 1
+
+
+def test_a_session_that_is_not_ready_has_no_heartbeats_to_hurry():
+    machine = SessionMachine(now_s=0.0)
+    assert not machine.stirred(1.0)
+    assert beats(machine, 0.0, 5.0) == []
 
 
 def test_ending_twice_says_so_once_and_leaves_no_deadline():
@@ -65,17 +108,3 @@ def test_a_pair_outside_the_table_is_refused_and_changes_nothing(state, given):
     with pytest.raises(WrongState):
         machine._step(given)
     assert machine.state is state
-
-
-def test_the_offset_comes_from_the_sample_with_the_least_delay():
-    clock = PeerClock()
-    clock.note_answer(sent_at_ms=1000, answered_at_ms=6000, now_ms=1400)  # held for 400 ms on one way
-    clock.note_answer(sent_at_ms=2000, answered_at_ms=7005, now_ms=2010)
-    assert clock.offset_ms == 5000
-    assert clock.round_trip_ms == 10
-
-
-def test_an_answer_from_before_its_question_is_ignored():
-    clock = PeerClock()
-    clock.note_answer(sent_at_ms=1000, answered_at_ms=1, now_ms=900)
-    assert clock.offset_ms is None

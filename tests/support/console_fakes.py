@@ -71,8 +71,10 @@ class FakeSession:
         self.script = script
         self.ready = Ready(1, self.session_id, script.name, "Example Org", script.consent, script.offers)
         self.group_name = "X25519MLKEM768"
-        self.clock_offset_ms = 0.0
-        self.round_trip_ms = 4.2
+        self.clock_offset_ms: float | None = 0.0
+        self.round_trip_ms: float | None = 4.2
+        self.silent_s = 0.0
+        self.stirs = 0
         self.notices: asyncio.Queue[SessionNotice] = asyncio.Queue()
         self.sink = RecordingSink()
         self.audit = SessionAudit(self.sink, actor="ada", device_id=device_id, session_id=self.session_id)
@@ -82,6 +84,14 @@ class FakeSession:
         self.ended_with: list[str] = []
         self.was_ended = asyncio.Event()
         self._held: dict[Grantable, GivenGrant] = {}
+
+    def silence_s(self) -> float:
+        """As the test says."""
+        return self.silent_s
+
+    def stir(self) -> None:
+        """Counts."""
+        self.stirs += 1
 
     async def ask(
         self,

@@ -126,6 +126,11 @@ class PictureMaker:
         """Whether something may have changed that no picture shows yet."""
         return bool(self._marked.any())
 
+    @property
+    def waits_since_ms(self) -> int | None:
+        """When the oldest change that did not fit into the last picture was found; None if all fitted."""
+        return self._ledger.oldest_ms(self._marked)
+
     def wanted(self) -> Area | None:
         """What to hand to `make` now; None while nothing changed or the viewer is behind."""
         if self._is_window_full:

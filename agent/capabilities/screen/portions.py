@@ -46,6 +46,11 @@ class TileLedger:
         rest = wanted[~np.isin(wanted, first)]
         return np.concatenate([first, rest[np.argsort(self._since_ms[rest], kind="stable")]])
 
+    def oldest_ms(self, waiting: Mask) -> int | None:
+        """Since when the tile that has waited longest waits; None if none of these was ever in `order`."""
+        known = self._since_ms[waiting.ravel() & self._is_waiting]
+        return int(known.min()) if known.size else None
+
     def costs(self, tiles: Indexes) -> NDArray[np.float64]:
         """What these are expected to cost, in bytes."""
         return self._cost[tiles]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.capabilities.screen.behind import BehindNews
 from agent.capabilities.screen.pacing import CURSOR_CHECK_INTERVAL_S, PICTURE_INTERVAL_S, LookPace
 from agent.capabilities.screen.pictures import PictureMaker, PictureMessage
 from agent.capabilities.screen.rate import Decision, RateControl
@@ -49,6 +50,7 @@ class ScreenShare:
         self._picture_at_s = self._frame_at_s = 0.0
         self._cursor_check_at_s = 0.0
         self.heals = 0
+        self._behind = BehindNews()
         self._start_over()
 
     def show(self, source: ScreenSource) -> None:
@@ -67,6 +69,8 @@ class ScreenShare:
             due.append(self._picture_at_s)
         if self._maker.due_s is not None:
             due.append(self._maker.due_s)
+        if self._behind.due_s is not None:
+            due.append(self._behind.due_s)
         return min(due)
 
     def received(self, message: FromTechnician, now_s: float) -> None:
@@ -101,7 +105,7 @@ class ScreenShare:
             BackendUnavailable: the screen is gone for good.
         """
         self._maker.settle(now_s)
-        proofs = self._proofs(now_s) if has_room else []
+        proofs = [*self._proofs(now_s), *self._behind.news(now_s)] if has_room else []
         may_make = has_room and now_s >= self._picture_at_s and self._maker.wanted() is not None
         if not (is_woken or may_make or now_s >= self._pace.due_s or (has_room and self._is_new_to_viewer)):
             return proofs
@@ -110,6 +114,8 @@ class ScreenShare:
             self._read_displays()
         origin = self._shown.area
         self._maker.damage(area.moved(-origin.x, -origin.y) for area in noticed.damage)
+        if self._maker.is_pending:
+            self._behind.changed(now_s)
         self._is_cursor_due |= noticed.is_cursor_new or now_s >= self._cursor_check_at_s
         messages = self._messages(now_s) if has_room else []
         # after any question to an X server its answer may have brought events past `wake_fd`: look again
@@ -193,10 +199,18 @@ class ScreenShare:
         made = self._maker.make(
             pixels, wanted, int(now_s * 1000), allowed.budget_bytes, allowed.preview_over_bytes
         )
+        self._note_waiting(now_s)
         if made:
             size_bytes = sum(_size_bytes(message) for message in made)
             self.rate.sent(self._maker.last_no, size_bytes, now_s, is_cut=self._maker.is_pending)
         return list(made)
+
+    def _note_waiting(self, now_s: float) -> None:
+        since_ms = self._maker.waits_since_ms
+        if since_ms is None and self._maker.is_pending:
+            self._behind.pictured(now_s)
+        else:
+            self._behind.pictured(None if since_ms is None else since_ms / 1000)
 
     def _cursor(self, now_s: float) -> list[FromAgent]:
         if not self._is_cursor_due:

@@ -5,6 +5,7 @@ import { Keyboard } from "./input/keyboard.js";
 import { Pointer } from "./input/pointer.js";
 import { CONTROL, SCREEN } from "./permissions.js";
 import { Cursor } from "./screen/cursor.js";
+import { LateNotice } from "./screen/late.js";
 import { Painter, UNABLE } from "./screen/painter.js";
 import { decodableCodecs } from "./screen/video.js";
 import { isCursor } from "./screen/wire.js";
@@ -39,6 +40,7 @@ function state(word) {
   document.documentElement.dataset.state = word;
 }
 
+const late = new LateNotice(document.body);
 const cursor = new Cursor(canvas, null);
 const painter = new Painter(canvas, {
   painted(sequence) {
@@ -106,6 +108,7 @@ function over({ problem }) {
   link.close();
   control(false);
   painter.reset();
+  late.say(0);
   state("ended");
   say(problem ? `${problem.sentence} ${problem.remedy}` : "The session has ended.");
   if (!problem || !COMES_BACK.has(problem.code)) return;
@@ -134,6 +137,7 @@ function open() {
       sayDecodes(link);
     })
     .on("screen_restarted", restarted)
+    .on("stats", ({ late_s: lateS }) => late.say(document.documentElement.dataset.state === "live" ? lateS : 0))
     .on("grant_ended", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
     .on("channel_over", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
     .on("over", once);

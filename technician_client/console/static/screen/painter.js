@@ -26,7 +26,7 @@ export class Painter {
   #unsaid = 0;
   pictures = 0;
   corrections = 0;
-  ageMs = 0;
+  ageMs = null; // when the newest picture was painted; null while the device's clock is not known
 
   // `on` has painted(sequence), which acknowledges; damaged() and proofFailed(sequence, y), which ask for everything anew;
   // needsKey(regionNo), which asks for a keyframe; sized(width, height) after the canvas changed its size; unable() if this browser cannot decode
@@ -200,11 +200,11 @@ export class Painter {
     if (document.hidden) this.#unsaid = sequence;
     else this.on.painted(sequence);
     this.pictures += 1;
-    this.ageMs = Math.max(0, Date.now() - capturedAt);
+    this.ageMs = Number.isNaN(capturedAt) ? null : Math.max(0, Date.now() - capturedAt);
     const { dataset } = this.canvas;
     dataset.pictures = String(this.pictures);
     dataset.lastPictureMs = String(Date.now());
-    dataset.ageMs = this.ageMs.toFixed(1);
+    dataset.ageMs = this.ageMs?.toFixed(1) ?? "";
     dataset.width = String(width);
     dataset.height = String(height);
   }

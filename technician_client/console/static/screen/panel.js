@@ -9,6 +9,7 @@ import { PermissionBar } from "../permission_bar.js";
 import { CONTROL, SCREEN } from "../permissions.js";
 import { Cursor } from "./cursor.js";
 import { Fit } from "./fit.js";
+import { LateNotice } from "./late.js";
 import { Painter, UNABLE } from "./painter.js";
 import { decodableCodecs } from "./video.js";
 import { RESTARTED } from "./words.js";
@@ -36,6 +37,7 @@ export class ScreenPanel {
       sized: () => this.fit.apply(),
       unable: () => this.#hint(UNABLE),
     });
+    this.late = new LateNotice(byId("stage"));
     this.keyboard = new Keyboard(byId("key-sink"), {
       send: (events) => this.#input(events),
       releaseAll: () => this.#link?.send("release_all"),
@@ -75,7 +77,12 @@ export class ScreenPanel {
         if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
       })
       .on("problem", (message) => this.#hint(`${message.problem.sentence} ${message.problem.remedy}`))
-      .on("stats", (message) => setText(byId("bits"), String(Math.round(message.received_kbit_s))));
+      .on("stats", (message) => this.#stats(message));
+  }
+
+  #stats(message) {
+    setText(byId("bits"), String(Math.round(message.received_kbit_s)));
+    this.late.say(this.workspace.isLive ? message.late_s : 0);
   }
 
   // with the first message of each channel, and harmless again
@@ -91,6 +98,7 @@ export class ScreenPanel {
     show(byId("picture-tools"), isOpen && isLive);
     show(byId("canvas-frame"), isOpen && isLive);
     if (phase !== "ready") show(byId("hint"), false);
+    if (!isOpen || !isLive) this.late.say(0);
     this.cursor.controlling(this.#mayControl());
     if (!isOpen) byId("key-sink").blur();
   }
@@ -200,7 +208,14 @@ export class ScreenPanel {
     setText(byId("rate"), String(Math.max(0, this.painter.pictures - this.#before)));
     this.#before = this.painter.pictures;
     setText(byId("corrections"), String(this.painter.corrections));
-    setText(byId("age"), this.workspace.isLive ? this.painter.ageMs.toFixed(this.painter.ageMs < 10 ? 1 : 0) : "–");
+    setText(byId("age"), this.#age());
+  }
+
+  // of the newest picture at its painting; as it grows while newer ones are late
+  #age() {
+    const ageMs = this.late.lateMs || this.painter.ageMs;
+    if (!this.workspace.isLive || ageMs === null) return "–";
+    return ageMs.toFixed(ageMs < 10 ? 1 : 0);
   }
 
   #hint(text, forMs = HINT_MS) {
