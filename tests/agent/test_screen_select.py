@@ -66,7 +66,7 @@ def test_when_none_works_each_one_s_reason_is_said():
 
 def test_without_a_session_the_missing_display_is_named():
     with pytest.raises(BackendUnavailable) as refused:
-        open_first(screen_candidates("headless", ""), "auto")
+        open_first(screen_candidates("headless", {}), "auto")
     assert "DISPLAY is not set" in refused.value.detail
 
 
