@@ -94,9 +94,9 @@ class ScreenSource(Protocol):
     """Reads the screen. One instance per session, used from one thread.
 
     `wake_fd` becomes readable when `look` may have something to say: whoever waits for it captures nothing
-    while nothing changes. It is None where the system cannot tell; then `look` names every display as
-    damaged, and the caller asks at its own modest rate. `name` is what `--source` takes. `detail` says how
-    the pixels are read, for people.
+    while nothing changes. It is None where the system cannot wake us; then the caller asks at its own modest
+    rate, and `look` names every display as damaged that may have changed. `name` is what `--source` takes.
+    `detail` says how the pixels are read, for people.
 
     Every method raises BackendUnavailable when the screen is gone for good (the person logged out).
     """

@@ -12,6 +12,8 @@ from agent.platform.portable.mss_screen import NAME as MSS
 from agent.platform.portable.mss_screen import open_mss_screen
 from agent.platform.wayland.screen import NAME as PIXELFLUX
 from agent.platform.wayland.screen import check_wayland_screen, open_wayland_screen
+from agent.platform.windows.screen import NAME as DXCAM
+from agent.platform.windows.screen import load_dxcam, open_dxcam_screen
 from agent.platform.x11.input import XTestInjector
 from agent.platform.x11.screen import NAME as XCFFIB
 from agent.platform.x11.screen import open_x11_screen
@@ -19,7 +21,7 @@ from agent.platform.x11.window_watch import open_x11_window_watch
 from protocol.errors import BackendUnavailable, ErrorCode, UsageError
 
 AUTO = "auto"
-KNOWN_NAMES = (AUTO, XCFFIB, MSS, PIXELFLUX)
+KNOWN_NAMES = (AUTO, XCFFIB, MSS, PIXELFLUX, DXCAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ def screen_candidates(kind: str, environment: Mapping[str, str]) -> list[Candida
                 PIXELFLUX, lambda: open_wayland_screen(*place), lambda: check_wayland_screen(*place)
             )
             return [x11, wayland]
-        case "windows" | "macos":
+        case "windows":
+            dxcam = Candidate(DXCAM, lambda: open_dxcam_screen(load_dxcam()))
+            return [dxcam, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
+        case "macos":
             return [Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
         case _:
             return []

@@ -12,7 +12,9 @@ import pytest
 from agent.capabilities.screen.privacy import MaskedSource
 from agent.capabilities.screen.worker import open_masked
 from agent.platform.interfaces import Area, CursorImage, ScreenSource
+from agent.platform.windows.screen import open_dxcam_screen
 from protocol.private_windows import PrivateWindow
+from tests.support.fake_dxcam import FakeCamera, FakeDxcam
 from tests.support.screen_source import FakeScreen
 from tests.support.window_watch import FakeWatch
 from tests.support.x_painter import painter_on
@@ -27,11 +29,16 @@ PRIVATE = [PrivateWindow(window_class="a window that is not here")]
 
 @dataclass
 class Stage:
-    """A source, and a way to draw on what it shows. `may_draw_cursor`: the picture has the cursor in it."""
+    """A source, and a way to draw on what it shows.
+
+    `has_no_cursor`: the cursor is in the picture, or nowhere. `tells_news`: though it
+    cannot wake us, it names nothing when nothing changed.
+    """
 
     source: ScreenSource
     painter: Any
-    may_draw_cursor: bool = False
+    has_no_cursor: bool = False
+    tells_news: bool = False
 
 
 class FakePainter:
@@ -71,13 +78,36 @@ def fake_stage(name: str) -> Iterator[Stage]:
     source.close()
 
 
+class WindowsPainter:
+    """The painter's words for the only output of a fake of dxcam."""
+
+    def __init__(self, camera: FakeCamera) -> None:
+        self.put = camera.put
+        self._camera = camera
+
+    def resize_screen(self, width: int, height: int) -> str:
+        """Another mode; never refused."""
+        self._camera.move_to(Area(0, 0, width, height))
+        return ""
+
+
+@contextmanager
+def dxcam_stage(_: str) -> Iterator[Stage]:
+    """Our source of Windows on a fake of dxcam."""
+    fake = FakeDxcam(Area(0, 0, *SIZE))
+    source = open_dxcam_screen(fake.bindings)
+    yield Stage(source, WindowsPainter(fake.cameras[0]), has_no_cursor=True, tells_news=True)
+    source.close()
+    assert fake.cameras[0].is_released
+
+
 @contextmanager
 def x_stage(name: str) -> Iterator[Stage]:
     """A source that reads the display that DISPLAY names, by the name that `--source` takes."""
     with painter_on(os.environ["DISPLAY"]) as painter:
         source = open_masked(name.removeprefix(MASK), PRIVATE if name.startswith(MASK) else [])
         try:
-            yield Stage(source, painter, may_draw_cursor=name.endswith("mss"))
+            yield Stage(source, painter, has_no_cursor=name.endswith("mss"))
         finally:
             source.close()
 
@@ -100,6 +130,7 @@ SETTINGS = {
     "fake": Setting(fake_stage, "fake", no_server),
     "xcffib": Setting(x_stage, "xcffib"),
     "xcffib on Xorg": Setting(x_stage, "xcffib", start_xorg),
+    "dxcam on a fake": Setting(dxcam_stage, "dxcam", no_server),
     "mss": Setting(x_stage, "mss"),
     "masked fake": Setting(fake_stage, "masked fake", no_server),
     "masked xcffib": Setting(x_stage, "masked xcffib"),
