@@ -108,7 +108,10 @@ def run(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", help="Screen source: auto, xcffib, pixelflux, dxcam or mss. Default: auto."),
+        typer.Option(
+            "--source",
+            help="Screen source: auto, xcffib, pixelflux, dxcam, screencapturekit or mss. Default: auto.",
+        ),
     ] = None,
     no_desktop: Annotated[
         bool, typer.Option("--no-desktop", help="Do not start the desktop process (prompt and indicator).")

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.platform.interfaces import EncodedScreenSource, ScreenSource, WindowWatch
+from agent.platform.macos.bindings import load_bindings as load_mac_bindings
+from agent.platform.macos.screen import NAME as SCREENCAPTUREKIT
+from agent.platform.macos.screen import open_mac_screen
 from agent.platform.portable.mss_screen import NAME as MSS
 from agent.platform.portable.mss_screen import open_mss_screen
 from agent.platform.wayland.screen import NAME as PIXELFLUX
@@ -21,7 +24,7 @@ from agent.platform.x11.window_watch import open_x11_window_watch
 from protocol.errors import BackendUnavailable, ErrorCode, UsageError
 
 AUTO = "auto"
-KNOWN_NAMES = (AUTO, XCFFIB, MSS, PIXELFLUX, DXCAM)
+KNOWN_NAMES = (AUTO, XCFFIB, MSS, PIXELFLUX, DXCAM, SCREENCAPTUREKIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def screen_candidates(kind: str, environment: Mapping[str, str]) -> list[Candida
             dxcam = Candidate(DXCAM, lambda: open_dxcam_screen(load_dxcam()))
             return [dxcam, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
         case "macos":
-            return [Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
+            kit = Candidate(SCREENCAPTUREKIT, lambda: open_mac_screen(load_mac_bindings()))
+            return [kit, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
         case _:
             return []
 

@@ -12,9 +12,11 @@ import pytest
 from agent.capabilities.screen.privacy import MaskedSource
 from agent.capabilities.screen.worker import open_masked
 from agent.platform.interfaces import Area, CursorImage, ScreenSource
+from agent.platform.macos.screen import open_mac_screen
 from agent.platform.windows.screen import open_dxcam_screen
 from protocol.private_windows import PrivateWindow
 from tests.support.fake_dxcam import FakeCamera, FakeDxcam
+from tests.support.fake_mac import FakeDisplay, FakeMac
 from tests.support.screen_source import FakeScreen
 from tests.support.window_watch import FakeWatch
 from tests.support.x_painter import painter_on
@@ -101,6 +103,32 @@ def dxcam_stage(_: str) -> Iterator[Stage]:
     assert fake.cameras[0].is_released
 
 
+class MacPainter:
+    """The painter's words for the only display of a fake of macOS."""
+
+    def __init__(self, mac: FakeMac) -> None:
+        self._mac = mac
+
+    def put(self, x: int, y: int, bgrx: np.ndarray) -> None:
+        """Show these pixels."""
+        self._mac.put(1, x, y, bgrx)
+
+    def resize_screen(self, width: int, height: int) -> str:
+        """Another mode; never refused."""
+        self._mac.shown[0].move_to(Area(0, 0, width, height))
+        return ""
+
+
+@contextmanager
+def mac_stage(_: str) -> Iterator[Stage]:
+    """Our source of macOS on a fake of its frameworks."""
+    mac = FakeMac(FakeDisplay(1, Area(0, 0, *SIZE)))
+    source = open_mac_screen(mac.bindings)
+    yield Stage(source, MacPainter(mac), has_no_cursor=True)
+    source.close()
+    assert not mac.streams[0].is_running
+
+
 @contextmanager
 def x_stage(name: str) -> Iterator[Stage]:
     """A source that reads the display that DISPLAY names, by the name that `--source` takes."""
@@ -131,6 +159,7 @@ SETTINGS = {
     "xcffib": Setting(x_stage, "xcffib"),
     "xcffib on Xorg": Setting(x_stage, "xcffib", start_xorg),
     "dxcam on a fake": Setting(dxcam_stage, "dxcam", no_server),
+    "ScreenCaptureKit on a fake": Setting(mac_stage, "screencapturekit", no_server),
     "mss": Setting(x_stage, "mss"),
     "masked fake": Setting(fake_stage, "masked fake", no_server),
     "masked xcffib": Setting(x_stage, "masked xcffib"),
