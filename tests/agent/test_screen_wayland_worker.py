@@ -3,13 +3,16 @@
 import json
 import select
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agent.capabilities.screen.worker import masked
+from agent.desktop.ipc_messages import TO_WORKER_CODEC, CoverWindows
 from agent.platform.wayland.outputs import OutputWatch, socket_path
-from agent.platform.wayland.screen import check_wayland_screen
-from protocol.errors import BackendUnavailable
+from agent.platform.wayland.screen import check_wayland_screen, open_wayland_screen
+from protocol.errors import BackendUnavailable, ErrorCode
 from protocol.messages.screen import (
     CursorShape,
     Decodes,
@@ -19,8 +22,10 @@ from protocol.messages.screen import (
     ScreenFailed,
     ShowDisplay,
 )
+from protocol.private_windows import PrivateWindow
 from tests.support.sway import Sway, start_sway
 from tests.support.video_viewer import ALL_CODECS, VideoViewer
+from tests.support.window_watch import FakeWatch
 from tests.support.worker_host import WorkerHost, screen_worker
 
 pytestmark = [
@@ -118,6 +123,32 @@ def test_a_viewer_without_a_codec_is_told_and_the_reason_is_kept():
         assert host.run_until(lambda: any(isinstance(one, ScreenFailed) for _, one in host.messages))
         assert "the viewer decodes none of: avc1.42E033, vp8, vp09.00.51.08" in host.wait()
         assert host.process.returncode == 7
+
+
+def test_a_list_of_private_windows_ends_a_wayland_screen_also_in_mid_session_and_an_empty_one_does_not():
+    with start_sway() as sway, sway.background("ff8000"), screen_worker(sway.environment) as host:
+        watch_with(host, ALL_CODECS)
+        host.link.send(TO_WORKER_CODEC.encode(CoverWindows([])))
+        assert host.run_until(lambda: is_shown(host, ORANGE))
+        host.link.send(TO_WORKER_CODEC.encode(CoverWindows([PrivateWindow(window_class="Vault")])))
+        assert host.run_until(lambda: any(isinstance(one, ScreenFailed) for _, one in host.messages))
+        failed = [one for _, one in host.messages if isinstance(one, ScreenFailed)]
+        assert [one.code for one in failed] == [ErrorCode.E_SCREEN_PRIVATE]
+        assert "E_SCREEN_PRIVATE" in host.wait()
+
+
+def test_even_where_windows_can_be_told_apart_none_is_covered_in_what_is_encoded_and_so_nothing_is_shown(
+    monkeypatch,
+):
+    # opening sets it for the rest of the process
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
+    with start_sway() as sway:
+        watch = FakeWatch()
+        source = open_wayland_screen(sway.display, sway.runtime_folder)
+        with pytest.raises(BackendUnavailable, match="encoded already") as refused:
+            masked(source, watch, [PrivateWindow(window_class="Vault")])
+        assert refused.value.code is ErrorCode.E_SCREEN_PRIVATE
+        assert not Path(f"/proc/self/fd/{source.wake_fd}").exists()
 
 
 def test_a_compositor_that_ends_is_a_lost_screen():
