@@ -107,7 +107,11 @@ def run(
         str | None, typer.Option("--display", metavar=":N", help="X display of the person. Default: DISPLAY.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", help="Screen source: auto, xcffib or mss. Default: auto.")
+        str | None,
+        typer.Option(
+            "--source",
+            help="Screen source: auto, xcffib, pixelflux, dxcam, screencapturekit or mss. Default: auto.",
+        ),
     ] = None,
     no_desktop: Annotated[
         bool, typer.Option("--no-desktop", help="Do not start the desktop process (prompt and indicator).")

@@ -11,7 +11,7 @@ import platformdirs
 
 from protocol.errors import ErrorCode, UsageError
 
-SOURCES = ("auto", "xcffib", "mss")
+SOURCES = ("auto", "xcffib", "pixelflux", "dxcam", "screencapturekit", "mss")
 _SETTINGS = {"source": str, "display": str, "has_desktop": bool}
 
 

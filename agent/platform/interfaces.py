@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,9 +94,9 @@ class ScreenSource(Protocol):
     """Reads the screen. One instance per session, used from one thread.
 
     `wake_fd` becomes readable when `look` may have something to say: whoever waits for it captures nothing
-    while nothing changes. It is None where the system cannot tell; then `look` names every display as
-    damaged, and the caller asks at its own modest rate. `name` is what `--source` takes. `detail` says how
-    the pixels are read, for people.
+    while nothing changes. It is None where the system cannot wake us; then the caller asks at its own modest
+    rate, and `look` names every display as damaged that may have changed. `name` is what `--source` takes.
+    `detail` says how the pixels are read, for people.
 
     Every method raises BackendUnavailable when the screen is gone for good (the person logged out).
     """
@@ -187,4 +187,68 @@ class WindowWatch(Protocol):
 
     def close(self) -> None:
         """Releases every handle. May be called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """One display as a packet of `codec` (its WebCodecs name); without a keyframe before it is of no use."""
+
+    codec: str
+    is_key: bool
+    width: int
+    height: int
+    encoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedNews:
+    """What came since the last look: packets in order, none left out between two keyframes."""
+
+    pictures: tuple[EncodedPicture, ...] = ()
+    are_displays_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """How the encoder is to go on."""
+
+    rate_bytes_per_s: float
+    pictures_per_s: float
+    wants_key: bool = False
+
+
+@runtime_checkable
+class EncodedScreenSource(Protocol):
+    """A screen that the system gives as video only, one display at a time, with the cursor in it.
+
+    For systems where nobody may read pixels. `codecs`, best first, are what `stream` takes. `name`, `detail`
+    and `wake_fd` as in `ScreenSource`, except that there always is a `wake_fd`.
+
+    Every method raises BackendUnavailable when the screen is gone for good, or the person refused it.
+    """
+
+    name: str
+    detail: str
+    wake_fd: int
+    codecs: tuple[str, ...]
+
+    def displays(self) -> Sequence[DisplayArea]:
+        """Every monitor, at least one."""
+        ...
+
+    def stream(self, index: int, codec: str, steering: Steering) -> None:
+        """From now on packets of this display come, a keyframe first. Ends the stream before."""
+        ...
+
+    def look(self) -> EncodedNews:
+        """What came since the last look, without waiting."""
+        ...
+
+    def steer(self, steering: Steering) -> None:
+        """Another rate, and a keyframe if one is wanted. Nothing happens before `stream`."""
+        ...
+
+    def close(self) -> None:
+        """Releases every handle. May be called twice; nothing else may be called after it."""
         ...

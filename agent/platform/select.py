@@ -7,9 +7,16 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent.platform.interfaces import ScreenSource, WindowWatch
+from agent.platform.interfaces import EncodedScreenSource, ScreenSource, WindowWatch
+from agent.platform.macos.bindings import load_bindings as load_mac_bindings
+from agent.platform.macos.screen import NAME as SCREENCAPTUREKIT
+from agent.platform.macos.screen import open_mac_screen
 from agent.platform.portable.mss_screen import NAME as MSS
 from agent.platform.portable.mss_screen import open_mss_screen
+from agent.platform.wayland.screen import NAME as PIXELFLUX
+from agent.platform.wayland.screen import check_wayland_screen, open_wayland_screen
+from agent.platform.windows.screen import NAME as DXCAM
+from agent.platform.windows.screen import load_dxcam, open_dxcam_screen
 from agent.platform.x11.input import XTestInjector
 from agent.platform.x11.screen import NAME as XCFFIB
 from agent.platform.x11.screen import open_x11_screen
@@ -17,21 +24,26 @@ from agent.platform.x11.window_watch import open_x11_window_watch
 from protocol.errors import BackendUnavailable, ErrorCode, UsageError
 
 AUTO = "auto"
+KNOWN_NAMES = (AUTO, XCFFIB, MSS, PIXELFLUX, DXCAM, SCREENCAPTUREKIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A source that may work here. `open` imports its own bindings and raises BackendUnavailable."""
+    """A source that may work here. `open` imports its own bindings and raises BackendUnavailable.
+
+    `check`, where opening would ask the person for something, says the same and asks nobody.
+    """
 
     name: str
-    open: Callable[[], ScreenSource]
+    open: Callable[[], ScreenSource | EncodedScreenSource]
+    check: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedSource:
     """The source that works, and why the ones before it did not."""
 
-    source: ScreenSource
+    source: ScreenSource | EncodedScreenSource
     reasons: tuple[str, ...]
 
 
@@ -46,17 +58,26 @@ def session_kind(platform: str, environment: Mapping[str, str]) -> str:
     return "x11" if environment.get("DISPLAY") else "headless"
 
 
-def screen_candidates(kind: str, display: str) -> list[Candidate]:
+def screen_candidates(kind: str, environment: Mapping[str, str]) -> list[Candidate]:
     """The sources for a kind of session, best first."""
+    display = environment.get("DISPLAY", "")
+    place = (environment.get("WAYLAND_DISPLAY", ""), environment.get("XDG_RUNTIME_DIR", ""))
     x11 = Candidate(XCFFIB, lambda: open_x11_screen(display))
     match kind:
         case "x11":
             return [x11, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=True))]
         case "wayland":
-            # refuses Xwayland by itself; a real X server may be reachable beside the compositor
-            return [x11]
-        case "windows" | "macos":
-            return [Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
+            # refuses Xwayland by itself; a real X server may be reachable beside the compositor, and is exact
+            wayland = Candidate(
+                PIXELFLUX, lambda: open_wayland_screen(*place), lambda: check_wayland_screen(*place)
+            )
+            return [x11, wayland]
+        case "windows":
+            dxcam = Candidate(DXCAM, lambda: open_dxcam_screen(load_dxcam()))
+            return [dxcam, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
+        case "macos":
+            kit = Candidate(SCREENCAPTUREKIT, lambda: open_mac_screen(load_mac_bindings()))
+            return [kit, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=False))]
         case _:
             return []
 
@@ -68,14 +89,14 @@ def open_screen(wanted: str = AUTO) -> OpenedSource:
         BackendUnavailable: none works; the detail has each one's reason.
         UsageError: there is no source of that name on this system.
     """
-    candidates = screen_candidates(_kind_here(), os.environ.get("DISPLAY", ""))
+    candidates = screen_candidates(_kind_here(), os.environ)
     return open_first(candidates, wanted)
 
 
 def open_first(candidates: list[Candidate], wanted: str) -> OpenedSource:
     """`open_screen` without a look at the system."""
-    if wanted not in {AUTO, XCFFIB, MSS}:
-        raise UsageError(f"there is no screen source {wanted!r}; choose {AUTO}, {XCFFIB} or {MSS}")
+    if wanted not in KNOWN_NAMES:
+        raise UsageError(f"there is no screen source {wanted!r}; choose one of: {', '.join(KNOWN_NAMES)}")
     reasons: list[str] = []
     for candidate in candidates:
         if wanted not in {AUTO, candidate.name}:
@@ -107,7 +128,7 @@ def open_window_watch() -> WindowWatch:
 def doctor_reports() -> list[tuple[str, bool, str]]:
     """For `alongside-agent doctor`: what, whether it works, how or why not. Opens and closes each source."""
     kind = _kind_here()
-    candidates = screen_candidates(kind, os.environ.get("DISPLAY", ""))
+    candidates = screen_candidates(kind, os.environ)
     reports = [("session", kind != "headless", f"{kind} on {sys.platform}")]
     reports += [_report(candidate) for candidate in candidates]
     if not candidates:
@@ -130,6 +151,8 @@ def input_reports() -> list[tuple[str, bool, str]]:
 def _report(candidate: Candidate) -> tuple[str, bool, str]:
     title = f"screen by {candidate.name}"
     try:
+        if candidate.check is not None:
+            return (title, True, candidate.check())
         source = candidate.open()
     except BackendUnavailable as exc:
         return (title, False, exc.detail)

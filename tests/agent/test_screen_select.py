@@ -66,7 +66,7 @@ def test_when_none_works_each_one_s_reason_is_said():
 
 def test_without_a_session_the_missing_display_is_named():
     with pytest.raises(BackendUnavailable) as refused:
-        open_first(screen_candidates("headless", ""), "auto")
+        open_first(screen_candidates("headless", {}), "auto")
     assert "DISPLAY is not set" in refused.value.detail
 
 
@@ -104,7 +104,7 @@ def test_a_cursor_is_no_longer_premultiplied():
 @pytest.mark.real
 def test_the_doctor_names_each_source_and_input_on_a_real_display(xvfb):
     reports = {name: (is_ok, text) for name, is_ok, text in [*doctor_reports(), *input_reports()]}
-    assert reports["screen by xcffib"] == (True, "X11, MIT-SHM; screen 1280x800")
+    assert reports["screen by xcffib"] == (True, "X11, MIT-SHM by file descriptor; screen 1280x800")
     assert reports["screen by mss"][0]
     assert reports["input by xtest"][0]
 

@@ -14,6 +14,7 @@ from protocol.messages.screen import CursorShape, Displays, PicturePart, Picture
 from tests.support.viewer import Viewer
 from tests.support.worker_host import SESSION_ID, TICKET, screen_worker
 from tests.support.x_painter import painter_on
+from tests.support.xorg import start_xorg, xrandr
 from tests.support.xvfb import start_xvfb, xvfb
 
 __all__ = ["xvfb"]
@@ -271,3 +272,35 @@ def test_a_ticket_that_is_cut_is_refused_before_anything_is_opened(ticket):
     ran = subprocess.run([sys.executable, *argv], input=ticket, capture_output=True, check=False)
     assert ran.returncode == 2
     assert b"32-byte ticket" in ran.stderr
+
+
+def test_another_mode_of_a_real_server_resets_the_viewer_and_its_picture_is_exact():
+    with start_xorg((1024, 768)) as server, screen_worker(server.environment) as host:
+        assert host.run_until(lambda: host.viewer.frame.shape == (768, 1024, 4))
+        resets = sum(part.is_reset for part in host.viewer.pictures)
+        for width, height in ((800, 600), (1024, 768)):
+            xrandr(server.display, "--output", "DUMMY0", "--mode", f"{width}x{height}")
+            assert host.run_until(lambda shape=(height, width, 4): host.viewer.frame.shape == shape)
+            with painter_on(server.display) as painter:
+                painter.put(0, 0, noise(width, height, width))
+                host.run(0.8)
+                assert is_equal(host.viewer, painter)
+            announced = host.viewer.displays.displays
+            assert [(one.width, one.height) for one in announced] == [(width, height)]
+        assert sum(part.is_reset for part in host.viewer.pictures) == resets + 2
+
+
+def test_a_display_that_is_unplugged_while_it_is_shown_gives_way_to_the_one_that_is_left():
+    with start_xorg((640, 480)) as server, screen_worker(server.environment) as host:
+        xrandr(server.display, "--addmode", "DUMMY1", "640x400")
+        xrandr(server.display, "--output", "DUMMY1", "--mode", "640x400", "--right-of", "DUMMY0")
+        assert host.run_until(lambda: host.viewer.displays and len(host.viewer.displays.displays) == 2)
+        host.send(ShowDisplay(1))
+        assert host.run_until(lambda: host.viewer.frame.shape == (400, 640, 4))
+        xrandr(server.display, "--output", "DUMMY1", "--off")
+        assert host.run_until(lambda: host.viewer.frame.shape == (480, 640, 4))
+        with painter_on(server.display) as painter:
+            painter.put(0, 0, noise(640, 480, 9))
+            host.run(0.8)
+            assert is_equal(host.viewer, painter)
+        assert host.process.poll() is None

@@ -61,6 +61,40 @@ class XPainter:
         self._core.CloseFont(font)
         self.sync()
 
+    def set_colour_cursor(self, argb: np.ndarray, hot: tuple[int, int]) -> None:
+        """A shape of our own: premultiplied ARGB words, by the Render extension."""
+        render_module = importlib.import_module("xcffib.render")
+        render = self._connection(render_module.key)
+        render.QueryVersion(0, 11).reply()
+        found = render.QueryPictFormats().reply().formats
+        argb_format = next(one for one in found if one.depth == 32 and one.direct.alpha_mask == 0xFF)
+        height, width = argb.shape
+        pixmap, context, picture, cursor = (self._connection.generate_id() for _ in range(4))
+        self._core.CreatePixmap(32, pixmap, self._screen.root, width, height)
+        self._core.CreateGC(context, pixmap, 0, [])
+        content = argb.astype("<u4").tobytes()
+        self._core.PutImage(
+            self._xproto.ImageFormat.ZPixmap,
+            pixmap,
+            context,
+            width,
+            height,
+            0,
+            0,
+            0,
+            32,
+            len(content),
+            content,
+        )
+        render.CreatePicture(picture, pixmap, argb_format.id, 0, [])
+        render.CreateCursor(cursor, picture, *hot, is_checked=True).check()
+        self._core.ChangeWindowAttributes(
+            self._window, self._xproto.CW.Cursor, [cursor], is_checked=True
+        ).check()
+        self._core.FreeCursor(cursor)
+        self._core.FreePixmap(pixmap)
+        self.sync()
+
     def move_pointer(self, x: int, y: int) -> None:
         """As a program may, without a device."""
         self._core.WarpPointer(0, self._screen.root, 0, 0, 0, 0, x, y, is_checked=True).check()

@@ -50,16 +50,16 @@ def start_xvfb(
     width, height = size
     read_fd, write_fd = os.pipe()
     screen = ["-screen", "0", f"{width}x{height}x{depth}", "-nolisten", "tcp", "-noreset", *extra]
-    with _ended(["Xvfb", "-displayfd", str(write_fd), *screen], pass_fds=(write_fd,)) as server:
+    with ended(["Xvfb", "-displayfd", str(write_fd), *screen], pass_fds=(write_fd,)) as server:
         os.close(write_fd)
         try:
-            server_display = Xvfb(f":{_read_number(read_fd)}", server.pid, width, height)
+            server_display = Xvfb(f":{read_number(read_fd)}", server.pid, width, height)
         finally:
             os.close(read_fd)
         if not has_openbox:
             yield server_display
             return
-        with _ended(["openbox"], env=server_display.environment):
+        with ended(["openbox"], env=server_display.environment):
             wait_for_window_manager(server_display.environment)
             yield server_display
 
@@ -74,7 +74,8 @@ def wait_for_window_manager(environment: dict[str, str]) -> None:
 
 
 @contextmanager
-def _ended(argv: list[str], *, pass_fds: tuple[int, ...] = (), env: dict[str, str] | None = None):
+def ended(argv: list[str], *, pass_fds: tuple[int, ...] = (), env: dict[str, str] | None = None):
+    """A program that is running, and ended by its pid afterwards."""
     quiet = subprocess.DEVNULL
     program = subprocess.Popen(argv, pass_fds=pass_fds, env=env, stdin=quiet, stdout=quiet, stderr=quiet)
     try:
@@ -88,12 +89,13 @@ def _ended(argv: list[str], *, pass_fds: tuple[int, ...] = (), env: dict[str, st
             program.wait()
 
 
-def _read_number(fd: int) -> str:
+def read_number(fd: int) -> str:
+    """The display number that a server writes to `-displayfd`, once it listens."""
     number = b""
     while not number.endswith(b"\n"):
         ready, _, _ = select.select([fd], [], [], START_TIMEOUT_S)
         chunk = os.read(fd, 16) if ready else b""
-        assert chunk, "Xvfb did not start"
+        assert chunk, "the X server did not start"
         number += chunk
     return number.decode().strip()
 

@@ -31,7 +31,7 @@ from agent.desktop.ipc_messages import (
     ToWorker,
     WorkerHello,
 )
-from agent.platform.interfaces import ScreenSource, WindowWatch
+from agent.platform.interfaces import EncodedScreenSource, ScreenSource, WindowWatch
 from protocol.errors import (
     BackendUnavailable,
     ErrorCode,
@@ -44,6 +44,8 @@ from protocol.errors import (
 from protocol.limits import PRIVATE_WINDOWS_LIMIT_BYTES
 from protocol.messages.screen import FROM_AGENT_CODEC, FromAgent, ScreenFailed, ShowDisplay
 from protocol.private_windows import PrivateWindow, decode_private_windows
+
+AnySource = ScreenSource | EncodedScreenSource
 
 CONNECT_TIMEOUT_S = 5.0
 FAREWELL_TIMEOUT_S = 1.0
@@ -160,7 +162,7 @@ def serve(link: WorkerLink, wanted_source: str, private_windows: Sequence[Privat
     return ExitStatus.OK
 
 
-def open_source(wanted: str) -> ScreenSource:
+def open_source(wanted: str) -> AnySource:
     """The screen source; why better ones were passed over goes to standard error.
 
     Raises:
@@ -174,7 +176,7 @@ def open_source(wanted: str) -> ScreenSource:
     return opened.source
 
 
-def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> ScreenSource:
+def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> AnySource:
     """The screen source, which paints these windows over; without any it is the source itself.
 
     Raises:
@@ -194,13 +196,16 @@ def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> Screen
     return masked(source, watch, private_windows)
 
 
-def masked(
-    source: ScreenSource, watch: WindowWatch, private_windows: Sequence[PrivateWindow]
-) -> ScreenSource:
+def masked(source: AnySource, watch: WindowWatch, private_windows: Sequence[PrivateWindow]) -> ScreenSource:
     """Both as one, which owns them. Raises BackendUnavailable with both closed."""
     from agent.capabilities.screen.privacy import MaskedSource
 
     try:
+        if isinstance(source, EncodedScreenSource):
+            raise BackendUnavailable(
+                f"{source.detail}: nothing can be painted over what is encoded already",
+                code=ErrorCode.E_SCREEN_PRIVATE,
+            )
         return MaskedSource(source, watch, private_windows, say)
     except SupportError:
         watch.close()
@@ -208,7 +213,7 @@ def masked(
         raise
 
 
-def covering(source: ScreenSource, private_windows: Sequence[PrivateWindow]) -> ScreenSource:
+def covering(source: AnySource, private_windows: Sequence[PrivateWindow]) -> AnySource:
     """The source to go on with, which paints these windows over and no others.
 
     Raises:
@@ -220,6 +225,8 @@ def covering(source: ScreenSource, private_windows: Sequence[PrivateWindow]) -> 
     if isinstance(source, MaskedSource):
         source.cover(private_windows)
         return source
+    if isinstance(source, EncodedScreenSource) and not private_windows:
+        return source
     return masked(source, open_window_watch(), private_windows)
 
 
@@ -228,7 +235,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def share_screen(link: WorkerLink, source: ScreenSource) -> None:
+def share_screen(link: WorkerLink, source: AnySource) -> None:
     """The loop; one thread for socket, screen and clock. It closes the source.
 
     Raises:
@@ -238,10 +245,13 @@ def share_screen(link: WorkerLink, source: ScreenSource) -> None:
         PeerViolation: the viewer sent what it must not.
     """
     # numpy and zstandard are loaded here, after the service has got its hello
+    from agent.capabilities.screen.encoded import EncodedShare
     from agent.capabilities.screen.sharing import ScreenShare
 
     try:
-        share = ScreenShare(source)
+        share: ScreenShare | EncodedShare = (
+            EncodedShare(source) if isinstance(source, EncodedScreenSource) else ScreenShare(source)
+        )
         is_woken = False
         reported = 0
         while True:
@@ -255,7 +265,8 @@ def share_screen(link: WorkerLink, source: ScreenSource) -> None:
             for message in newest([TO_WORKER_CODEC.decode(frame) for frame in link.receive()]):
                 if isinstance(message, CoverWindows):
                     source = covering(source, message.private_windows)
-                    share.show(source)
+                    if isinstance(share, ScreenShare) and not isinstance(source, EncodedScreenSource):
+                        share.show(source)
                 else:
                     share.received(message, time.monotonic())
     except BackendUnavailable as exc:

@@ -126,6 +126,9 @@ class X11Screen:
         if self._randr is not None:
             mask = self._bindings.randr.NotifyMask
             self._randr.SelectInput(root, mask.ScreenChange | mask.CrtcChange | mask.OutputChange)
+            # monitors that are set by hand (RandR 1.5) come as a ConfigureNotify of the root window only
+            structure = self._bindings.xproto.EventMask.StructureNotify
+            connection.core.ChangeWindowAttributes(root, self._bindings.xproto.CW.EventMask, [structure])
         if "XInputExtension" in self._desk.extensions:
             xinput = connection(self._bindings.xinput.key)
             xinput.XIQueryVersion(2, 2).reply()
@@ -144,7 +147,8 @@ class X11Screen:
 
     def _tells_of_displays(self, event: Any) -> bool:
         randr = self._bindings.randr
-        return isinstance(event, randr.ScreenChangeNotifyEvent | randr.NotifyEvent)
+        configured = self._bindings.xproto.ConfigureNotifyEvent
+        return isinstance(event, randr.ScreenChangeNotifyEvent | randr.NotifyEvent | configured)
 
     def _take_damage(self) -> tuple[Area, ...]:
         self._damage.Subtract(self._damage_id, 0, self._region_id)

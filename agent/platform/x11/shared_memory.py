@@ -1,10 +1,13 @@
-"""A private System V shared memory segment that the X server writes pictures into."""
+"""Memory that the X server writes pictures into: an anonymous file, or a private System V segment."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import mmap
 import os
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import BackendUnavailable
 
@@ -18,8 +21,72 @@ IPC_RMID = 0
 OWNER_ONLY = 0o600
 
 
-class Segment:
-    """Memory of `size_bytes`, mode 0600. Call `forget` as soon as the server has attached.
+class Memory(Protocol):
+    """Memory of `size_bytes` that nobody but we and the server can reach, freed with the last of us."""
+
+    size_bytes: int
+
+    def pixels(self, width: int, height: int) -> Pixels:
+        """The first `height * width * 4` bytes, as they are: a view that must not outlive the memory.
+
+        Raises:
+            BackendUnavailable: it is closed, or too small.
+        """
+        ...
+
+    def close(self) -> None:
+        """Unmaps it. May be called twice."""
+        ...
+
+
+class AnonymousFile:
+    """A file without a name (memfd_create(2)): only who is handed its descriptor can open it.
+
+    It cannot be made smaller or larger any more, so neither side can take memory away from the other.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        """Raises BackendUnavailable if the system gives no such file."""
+        self.size_bytes = size_bytes
+        try:
+            self.fd = os.memfd_create("alongside-screen", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        except (AttributeError, OSError) as exc:
+            raise BackendUnavailable(f"no anonymous file: {exc}") from exc
+        try:
+            os.ftruncate(self.fd, size_bytes)
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
+            self._map: mmap.mmap | None = mmap.mmap(self.fd, size_bytes)
+        except (OSError, ValueError) as exc:
+            self.forget()
+            raise BackendUnavailable(f"an anonymous file cannot be mapped: {exc}") from exc
+
+    def forget(self) -> None:
+        """Closes the descriptor; what is mapped stays mapped. May be called twice."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def pixels(self, width: int, height: int) -> Pixels:
+        """See `Memory`."""
+        import numpy as np
+
+        if self._map is None or width * height * 4 > self.size_bytes:
+            raise BackendUnavailable("the shared memory is closed or too small")
+        return np.frombuffer(self._map, np.uint8, width * height * 4).reshape(height, width, 4)
+
+    def close(self) -> None:
+        """See `Memory`."""
+        self.forget()
+        if self._map is not None:
+            # a view that somebody still holds keeps the mapping alive, and the last one frees it
+            with suppress(BufferError):
+                self._map.close()
+            self._map = None
+
+
+class SystemVSegment:
+    """A System V segment, mode 0600. Call `forget` as soon as the server has attached.
 
     After `forget` nobody else can attach, and the kernel frees it with the last detach, also if we are
     killed.
@@ -48,7 +115,7 @@ class Segment:
         self._c.shmctl(self.segment_id, IPC_RMID, None)
 
     def pixels(self, width: int, height: int) -> Pixels:
-        """The first `height * width * 4` bytes, as they are: a view that must not outlive the segment."""
+        """See `Memory`."""
         import numpy as np
 
         if self._address is None or width * height * 4 > self.size_bytes:
@@ -58,7 +125,7 @@ class Segment:
         return pixels.reshape(height, width, 4)
 
     def close(self) -> None:
-        """Unmaps it. May be called twice."""
+        """See `Memory`."""
         if self._address is not None:
             self._c.shmdt(self._address)
             self._address = None

@@ -1,0 +1,1 @@
+"""macOS: ScreenCaptureKit through pyobjc."""

@@ -1,0 +1,1 @@
+"""Wayland: what the compositor says of its outputs, and pixelflux for their pictures."""

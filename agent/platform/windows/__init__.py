@@ -1,0 +1,1 @@
+"""Windows: Desktop Duplication through dxcam."""

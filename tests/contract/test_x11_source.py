@@ -1,0 +1,244 @@
+"""The X11 source on real X servers: every way to read pixels, ten-bit colours, displays that come and go."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from agent.platform.interfaces import Area, Noticed
+from agent.platform.x11.bindings import load_bindings
+from agent.platform.x11.connection import connect
+from agent.platform.x11.readers import BY_FILE, BY_SYSTEM_V, SharedWay, open_reader
+from agent.platform.x11.screen import X11Screen, open_x11_screen
+from protocol.errors import BackendUnavailable
+from tests.support.x_painter import XPainter, painter_on
+from tests.support.xorg import start_xorg, xrandr
+from tests.support.xvfb import Xvfb, start_xvfb
+
+pytestmark = pytest.mark.real
+
+SIZE = (640, 480)
+WAYS = {
+    "X11, MIT-SHM by file descriptor": (BY_FILE,),
+    "X11, MIT-SHM by System V segment": (BY_SYSTEM_V,),
+    "X11, GetImage": (),
+}
+SERVERS = {"Xvfb": start_xvfb, "Xorg": start_xorg}
+
+
+@contextmanager
+def opened_by(display: str, ways: tuple[SharedWay, ...]) -> Iterator[X11Screen]:
+    desk = connect(load_bindings(), display)
+    source = X11Screen(desk, open_reader(desk, ways))
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+@contextmanager
+def opened(server: Xvfb) -> Iterator[X11Screen]:
+    source = open_x11_screen(server.display)
+    try:
+        for _ in range(5):
+            source.look()
+            time.sleep(0.02)
+        yield source
+    finally:
+        source.close()
+
+
+def hide_cursor(painter: XPainter) -> None:
+    """As programs do it: a shape without an opaque pixel."""
+    painter.set_colour_cursor(np.zeros((1, 1), np.uint32), (0, 0))
+
+
+def pattern(width: int, height: int) -> np.ndarray:
+    made = np.random.default_rng(1).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    made[..., 3] = 0
+    return made
+
+
+def look_until(source: X11Screen, has_come: Callable[[Noticed], bool]) -> Noticed:
+    deadline_s = time.monotonic() + 3.0
+    while time.monotonic() < deadline_s:
+        noticed = source.look()
+        if has_come(noticed):
+            return noticed
+        time.sleep(0.02)
+    raise AssertionError("the source did not notice it")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("detail", WAYS)
+def test_each_way_gives_the_pixels_that_were_drawn_and_says_its_name(detail, server):
+    with (
+        SERVERS[server](SIZE) as started,
+        painter_on(started.display) as painter,
+        opened_by(started.display, WAYS[detail]) as source,
+    ):
+        drawn = pattern(*SIZE)
+        painter.put(0, 0, drawn)
+        assert source.detail == detail
+        assert np.array_equal(source.grab(Area(0, 0, *SIZE))[..., :3], drawn[..., :3])
+        assert np.array_equal(source.grab(Area(30, 7, 5, 3))[..., :3], drawn[7:10, 30:35, :3])
+
+
+@pytest.mark.parametrize("detail", WAYS)
+def test_each_way_reads_a_desktop_that_grew_and_one_that_shrank(detail):
+    with (
+        start_xvfb(SIZE) as started,
+        painter_on(started.display) as painter,
+        opened_by(started.display, WAYS[detail]) as source,
+    ):
+        for size in ((320, 240), SIZE):
+            assert painter.resize_screen(*size) == ""
+            drawn = pattern(*size)
+            painter.put(0, 0, drawn)
+            assert np.array_equal(source.grab(Area(0, 0, *size))[..., :3], drawn[..., :3])
+
+
+def test_a_desktop_larger_than_at_the_start_is_read_whole():
+    with start_xorg(SIZE) as started, opened(started) as source:
+        xrandr(started.display, "--addmode", "DUMMY1", "640x480")
+        xrandr(started.display, "--output", "DUMMY1", "--mode", "640x480", "--right-of", "DUMMY0")
+        with painter_on(started.display) as painter:
+            drawn = pattern(1280, 480)
+            painter.put(0, 0, drawn)
+            assert np.array_equal(source.grab(Area(0, 0, 1280, 480))[..., :3], drawn[..., :3])
+
+
+def test_over_tcp_neither_kind_of_memory_can_be_shared_and_both_reasons_are_said():
+    with (
+        start_xvfb(SIZE, extra=("-listen", "tcp")) as server,
+        painter_on(server.display) as painter,
+        opened_by(f"127.0.0.1{server.display}", (BY_FILE, BY_SYSTEM_V)) as source,
+    ):
+        drawn = pattern(*SIZE)
+        painter.put(0, 0, drawn)
+        assert np.array_equal(source.grab(Area(0, 0, *SIZE))[..., :3], drawn[..., :3])
+        assert source.detail == (
+            "X11, GetImage, because: not MIT-SHM by file descriptor: the server is reached by TCP, which "
+            "passes no descriptors; not MIT-SHM by System V segment: "
+            "the server cannot attach our memory: AccessError"
+        )
+
+
+def test_without_shared_memory_the_reason_is_kept_and_the_pixels_are_the_same():
+    with (
+        start_xvfb(SIZE, extra=("-extension", "MIT-SHM")) as server,
+        painter_on(server.display) as painter,
+        opened_by(server.display, (BY_FILE, BY_SYSTEM_V)) as source,
+    ):
+        assert source.detail == "X11, GetImage, because: the server has no MIT-SHM extension"
+        drawn = pattern(*SIZE)
+        painter.put(0, 0, drawn)
+        assert np.array_equal(source.grab(Area(0, 0, *SIZE))[..., :3], drawn[..., :3])
+
+
+def test_where_no_way_to_share_works_each_one_s_reason_is_said():
+    def refuse(desk: object, server_segment: int, size_bytes: int):
+        raise BackendUnavailable(f"{size_bytes} bytes are too many")
+
+    ways = (SharedWay("one way", refuse), SharedWay("another way", refuse))
+    with start_xvfb(SIZE) as server, opened_by(server.display, ways) as source:
+        assert source.detail == (
+            "X11, GetImage, because: not one way: 1228800 bytes are too many; "
+            "not another way: 1228800 bytes are too many"
+        )
+        assert source.grab(Area(0, 0, 9, 9)).shape == (9, 9, 4)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("detail", WAYS)
+def test_ten_bit_colours_are_cut_to_eight(detail, server):
+    with (
+        SERVERS[server](SIZE, depth=30) as started,
+        painter_on(started.display) as painter,
+        opened_by(started.display, WAYS[detail]) as source,
+    ):
+        words = np.random.default_rng(2).integers(0, 1 << 30, (48, 64), dtype=np.uint32)
+        painter.put(0, 0, words.view(np.uint8).reshape(48, 64, 4))
+        expected = np.stack([(words >> shift) & 0xFF for shift in (2, 12, 22)], axis=-1)
+        assert np.array_equal(source.grab(Area(0, 0, 64, 48))[..., :3], expected)
+        assert source.detail == f"{detail}, 10-bit colours cut to 8"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_monitor_that_is_set_by_hand_is_noticed_and_named(server):
+    with SERVERS[server](SIZE) as started, opened(started) as source:
+        xrandr(started.display, "--setmonitor", "left", "320/100x480/100+0+0", "none")
+        look_until(source, lambda noticed: noticed.are_displays_new)
+        areas = {one.name: one.area for one in source.displays()}
+        assert areas["left"] == Area(0, 0, 320, 480)
+        xrandr(started.display, "--delmonitor", "left")
+        look_until(source, lambda noticed: noticed.are_displays_new)
+        assert [one.area for one in source.displays()] == [Area(0, 0, *SIZE)]
+
+
+def test_a_second_screen_that_is_plugged_in_and_out_again_is_followed():
+    with start_xorg(SIZE) as started, opened(started) as source:
+        xrandr(started.display, "--addmode", "DUMMY1", "640x480")
+        xrandr(started.display, "--output", "DUMMY1", "--mode", "640x480", "--right-of", "DUMMY0")
+        look_until(source, lambda noticed: noticed.are_displays_new)
+        assert [(one.name, one.area) for one in source.displays()] == [
+            ("DUMMY0", Area(0, 0, 640, 480)),
+            ("DUMMY1", Area(640, 0, 640, 480)),
+        ]
+        xrandr(started.display, "--output", "DUMMY1", "--primary")
+        look_until(source, lambda noticed: noticed.are_displays_new)
+        assert source.displays()[0].name == "DUMMY1"
+        xrandr(started.display, "--output", "DUMMY1", "--off")
+        look_until(source, lambda noticed: noticed.are_displays_new)
+        assert [one.name for one in source.displays()] == ["DUMMY0"]
+
+
+def test_another_mode_is_noticed_and_its_picture_is_exact():
+    with start_xorg((1024, 768)) as started, opened(started) as source:
+        for mode in ((800, 600), (1024, 768)):
+            xrandr(started.display, "--output", "DUMMY0", "--mode", f"{mode[0]}x{mode[1]}")
+            look_until(source, lambda noticed: noticed.are_displays_new)
+            assert [one.area for one in source.displays()] == [Area(0, 0, *mode)]
+            with painter_on(started.display) as painter:
+                drawn = pattern(*mode)
+                painter.put(0, 0, drawn)
+                assert np.array_equal(source.grab(Area(0, 0, *mode))[..., :3], drawn[..., :3])
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_cursor_without_an_opaque_pixel_is_hidden_and_comes_back(server):
+    with SERVERS[server](SIZE) as started, painter_on(started.display) as painter, opened(started) as source:
+        painter.move_pointer(100, 100)
+        painter.set_cursor(68)
+        look_until(source, lambda noticed: noticed.is_cursor_new)
+        shown = source.cursor().image
+        assert shown.width > 0
+        hide_cursor(painter)
+        look_until(source, lambda noticed: noticed.is_cursor_new)
+        assert source.cursor().image.width == 0
+        painter.set_cursor(68)
+        look_until(source, lambda noticed: noticed.is_cursor_new)
+        assert source.cursor().image.rgba == shown.rgba
+
+
+def test_a_cursor_s_hot_spot_and_half_transparent_pixels_arrive_as_they_were_drawn():
+    with start_xvfb(SIZE) as started, painter_on(started.display) as painter, opened(started) as source:
+        painter.move_pointer(100, 100)
+        # red, half transparent; premultiplied, as the Render extension wants it
+        painter.set_colour_cursor(np.full((5, 3), 0x80800000, np.uint32), (2, 4))
+        look_until(source, lambda noticed: noticed.is_cursor_new)
+        image = source.cursor().image
+        assert (image.width, image.height, image.hot_x, image.hot_y) == (3, 5, 2, 4)
+        assert image.rgba == bytes([255, 0, 0, 128]) * 15
+
+
+def test_the_way_that_the_server_makes_the_memory_would_break_the_connection():
+    """Why AttachFd and not CreateSegment; once libxcb and xcffib can do it, this fails and says so."""
+    with start_xvfb(SIZE) as server:
+        bindings = load_bindings()
+        connection = bindings.xcffib.connect(display=server.display)
+        asked = connection(bindings.shm.key).CreateSegment(connection.generate_id(), 4096, False)
+        with pytest.raises(bindings.xcffib.ConnectionException):
+            connection.wait_for_reply(asked.sequence)
