@@ -125,6 +125,8 @@ def test_a_refresh_gives_a_new_viewer_everything(xvfb):
     with painter_on(xvfb.display) as painter, screen_worker(xvfb.environment) as host:
         painter.put(5, 5, noise(200, 200, 4))
         host.run_until(lambda: host.viewer.cursor_place is not None)
+        # what is under way at a refresh would be the old viewer's
+        host.run(0.5)
         host.viewer = Viewer()
         host.send(Refresh())
         assert host.run_until(lambda: host.viewer.cursor_place is not None)

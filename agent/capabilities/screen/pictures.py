@@ -17,7 +17,7 @@ import zstandard
 
 from agent.capabilities.screen import tiles
 from agent.capabilities.screen.pixel_tools import PixelTools, pixel_tools
-from agent.capabilities.screen.portions import Indexes, TileLedger
+from agent.capabilities.screen.portions import Indexes, TileLedger, largest_costs
 from agent.capabilities.screen.proof import HealPace, ProofRound, prove
 from agent.capabilities.screen.scroll import covered
 from agent.capabilities.screen.video.layer import Begun, VideoLayer
@@ -140,11 +140,13 @@ class PictureMaker:
         captured_at_ms: int,
         budget_bytes: int = UNLIMITED_BYTES,
         preview_over_bytes: float = math.inf,
+        whole_bytes: float = 0.0,
     ) -> list[PictureMessage]:
         """The next picture: perhaps copies and video, then its parts; nothing if the viewer has these pixels.
 
         `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept. Tiles that are over
-        the budget stay pending; if they would take more than `preview_over_bytes`, a preview goes ahead.
+        the budget stay pending, unless all are likely to cost no more than `whole_bytes`; if they would take
+        more than `preview_over_bytes`, a preview goes ahead.
         """
         words = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
         # sources may hand out memory that begins at any byte
@@ -159,9 +161,14 @@ class PictureMaker:
             self.video.classify(looked, found, self._previous, current, area)
         if not self._is_reset_due:
             frames += self.video.preview(begun, found, current, area, is_whole=is_whole)
+        frame_bytes = sum(len(frame.encoded) for frame in frames)
         # beside a large frame there is still place for what is typed
-        left_bytes = max(budget_bytes - sum(len(frame.encoded) for frame in frames), budget_bytes / 2)
-        order = self._ledger.order(found, left_bytes, captured_at_ms)
+        left_bytes = max(budget_bytes - frame_bytes, budget_bytes / 2)
+        dear = self._ledger.may_be_dear(found, left_bytes)
+        largest = largest_costs(current, area, found.shape) if dear else None
+        order = self._ledger.order(found, left_bytes, captured_at_ms, largest)
+        if self._ledger.costs(order).sum() <= whole_bytes - frame_bytes:
+            left_bytes = max(left_bytes, whole_bytes - frame_bytes)
         batches = self._batches(order, left_bytes, current, area)
         first: list[PictureMessage] = [*frames, *self.video.ended(number, self._marked)]
         if copies:
@@ -243,10 +250,9 @@ class PictureMaker:
     ) -> list[tuple[list[Area], bytes]]:
         """Rectangles and bytes of each part, up to the one that crosses the budget; the rest is marked."""
         encoded: list[tuple[list[Area], bytes]] = []
-        tried = 0
         while len(order) and (not encoded or left_bytes > 0):
-            tried = self._ledger.fitting(order, left_bytes, tried)
-            gone, order = order[:tried], order[tried:]
+            count = self._ledger.fitting(order, left_bytes)
+            gone, order = order[:count], order[count:]
             mask = tiles.tile_mask(self.width, self.height)
             mask.flat[gone] = True
             if self._unknown.any():
