@@ -105,8 +105,8 @@ def test_a_wrong_pixel_in_the_viewer_is_noticed_healed_and_logged(xvfb):
         host.send(host.viewer.failed_proofs[0])
         resets = sum(part.is_reset for part in host.viewer.pictures)
         assert host.run_until(lambda: sum(part.is_reset for part in host.viewer.pictures) > resets)
-        host.run(0.2)
-        assert is_equal(host.viewer, painter)
+        # everything anew is several pictures
+        assert host.run_until(lambda: is_equal(host.viewer, painter))
         assert host.process.poll() is None
         host.process.terminate()
         assert "proofs failed: 1; everything is sent anew" in host.wait()
