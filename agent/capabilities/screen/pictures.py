@@ -72,7 +72,7 @@ class PictureMaker:
         self._open_tools = tools
         self.last_no = 0
         self._in_flight: list[int] = []
-        self._is_reset_due = True
+        self._is_reset_due, self._is_damaged = True, False
         self._reset_no = 0
         self._heal = HealPace()
         self.video = VideoLayer()
@@ -100,6 +100,7 @@ class PictureMaker:
         """These areas may have changed."""
         damaged = tiles.tile_mask(self.width, self.height)
         tiles.mark(damaged, areas, self.width, self.height)
+        self._is_damaged |= bool(damaged.any())
         self._marked |= self.video.damaged(damaged)
 
     def settle(self, now_s: float) -> None:
@@ -164,9 +165,7 @@ class PictureMaker:
         frame_bytes = sum(len(frame.encoded) for frame in frames)
         # beside a large frame there is still place for what is typed
         left_bytes = max(budget_bytes - frame_bytes, budget_bytes / 2)
-        dear = self._ledger.may_be_dear(found, left_bytes)
-        largest = largest_costs(current, area, found.shape) if dear else None
-        order = self._ledger.order(found, left_bytes, captured_at_ms, largest)
+        order = self._order(found, left_bytes, captured_at_ms, current, area)
         if self._ledger.costs(order).sum() <= whole_bytes - frame_bytes:
             left_bytes = max(left_bytes, whole_bytes - frame_bytes)
         batches = self._batches(order, left_bytes, current, area)
@@ -225,6 +224,7 @@ class PictureMaker:
     def _found(self, current: tiles.Words, area: Area) -> tuple[list[Copy], tiles.Mask]:
         """Copies, carried out in `_previous`, and the tiles that differ after them; then none is marked."""
         marked, self._marked = self._marked, tiles.tile_mask(self.width, self.height)
+        is_damaged, self._is_damaged = self._is_damaged, False
         if self._is_reset_due:
             self._stream = PictureStream()
             self._tools.forget(marked)
@@ -234,10 +234,24 @@ class PictureMaker:
         if self._unknown.any():
             changed = self._tools.changed(self._previous, current, area, marked)
             return [], changed | (marked & self._unknown)
+        if not is_damaged:
+            # what a budget left over has not moved; searches in vain would put off the next one
+            self._tools.forget(marked)
+            return [], self._tools.changed(self._previous, current, area, marked)
         copies = self._tools.find(self._previous, current, area, marked)
         if copies:
             marked = marked & ~covered(copies, marked, self.width, self.height)
         return copies, self._tools.changed(self._previous, current, area, marked)
+
+    def _order(
+        self, found: tiles.Mask, left_bytes: float, now_ms: int, current: tiles.Words, area: Area
+    ) -> Indexes:
+        largest = None
+        if self._ledger.may_be_dear(found, left_bytes):
+            shown = self._previous[area.y : area.bottom, area.x : area.right]
+            known = None if self._unknown.any() else shown
+            largest = largest_costs(current, area, found.shape, known)
+        return self._ledger.order(found, left_bytes, now_ms, largest)
 
     def _bands(self, found: tiles.Mask, copies: list[Copy]) -> tiles.Mask:
         bands: tiles.Mask = np.logical_or.reduce(found, axis=1)

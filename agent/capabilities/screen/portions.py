@@ -32,15 +32,18 @@ Indexes = NDArray[np.intp]
 Bytes = NDArray[np.float64]
 
 
-def largest_costs(current: Words, area: Area, shape: tuple[int, ...]) -> Bytes:
+def largest_costs(current: Words, area: Area, shape: tuple[int, ...], previous: Words | None = None) -> Bytes:
     """The most that each tile of `area` can cost (flat, 0 elsewhere): by how often its colour changes.
 
     `area` starts at a tile and `current` are its pixels. Flat colour costs next to nothing, each change of
-    colour along a row a literal pixel and the end of a match.
+    colour along a row a literal pixel and the end of a match. With `previous`, the same pixels as the viewer
+    has them, only what differs counts: of a line of text below copied ones, that line.
     """
     is_edge = np.empty(current.shape, np.bool_)
     is_edge[:, 0] = True
     np.not_equal(current[:, 1:], current[:, :-1], out=is_edge[:, 1:])
+    if previous is not None:
+        is_edge &= current != previous
     rows = np.arange(0, area.height, TILE_PIXELS)
     columns = np.arange(0, area.width, TILE_PIXELS)
     lines = np.add.reduceat(is_edge.view(np.uint8), columns, axis=1, dtype=np.uint16)
