@@ -1,6 +1,7 @@
 """A wire carries whole binary messages between two ends; here, a WebSocket client to the relay."""
 
 import ipaddress
+import socket
 import ssl
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,8 @@ from protocol.errors import ErrorCode, PeerViolation, Unreachable, UsageError
 
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
+UNSENT_LIMIT_BYTES = 16 << 10
+"""One TLS record: what the kernel and websockets each keep of us that has not left the machine."""
 TOO_LARGE_CLOSE_CODE = 1009  # RFC 6455, 7.4.1
 
 
@@ -121,13 +124,22 @@ async def connect_wire(
             open_timeout=timeout_s,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,
+            write_limit=UNSENT_LIMIT_BYTES,
             proxy=None if is_loopback(host) else True,
         )
     except ssl.SSLError as exc:
         raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_TLS) from None
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as exc:
         raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_UNREACHABLE) from None
+    _bound_unsent(connection)
     return WebSocketWire(connection)
+
+
+def _bound_unsent(connection: ClientConnection) -> None:
+    """Keep old pictures and files from queuing in the kernel ahead of a key (tcp(7), TCP_NOTSENT_LOWAT)."""
+    tcp: socket.socket | None = connection.transport.get_extra_info("socket")
+    if tcp is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT_BYTES)
 
 
 def _tls_context(tls_ca: Path | None) -> ssl.SSLContext:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.capabilities.screen.portions import LARGEST_COST_BYTES, TileLedger
+from agent.capabilities.screen.portions import LARGEST_COST_BYTES, TileLedger, largest_costs
 from agent.capabilities.screen.rate import FIRST_WINDOW_BYTES, STEP_BYTES, Decision, Phase, RateControl
+from agent.platform.interfaces import Area
 from protocol.limits import PICTURES_IN_FLIGHT_LIMIT
 from tests.support.simulated_link import (
     DRAG,
@@ -245,7 +246,8 @@ def test_whatever_happens_the_window_and_the_budget_are_sane(events):
         else:
             assert allowed.again_at_s > now_s
             assert control.in_flight_pictures or allowed.again_at_s < np.inf
-        is_emptying = control.phase is Phase.EMPTY  # then the window is small on purpose, for one round trip
+        # then the window is small on purpose, for one round trip or until everything has arrived
+        is_emptying = control.phase in (Phase.EMPTY, Phase.HOLD)
         assert control.window_bytes >= (STEP_BYTES if is_emptying else control.portion_bytes / 2)
     control.acknowledged(newest, now_s)
     assert control.in_flight_bytes == 0
@@ -272,7 +274,46 @@ def test_half_a_budget_is_for_what_costs_little_and_half_for_what_waits():
 def test_the_first_tiles_of_a_portion_cannot_cost_more_than_twice_its_budget():
     ledger = TileLedger((510,))
     order = ledger.order(np.ones(510, np.bool_), 50_000, 1)
-    assert ledger.fitting(order, 50_000, 0) * LARGEST_COST_BYTES <= 100_000
+    assert ledger.fitting(order, 50_000) * LARGEST_COST_BYTES <= 100_000
+
+
+def test_tiles_that_were_cheap_are_dear_once_their_pixels_are_a_photograph():
+    ledger = TileLedger((2, 10))
+    everything = np.ones((2, 10), np.bool_)
+    ledger.sent(np.arange(20), 20 * 100)
+    pixels = np.zeros((128, 640), np.uint32)
+    pixels[64:] = np.random.default_rng(1).integers(0, 1 << 24, (64, 640))
+    assert ledger.may_be_dear(everything, 4_000)
+    largest = largest_costs(pixels, Area(0, 0, 640, 128), (2, 10))
+    ledger.order(everything, 4_000, 1, largest)
+    costs = ledger.costs(np.arange(20))
+    assert max(costs[:10]) <= 320 < 2_000 <= min(costs[10:])
+    assert largest[10:].min() == LARGEST_COST_BYTES
+    assert largest[:10].max() < LARGEST_COST_BYTES / 10
+
+
+def test_a_large_first_picture_does_not_look_like_a_queue():
+    """It takes 280 ms by its size alone on a link of 1 Mbit/s, which nothing is known of yet."""
+    control = RateControl()
+    control.sent(1, 500, 0.0, is_cut=False)
+    control.acknowledged(1, 0.3)
+    control.sent(2, 35_000, 1.0, is_cut=True)
+    control.acknowledged(2, 1.58)
+    assert control.phase is Phase.START
+
+
+def test_after_a_stall_nothing_is_sent_until_everything_has_arrived():
+    control = RateControl()
+    for number in range(1, 9):
+        control.sent(number, 3_000, number * 0.1, is_cut=True)
+        control.acknowledged(number, number * 0.1 + 0.05)
+    control.sent(9, 3_000, 1.0, is_cut=True)
+    control.sent(10, 3_000, 1.01, is_cut=True)
+    assert control.allow(2.0).decision is Decision.WAIT
+    control.acknowledged(9, 5.0)
+    assert control.allow(5.0).decision is Decision.WAIT
+    control.acknowledged(10, 5.05)
+    assert control.allow(5.1).decision is Decision.EXACT_NOW
 
 
 def test_a_preview_is_for_what_takes_long_on_a_link_that_was_measured():

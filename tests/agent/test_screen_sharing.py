@@ -11,7 +11,7 @@ from agent.capabilities.screen.pacing import (
     POLL_IDLE_INTERVAL_S,
     LookPace,
 )
-from agent.capabilities.screen.rate import PICTURES_AHEAD
+from agent.capabilities.screen.rate import FIRST_PICTURES_AHEAD
 from agent.capabilities.screen.sharing import ScreenShare
 from agent.platform.interfaces import Area, CursorImage
 from protocol.errors import BackendUnavailable, PeerViolation
@@ -126,7 +126,7 @@ def test_a_viewer_that_is_behind_gets_no_more_pictures_and_then_the_newest(sessi
         session.screen.draw(Area(0, 0, 5, 5), (number, number, number))
         pictures += session.step(PICTURE_INTERVAL_S, is_woken=True, acknowledges=False)
     pictures = [one for one in pictures if isinstance(one, PicturePart)]
-    assert len(pictures) == PICTURES_AHEAD
+    assert len(pictures) == FIRST_PICTURES_AHEAD
     session.share.received(PictureSeen(pictures[-1].picture_no), session.now_s)
     session.step(PICTURE_INTERVAL_S)
     assert session.viewer.frame[0, 0].tolist() == [99, 99, 99, 255]

@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import os
+import socket
 
 import pytest
 
 from protocol.aio.log_in import open_session_wire
-from protocol.aio.wire import Wire, connect_wire, socket_url
+from protocol.aio.wire import UNSENT_LIMIT_BYTES, WebSocketWire, Wire, connect_wire, socket_url
 from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable
 from protocol.limits import SESSION_MESSAGE_LIMIT_BYTES
 from protocol.messages.control import (
@@ -273,3 +274,13 @@ async def test_opening_sessions_without_end_is_slowed_down(shared_relay: RelayPr
     assert codes[0] == ErrorCode.E_DEVICE_UNKNOWN
     assert codes[-1] == ErrorCode.E_RATE
     await technician.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="needs a system with TCP_NOTSENT_LOWAT")
+async def test_the_kernel_keeps_no_more_unsent_than_a_record_of_a_client(shared_relay):
+    wire = await connect_wire(socket_url(shared_relay.relay_url, "/v1/control"), limit_bytes=1 << 20)
+    assert isinstance(wire, WebSocketWire)
+    tcp = wire._connection.transport.get_extra_info("socket")
+    limit_bytes = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+    await wire.close()
+    assert limit_bytes == UNSENT_LIMIT_BYTES <= 16 << 10

@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.capabilities.screen.pacing import PICTURE_INTERVAL_S
 from agent.capabilities.screen.portions import TileLedger
-from agent.capabilities.screen.rate import Decision, RateControl
+from agent.capabilities.screen.rate import Allowance, Decision, RateControl
 
 PACKET_BYTES = 1448
 SAMPLE_INTERVAL_S = 0.005
@@ -191,7 +191,7 @@ class SimulatedSender:
             if allowed.again_at_s < np.inf:
                 self._ask_at(allowed.again_at_s)
             return
-        self._send(found, allowed.budget_bytes)
+        self._send(found, allowed)
         self._ask_at(self._picture_at_s)
 
     def _ask_at(self, when_s: float) -> None:
@@ -205,14 +205,17 @@ class SimulatedSender:
 
         self.time.at(when_s + 1e-6, ask)
 
-    def _send(self, found, budget_bytes: int) -> None:
+    def _send(self, found, allowed: Allowance) -> None:
         now_s = self.time.now_s
+        budget_bytes: float = allowed.budget_bytes
         order = self._ledger.order(found, budget_bytes, int(now_s * 1000))
-        size_bytes = tried = 0
+        if self._ledger.costs(order).sum() <= allowed.whole_bytes:
+            budget_bytes = allowed.whole_bytes
+        size_bytes = 0
         gone: list[int] = []
         while len(order) and size_bytes < budget_bytes:
-            tried = self._ledger.fitting(order, budget_bytes - size_bytes, tried)
-            batch, order = order[:tried], order[tried:]
+            count = self._ledger.fitting(order, budget_bytes - size_bytes)
+            batch, order = order[:count], order[count:]
             part_bytes = 80 + self.workload.cost_bytes * len(batch)
             self._ledger.sent(batch, part_bytes)
             self._sent_at_s[batch] = now_s

@@ -5,7 +5,9 @@ import math
 
 import numpy as np
 
+from agent.capabilities.screen.link_estimate import PORTION_S
 from agent.capabilities.screen.pictures import UNLIMITED_BYTES, PictureMaker
+from agent.capabilities.screen.rate import WHOLE_S
 from agent.capabilities.screen.video.encoder import OpenEncoder
 from agent.capabilities.screen.video.layer import VideoLayer
 from agent.platform.interfaces import Area
@@ -52,7 +54,9 @@ class Stage:
             return
         pixels = self.pixels[wanted.y : wanted.bottom, wanted.x : wanted.right].copy()
         limits = (self.budget_bytes, self.preview_over_bytes)
-        for message in self.maker.make(pixels, wanted, int(self.now_s * 1000), *limits):
+        whole_bytes = self.budget_bytes * WHOLE_S / PORTION_S
+        made = self.maker.make(pixels, wanted, int(self.now_s * 1000), *limits, whole_bytes=whole_bytes)
+        for message in made:
             size = len(getattr(message, "compressed", b""))
             self.exact_bytes += size
             self.video_bytes += len(getattr(message, "encoded", b""))

@@ -17,7 +17,7 @@ import zstandard
 
 from agent.capabilities.screen import tiles
 from agent.capabilities.screen.pixel_tools import PixelTools, pixel_tools
-from agent.capabilities.screen.portions import Indexes, TileLedger
+from agent.capabilities.screen.portions import Indexes, TileLedger, largest_costs
 from agent.capabilities.screen.proof import HealPace, ProofRound, prove
 from agent.capabilities.screen.scroll import covered
 from agent.capabilities.screen.video.layer import Begun, VideoLayer
@@ -72,7 +72,7 @@ class PictureMaker:
         self._open_tools = tools
         self.last_no = 0
         self._in_flight: list[int] = []
-        self._is_reset_due = True
+        self._is_reset_due, self._is_damaged = True, False
         self._reset_no = 0
         self._heal = HealPace()
         self.video = VideoLayer()
@@ -100,6 +100,7 @@ class PictureMaker:
         """These areas may have changed."""
         damaged = tiles.tile_mask(self.width, self.height)
         tiles.mark(damaged, areas, self.width, self.height)
+        self._is_damaged |= bool(damaged.any())
         self._marked |= self.video.damaged(damaged)
 
     def settle(self, now_s: float) -> None:
@@ -145,11 +146,13 @@ class PictureMaker:
         captured_at_ms: int,
         budget_bytes: int = UNLIMITED_BYTES,
         preview_over_bytes: float = math.inf,
+        whole_bytes: float = 0.0,
     ) -> list[PictureMessage]:
         """The next picture: perhaps copies and video, then its parts; nothing if the viewer has these pixels.
 
         `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept. Tiles that are over
-        the budget stay pending; if they would take more than `preview_over_bytes`, a preview goes ahead.
+        the budget stay pending, unless all are likely to cost no more than `whole_bytes`; if they would take
+        more than `preview_over_bytes`, a preview goes ahead.
         """
         words = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
         # sources may hand out memory that begins at any byte
@@ -164,9 +167,12 @@ class PictureMaker:
             self.video.classify(looked, found, self._previous, current, area)
         if not self._is_reset_due:
             frames += self.video.preview(begun, found, current, area, is_whole=is_whole)
+        frame_bytes = sum(len(frame.encoded) for frame in frames)
         # beside a large frame there is still place for what is typed
-        left_bytes = max(budget_bytes - sum(len(frame.encoded) for frame in frames), budget_bytes / 2)
-        order = self._ledger.order(found, left_bytes, captured_at_ms)
+        left_bytes = max(budget_bytes - frame_bytes, budget_bytes / 2)
+        order = self._order(found, left_bytes, captured_at_ms, current, area)
+        if self._ledger.costs(order).sum() <= whole_bytes - frame_bytes:
+            left_bytes = max(left_bytes, whole_bytes - frame_bytes)
         batches = self._batches(order, left_bytes, current, area)
         first: list[PictureMessage] = [*frames, *self.video.ended(number, self._marked)]
         if copies:
@@ -223,6 +229,7 @@ class PictureMaker:
     def _found(self, current: tiles.Words, area: Area) -> tuple[list[Copy], tiles.Mask]:
         """Copies, carried out in `_previous`, and the tiles that differ after them; then none is marked."""
         marked, self._marked = self._marked, tiles.tile_mask(self.width, self.height)
+        is_damaged, self._is_damaged = self._is_damaged, False
         if self._is_reset_due:
             self._stream = PictureStream()
             self._tools.forget(marked)
@@ -232,10 +239,24 @@ class PictureMaker:
         if self._unknown.any():
             changed = self._tools.changed(self._previous, current, area, marked)
             return [], changed | (marked & self._unknown)
+        if not is_damaged:
+            # what a budget left over has not moved; searches in vain would put off the next one
+            self._tools.forget(marked)
+            return [], self._tools.changed(self._previous, current, area, marked)
         copies = self._tools.find(self._previous, current, area, marked)
         if copies:
             marked = marked & ~covered(copies, marked, self.width, self.height)
         return copies, self._tools.changed(self._previous, current, area, marked)
+
+    def _order(
+        self, found: tiles.Mask, left_bytes: float, now_ms: int, current: tiles.Words, area: Area
+    ) -> Indexes:
+        largest = None
+        if self._ledger.may_be_dear(found, left_bytes):
+            shown = self._previous[area.y : area.bottom, area.x : area.right]
+            known = None if self._unknown.any() else shown
+            largest = largest_costs(current, area, found.shape, known)
+        return self._ledger.order(found, left_bytes, now_ms, largest)
 
     def _bands(self, found: tiles.Mask, copies: list[Copy]) -> tiles.Mask:
         bands: tiles.Mask = np.logical_or.reduce(found, axis=1)
@@ -248,10 +269,9 @@ class PictureMaker:
     ) -> list[tuple[list[Area], bytes]]:
         """Rectangles and bytes of each part, up to the one that crosses the budget; the rest is marked."""
         encoded: list[tuple[list[Area], bytes]] = []
-        tried = 0
         while len(order) and (not encoded or left_bytes > 0):
-            tried = self._ledger.fitting(order, left_bytes, tried)
-            gone, order = order[:tried], order[tried:]
+            count = self._ledger.fitting(order, left_bytes)
+            gone, order = order[:count], order[count:]
             mask = tiles.tile_mask(self.width, self.height)
             mask.flat[gone] = True
             if self._unknown.any():

@@ -1,12 +1,17 @@
 """How much of the screen may be under way to the viewer, and when the next picture may be made (sans-I/O).
 
 The viewer acknowledges every picture once it is painted, so everything between the two counts as the link:
-the sockets, the relay, decoding and painting. The model is that of BBR (draft-cardwell-ietf-ccwg-bbr, now
-draft-ietf-ccwg-bbr; delivery rate samples as in draft-cheng-iccrg-delivery-rate-estimation): the greatest
-delivery rate of the last rounds, the smallest round trip of the last seconds, a window of their product and a
-picture, probes for more now and then. Where BBR looks at loss, this looks at the wait: if in a whole round
-even the shortest wait was over QUEUE_TARGET_S, a queue stands; the window is lowered, and in the next round
-the rate too. One lost packet delays some pictures of a round, a standing queue delays all.
+the sockets, the relay, decoding and painting. The model is that of BBR (draft-ietf-ccwg-bbr; see
+`link_estimate.py`): a window of the delivery rate times the round trip, and a picture; probes for more now
+and then. Where BBR looks at loss, this looks at the wait: if in a whole round even the shortest wait was over
+the queue target, a queue stands; the window is lowered, and in the next round the rate too. One lost packet
+delays some pictures of a round, a standing queue delays all.
+
+Who gets more of a shared link tolerates a shorter queue, so that shares become equal: the queue is the same
+for all, and the one with more gives way first (as with TCP Vegas and Copa, whose rate falls with the queue).
+
+A wait of more than another round trip is a link that stalls or has become slow: nothing more is sent until
+what is under way has arrived, and how fast that arrived is the rate from then on.
 
 Times are seconds of one monotonic clock.
 """
@@ -18,19 +23,25 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
+from agent.capabilities.screen.link_estimate import (
+    PORTION_S,
+    SMALLEST_BUDGET_BYTES,
+    LinkEstimate,
+    Sent,
+)
+from agent.capabilities.screen.pacing import PICTURE_INTERVAL_S
 from protocol.limits import PICTURES_IN_FLIGHT_LIMIT
 
-PORTION_S, LARGEST_PORTION_S = 0.025, 0.08
-PREVIEW_OVER_S = 0.2
-QUEUE_TARGET_S, LARGEST_QUEUE_TARGET_S = 0.03, 0.1
+LARGEST_PORTION_S = 0.08
+WHOLE_S, PREVIEW_OVER_S = 0.05, 0.2
+QUEUE_TARGET_S, QUEUE_TARGET_BYTES_PER_S = 0.03, 1.25e6
+SHORTEST_QUEUE_TARGET_S, LONGEST_QUEUE_TARGET_S = 0.02, 0.06
+LARGEST_QUEUE_TARGET_S = 0.1
+STALL_S = 0.1
 FIRST_WINDOW_BYTES = 32 << 10
 LARGEST_WINDOW_BYTES = 4 << 20
-SMALLEST_BUDGET_BYTES = 4 << 10
-PICTURES_AHEAD = 2
+PICTURES_AHEAD, FIRST_PICTURES_AHEAD = 2, 4
 STEP_BYTES = 2 << 10
-RATE_ROUNDS = 10
-ROUND_TRIP_WINDOW_S = 10.0
-ROUND_TRIP_SLACK_S = 0.002
 REST_S = 10.0
 PROBE_ROUND_TRIP_AFTER_S = 5.0
 PROBE_RATE_ROUNDS = 8
@@ -44,127 +55,26 @@ UNLIMITED_QUEUE_ROUNDS = 4
 
 
 class Decision(Enum):
-    """What to do about damage now. PREVIEW_FIRST is for a region that is too large to be sent exactly."""
+    """What to do about damage now."""
 
     EXACT_NOW = "exact_now"
-    PREVIEW_FIRST = "preview_first"
     WAIT = "wait"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """`budget_bytes`: what a picture may have now; `again_at_s`: when to ask again (inf: after an ack).
+    """What one picture may have, or when to ask for it again: at `again_at_s` (inf: after an ack).
 
-    If more than `preview_over_bytes` are to be sent exactly, something lossy goes first.
+    The first picture that is over `budget_bytes` is cut, and goes on in the next. One that is likely to cost
+    no more than `whole_bytes` is sent whole, since what is cut cannot be copied any more when it moves. If
+    more than `preview_over_bytes` are to be sent exactly, something lossy goes first.
     """
 
     decision: Decision
     budget_bytes: int
     again_at_s: float
     preview_over_bytes: float = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    picture_no: int
-    size_bytes: int
-    at_s: float
-    first_at_s: float
-    delivered_bytes: int
-    delivered_pictures: int
-    delivered_at_s: float
-    is_limited: bool
-
-
-class _Greatest:
-    """The greatest value of the last RATE_ROUNDS rounds; 0 without any."""
-
-    def __init__(self) -> None:
-        self._values: deque[tuple[int, float]] = deque()
-
-    @property
-    def value(self) -> float:
-        return self._values[0][1] if self._values else 0.0
-
-    def note(self, value: float, round_no: int) -> None:
-        while self._values and self._values[-1][1] <= value:
-            self._values.pop()
-        self._values.append((round_no, value))
-        while self._values[0][0] <= round_no - RATE_ROUNDS:
-            self._values.popleft()
-
-    def set(self, value: float, round_no: int) -> None:
-        self._values.clear()
-        self._values.append((round_no, value))
-
-
-class LinkEstimate:
-    """Delivery rate (greatest of some rounds) and round trip (smallest of some seconds)."""
-
-    def __init__(self) -> None:
-        self.delivered_bytes = self.delivered_pictures = 0
-        self.delivered_at_s = 0.0
-        self.first_at_s = 0.0
-        self.refreshed_at_s = -math.inf
-        self._rates = _Greatest()
-        self._pictures = _Greatest()
-        self._trips: deque[tuple[float, float, int]] = deque()
-        self._trip_bytes = 0
-
-    @property
-    def rate_bytes_per_s(self) -> float:
-        """0 before the first acknowledgement."""
-        return self._rates.value
-
-    @property
-    def pictures_per_s(self) -> float:
-        """How many pictures the viewer has painted, at its best; 0 before the first acknowledgement."""
-        return self._pictures.value
-
-    @property
-    def round_trip_s(self) -> float:
-        """0 before the first acknowledgement."""
-        return self._trips[0][1] if self._trips else 0.0
-
-    def began(self, now_s: float) -> None:
-        """The first picture after everything had been acknowledged is about to be sent."""
-        self.first_at_s = self.delivered_at_s = now_s
-
-    def acknowledged(self, sent: _Sent, now_s: float, round_no: int) -> float:
-        """`sent` is the newest picture of those that were acknowledged; the rate that this one shows."""
-        self.delivered_at_s = now_s
-        self._note_trip(sent, now_s)
-        took_s = max(sent.at_s - sent.first_at_s, now_s - sent.delivered_at_s, 1e-4)
-        self.first_at_s = sent.at_s
-        rate = (self.delivered_bytes - sent.delivered_bytes) / took_s
-        if sent.is_limited or rate >= self.rate_bytes_per_s:
-            self._rates.note(rate, round_no)
-        self._pictures.note((self.delivered_pictures - sent.delivered_pictures) / took_s, round_no)
-        return rate
-
-    def queued_s(self, sent: _Sent, now_s: float) -> float:
-        """How much longer this picture took than the fastest, less what its greater size explains."""
-        rate = self.rate_bytes_per_s
-        larger_bytes = max(0, sent.size_bytes - self._trip_bytes)
-        own_s = min(larger_bytes / rate, 2 * PORTION_S) if rate else 0.0
-        return max(0.0, now_s - sent.at_s - self.round_trip_s - own_s)
-
-    def set_rate(self, rate: float, round_no: int) -> None:
-        """Forget the greatest rates: a queue stands although we send no more than that."""
-        smallest = SMALLEST_BUDGET_BYTES / max(self.round_trip_s, PORTION_S)
-        self._rates.set(max(rate, smallest), round_no)
-
-    def _note_trip(self, sent: _Sent, now_s: float) -> None:
-        trip_s = now_s - sent.at_s
-        if not self._trips or trip_s <= self.round_trip_s + ROUND_TRIP_SLACK_S:
-            self.refreshed_at_s = now_s
-        while self._trips and self._trips[-1][1] >= trip_s:
-            self._trips.pop()
-        self._trips.append((now_s, trip_s, sent.size_bytes))
-        while self._trips[0][0] < now_s - ROUND_TRIP_WINDOW_S:
-            self._trips.popleft()
-            self.refreshed_at_s = now_s
-        self._trip_bytes = self._trips[0][2]
+    whole_bytes: float = 0.0
 
 
 class Phase(Enum):
@@ -175,12 +85,14 @@ class Phase(Enum):
     PROBE = PROBE_GAIN
     DRAIN = 0.75
     EMPTY = 0.5
+    HOLD = 0.0
 
     @property
     def window_gain(self) -> float:
         """How the window relates to what the link holds: room for the pictures behind a lost packet."""
         gain: float = self.value
-        return gain if self is Phase.EMPTY else WINDOW_GAIN * gain
+        is_without = self in (Phase.START, Phase.EMPTY, Phase.HOLD)
+        return gain if is_without else WINDOW_GAIN * gain
 
 
 class RateControl:
@@ -189,7 +101,7 @@ class RateControl:
     def __init__(self) -> None:
         self.link = LinkEstimate()
         self.phase = Phase.START
-        self._in_flight: deque[_Sent] = deque()
+        self._in_flight: deque[Sent] = deque()
         self.in_flight_bytes = 0
         self._is_limited = False
         self._limited_at_s = -math.inf
@@ -205,6 +117,7 @@ class RateControl:
         self._full_rounds = 0
         self._cruised_rounds = 0
         self._compared_rate = 0.0
+        self._held: tuple[float, int] | None = None
 
     @property
     def in_flight_pictures(self) -> int:
@@ -215,7 +128,9 @@ class RateControl:
     def window_bytes(self) -> float:
         """What may be under way."""
         held = self.phase.window_gain * self.link.rate_bytes_per_s * self.link.round_trip_s
-        window = held + (STEP_BYTES if self.phase is Phase.EMPTY else self.portion_bytes + STEP_BYTES)
+        window = held + STEP_BYTES
+        if self.phase not in (Phase.EMPTY, Phase.HOLD):
+            window += self.portion_bytes
         if self.phase is Phase.START:
             window = max(window, FIRST_WINDOW_BYTES)
         return min(window, LARGEST_WINDOW_BYTES)
@@ -223,9 +138,11 @@ class RateControl:
     @property
     def window_pictures(self) -> int:
         """How many pictures may be under way: two, and those that the way itself holds."""
-        if self.phase is Phase.EMPTY:
+        if self.phase in (Phase.EMPTY, Phase.HOLD):
             return 1
         held = WINDOW_GAIN * self.link.pictures_per_s * self.link.round_trip_s
+        if self.phase is Phase.START:
+            return min(FIRST_PICTURES_AHEAD + int(Phase.START.value * held), PICTURES_IN_FLIGHT_LIMIT)
         return min(PICTURES_AHEAD + int(held), PICTURES_IN_FLIGHT_LIMIT)
 
     @property
@@ -234,8 +151,12 @@ class RateControl:
 
     @property
     def _queue_target_s(self) -> float:
+        rate = max(self.link.rate_bytes_per_s, 1.0)
+        fair_s = QUEUE_TARGET_S * math.sqrt(QUEUE_TARGET_BYTES_PER_S / rate)
+        fair_s = min(max(fair_s, SHORTEST_QUEUE_TARGET_S), LONGEST_QUEUE_TARGET_S)
         # the pictures that may be ahead make a queue of their own at a viewer that is slow to paint
-        return min(max(QUEUE_TARGET_S, PICTURES_AHEAD * self._picture_s), LARGEST_QUEUE_TARGET_S)
+        slow_s = PICTURES_AHEAD * max(0.0, self._picture_s - PICTURE_INTERVAL_S)
+        return min(max(fair_s, slow_s), LARGEST_QUEUE_TARGET_S)
 
     @property
     def portion_bytes(self) -> int:
@@ -252,6 +173,7 @@ class RateControl:
     def allow(self, now_s: float) -> Allowance:
         """Whether a picture may be made now; there is damage."""
         self._refill(now_s)
+        self._notice_stall(now_s)
         room = self.window_bytes - self.in_flight_bytes
         portion = self.portion_bytes
         if len(self._in_flight) >= self.window_pictures:
@@ -264,8 +186,10 @@ class RateControl:
         if lacking > 0:
             return self._wait(now_s, now_s + lacking / self._pace())
         budget = max(SMALLEST_BUDGET_BYTES, int(min(self._tokens, portion, max(room, portion / 4))))
-        preview_over = PREVIEW_OVER_S * self.link.rate_bytes_per_s if self._is_rate_known else math.inf
-        return Allowance(Decision.EXACT_NOW, budget, now_s, preview_over)
+        if not self._is_rate_known:
+            return Allowance(Decision.EXACT_NOW, budget, now_s)
+        rate = self.link.rate_bytes_per_s
+        return Allowance(Decision.EXACT_NOW, budget, now_s, PREVIEW_OVER_S * rate, WHOLE_S * rate)
 
     def _wait(self, now_s: float, until_s: float) -> Allowance:
         self._note_limited(now_s)
@@ -285,7 +209,7 @@ class RateControl:
             self._note_limited(now_s)
         link = self.link
         self._in_flight.append(
-            _Sent(
+            Sent(
                 picture_no=picture_no,
                 size_bytes=size_bytes,
                 at_s=now_s,
@@ -314,8 +238,20 @@ class RateControl:
         rate = self.link.acknowledged(newest, now_s, self._round_no)
         self._round_rate = max(self._round_rate, rate)
         self._is_rate_known |= newest.is_limited
-        self._round_queued_s = min(self._round_queued_s, self.link.queued_s(newest, now_s))
-        if self.phase is Phase.START and self.link.queued_s(newest, now_s) > 2 * self._queue_target_s:
+        queued_s = self.link.queued_s(newest, now_s)
+        if (
+            self.phase is Phase.START
+            and self.link.delivered_bytes - newest.delivered_bytes == newest.size_bytes
+        ):
+            # nothing was ahead of it: it took long by its size alone, at a rate that is not known yet
+            queued_s = 0.0
+        if self._in_flight and queued_s > self._stall_s:
+            self.phase = Phase.HOLD
+        if self.phase is Phase.HOLD:
+            self._hold(now_s)
+            return
+        self._round_queued_s = min(self._round_queued_s, queued_s)
+        if self.phase is Phase.START and queued_s > 2 * self._queue_target_s:
             self.phase = Phase.DRAIN
         if newest.delivered_bytes >= self._round_ends_bytes:
             self._end_round(now_s)
@@ -324,6 +260,36 @@ class RateControl:
         """The viewer starts anew: what was under way will not be acknowledged."""
         self._in_flight.clear()
         self.in_flight_bytes = 0
+        self._held = None
+        if self.phase is Phase.HOLD:
+            self.phase = Phase.CRUISE
+
+    @property
+    def _stall_s(self) -> float:
+        """A wait longer than a lost packet explains."""
+        return self.link.round_trip_s + STALL_S
+
+    def _notice_stall(self, now_s: float) -> None:
+        if not self._in_flight or not self.link.round_trip_s:
+            return
+        if self.link.queued_s(self._in_flight[0], now_s) > self._stall_s:
+            self.phase = Phase.HOLD
+
+    def _hold(self, now_s: float) -> None:
+        """Nothing leaves before everything under way has arrived; a queue that empties shows the rate."""
+        delivered_bytes = self.link.delivered_bytes
+        if self._held is None:
+            self._held = now_s, delivered_bytes
+        if self._in_flight:
+            return
+        began_s, began_bytes = self._held
+        if delivered_bytes > began_bytes:
+            shown = (delivered_bytes - began_bytes) / max(now_s - began_s, 1e-4)
+            self.link.set_rate(min(shown, self.link.rate_bytes_per_s), self._round_no)
+        self._held = None
+        self.phase = Phase.CRUISE
+        self._queued_rounds = self._cruised_rounds = 0
+        self._begin_round()
 
     def _end_round(self, now_s: float) -> None:
         is_busy = self._was_round_limited or self._is_behind
@@ -337,6 +303,9 @@ class RateControl:
             self._advance_phase()
         else:
             self._queued_rounds = 0
+        self._begin_round()
+
+    def _begin_round(self) -> None:
         self._round_no += 1
         self._round_ends_bytes = self.link.delivered_bytes
         self._round_queued_s = math.inf
@@ -361,7 +330,9 @@ class RateControl:
         has_more = self.link.rate_bytes_per_s > self._compared_rate * IS_MORE
         self._compared_rate = self.link.rate_bytes_per_s
         if self.phase is Phase.START:
-            self._full_rounds = 0 if has_more else self._full_rounds + 1
+            # a round that only the count of pictures held back says nothing of the link
+            is_full = self._was_round_limited and not self._is_behind
+            self._full_rounds = 0 if has_more else self._full_rounds + is_full
             if self._full_rounds < FULL_ROUNDS:
                 return
         if self.phase is Phase.PROBE:

@@ -197,7 +197,12 @@ class ScreenShare:
             self._read_displays()
             return []
         made = self._maker.make(
-            pixels, wanted, int(now_s * 1000), allowed.budget_bytes, allowed.preview_over_bytes
+            pixels,
+            wanted,
+            int(now_s * 1000),
+            allowed.budget_bytes,
+            allowed.preview_over_bytes,
+            whole_bytes=allowed.whole_bytes,
         )
         self._note_waiting(now_s)
         if made:
