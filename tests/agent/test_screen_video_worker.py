@@ -120,7 +120,7 @@ def test_a_session_without_video_never_loads_the_encoders(xvfb):
             painter.put(64, 64, text_lines(800, 600, step * 5))
             host.run(FRAME_S)
         assert not loads_av(host.process.pid)
-        Film(painter, 64, 64, (640, 360)).play(host, 1.5)
+        Film(painter, 64, 64, (640, 360)).play(host, 3.0)
         assert loads_av(host.process.pid)
 
 
