@@ -324,3 +324,12 @@ def test_a_polled_source_is_asked_more_often_while_it_changes(is_active, expecte
     pace.looked(10.0, is_active=is_active, is_held=False)
     assert pace.due_s == 10.0 + expected_s
     assert not pace.may_wake(20.0)
+
+
+def test_what_a_picture_takes_to_be_made_is_no_time_on_the_link(screen):
+    """Else a busy computer would think its link slow, and send small pictures that cost more time still."""
+    screen.draw(Area(0, 0, 320, 200), (9, 9, 9))
+    share = ScreenShare(screen, lambda began_s: began_s + 0.05)
+    share.advance(1000.0, is_woken=True, has_room=True)
+    share.received(PictureSeen(1), 1000.052)
+    assert share.rate.link.round_trip_s == pytest.approx(0.002)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.capabilities.screen.behind import BehindNews
 from agent.capabilities.screen.pacing import CURSOR_CHECK_INTERVAL_S, PICTURE_INTERVAL_S, LookPace
 from agent.capabilities.screen.pictures import PictureMaker, PictureMessage
@@ -37,8 +39,13 @@ class ScreenShare:
     only while `watches_source`), the viewer sent something, or the socket has room again.
     """
 
-    def __init__(self, source: ScreenSource) -> None:
+    def __init__(self, source: ScreenSource, made_s: Callable[[float], float] = lambda now_s: now_s) -> None:
+        """`made_s` says the time when a picture has been made that was begun at the given one.
+
+        What it took to make is no time on the link.
+        """
         self._source = source
+        self._made_s = made_s
         self._displays = tuple(source.displays())
         self._shown_index = 0
         area = self._shown.area
@@ -207,7 +214,8 @@ class ScreenShare:
         self._note_waiting(now_s)
         if made:
             size_bytes = sum(_size_bytes(message) for message in made)
-            self.rate.sent(self._maker.last_no, size_bytes, now_s, is_cut=self._maker.is_pending)
+            made_s = self._made_s(now_s)
+            self.rate.sent(self._maker.last_no, size_bytes, made_s, is_cut=self._maker.is_pending)
         return list(made)
 
     def _note_waiting(self, now_s: float) -> None:

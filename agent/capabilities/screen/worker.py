@@ -250,7 +250,9 @@ def share_screen(link: WorkerLink, source: AnySource) -> None:
 
     try:
         share: ScreenShare | EncodedShare = (
-            EncodedShare(source) if isinstance(source, EncodedScreenSource) else ScreenShare(source)
+            EncodedShare(source)
+            if isinstance(source, EncodedScreenSource)
+            else ScreenShare(source, lambda _began_s: time.monotonic())
         )
         is_woken = False
         reported = 0
