@@ -160,7 +160,7 @@ def test_ten_bit_colours_are_cut_to_eight(detail, server):
         opened_by(started.display, WAYS[detail]) as source,
     ):
         words = np.random.default_rng(2).integers(0, 1 << 30, (48, 64), dtype=np.uint32)
-        painter.put(0, 0, words.view(np.uint8).reshape(48, 64, 4))
+        painter.put_words(0, 0, words.view(np.uint8).reshape(48, 64, 4))
         expected = np.stack([(words >> shift) & 0xFF for shift in (2, 12, 22)], axis=-1)
         assert np.array_equal(source.grab(Area(0, 0, 64, 48))[..., :3], expected)
         assert source.detail == f"{detail}, 10-bit colours cut to 8"
