@@ -17,6 +17,7 @@ from agent.platform.wayland.screen import NAME as PIXELFLUX
 from agent.platform.wayland.screen import check_wayland_screen, open_wayland_screen
 from agent.platform.windows.screen import NAME as DXCAM
 from agent.platform.windows.screen import load_dxcam, open_dxcam_screen
+from agent.platform.x11.connection import refuse_xwayland
 from agent.platform.x11.input import XTestInjector
 from agent.platform.x11.screen import NAME as XCFFIB
 from agent.platform.x11.screen import open_x11_screen
@@ -65,7 +66,7 @@ def screen_candidates(kind: str, environment: Mapping[str, str]) -> list[Candida
     x11 = Candidate(XCFFIB, lambda: open_x11_screen(display))
     match kind:
         case "x11":
-            return [x11, Candidate(MSS, lambda: open_mss_screen(may_draw_cursor=True))]
+            return [x11, Candidate(MSS, lambda: _open_mss_on_x11(display))]
         case "wayland":
             # refuses Xwayland by itself; a real X server may be reachable beside the compositor, and is exact
             wayland = Candidate(
@@ -146,6 +147,11 @@ def input_reports() -> list[tuple[str, bool, str]]:
     except BackendUnavailable as exc:
         return [("input by xtest", False, exc.detail)]
     return [("input by xtest", True, "XTest")]
+
+
+def _open_mss_on_x11(display: str) -> ScreenSource:
+    refuse_xwayland(display)
+    return open_mss_screen(may_draw_cursor=True)
 
 
 def _report(candidate: Candidate) -> tuple[str, bool, str]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from agent.platform.select import (
@@ -15,7 +16,7 @@ from agent.platform.select import (
 )
 from agent.platform.x11.connection import xwayland_sign
 from agent.platform.x11.cursor import straight_rgba
-from agent.platform.x11.screen import open_x11_screen
+from agent.platform.x11.screen import eight_bit, open_x11_screen
 from protocol.errors import BackendUnavailable, UsageError
 from tests.support.screen_source import FakeScreen
 from tests.support.xvfb import xvfb
@@ -99,6 +100,18 @@ def test_a_cursor_is_no_longer_premultiplied():
     assert straight_rgba(half_red + opaque_blue + nothing, 3, 1) == bytes(
         [255, 0, 0, 128, 0, 0, 255, 255, 0, 0, 0, 0]
     )
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_ten_bit_colours_keep_their_eight_highest_bits(may_write):
+    words = np.random.default_rng(1).integers(0, 1 << 30, (77, 33), np.uint32)
+    words[0, :4] = (0, 0x3FFFFFFF, 0x3FF00000, 3)
+    given = words.copy().view(np.uint8).reshape(77, 33, 4)
+    given.flags.writeable = may_write
+    cut = eight_bit(given)
+    assert [tuple(pixel) for pixel in cut[0, :4, :3]] == [(0, 0, 0), (255, 255, 255), (0, 0, 255), (0, 0, 0)]
+    assert np.array_equal(cut[..., :3], np.stack([words >> shift & 0xFF for shift in (2, 12, 22)], axis=-1))
+    assert may_write or np.array_equal(given.view(np.uint32)[..., 0], words)
 
 
 @pytest.mark.real

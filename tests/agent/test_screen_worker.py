@@ -292,6 +292,18 @@ def test_another_mode_of_a_real_server_resets_the_viewer_and_its_picture_is_exac
         assert sum(part.is_reset for part in host.viewer.pictures) == resets + 2
 
 
+def test_a_desktop_with_ten_bit_colours_is_shown_exact_to_eight_bits():
+    with start_xvfb((640, 480), depth=30) as server, screen_worker(server.environment) as host:
+        assert host.run_until(lambda: host.viewer.cursor_place is not None)
+        with painter_on(server.display) as painter:
+            words = np.random.default_rng(30).integers(0, 1 << 30, (480, 640), dtype=np.uint32)
+            painter.put_words(0, 0, words.view(np.uint8).reshape(480, 640, 4))
+            host.run(0.8)
+            assert np.array_equal(painter.read_root().view(np.uint32)[..., 0], words)
+            cut = np.stack([words >> shift & 0xFF for shift in (2, 12, 22)], axis=-1)
+            assert np.array_equal(host.viewer.bgr(), cut)
+
+
 def test_a_display_that_is_unplugged_while_it_is_shown_gives_way_to_the_one_that_is_left():
     with start_xorg((640, 480)) as server, screen_worker(server.environment) as host:
         xrandr(server.display, "--addmode", "DUMMY1", "640x400")

@@ -9,11 +9,11 @@ import pytest
 
 from agent.platform.interfaces import Area, Noticed
 from agent.platform.x11.bindings import load_bindings
-from agent.platform.x11.connection import connect
-from agent.platform.x11.readers import BY_FILE, BY_SYSTEM_V, SharedWay, open_reader
+from agent.platform.x11.readers import BY_FILE, BY_SYSTEM_V
 from agent.platform.x11.screen import X11Screen, open_x11_screen
 from protocol.errors import BackendUnavailable
 from tests.support.x_painter import XPainter, painter_on
+from tests.support.x_source import opened_by
 from tests.support.xorg import start_xorg, xrandr
 from tests.support.xvfb import Xvfb, start_xvfb
 
@@ -26,16 +26,6 @@ WAYS = {
     "X11, GetImage": (),
 }
 SERVERS = {"Xvfb": start_xvfb, "Xorg": start_xorg}
-
-
-@contextmanager
-def opened_by(display: str, ways: tuple[SharedWay, ...]) -> Iterator[X11Screen]:
-    desk = connect(load_bindings(), display)
-    source = X11Screen(desk, open_reader(desk, ways))
-    try:
-        yield source
-    finally:
-        source.close()
 
 
 @contextmanager
@@ -110,47 +100,6 @@ def test_a_desktop_larger_than_at_the_start_is_read_whole():
             assert np.array_equal(source.grab(Area(0, 0, 1280, 480))[..., :3], drawn[..., :3])
 
 
-def test_over_tcp_neither_kind_of_memory_can_be_shared_and_both_reasons_are_said():
-    with (
-        start_xvfb(SIZE, extra=("-listen", "tcp")) as server,
-        painter_on(server.display) as painter,
-        opened_by(f"127.0.0.1{server.display}", (BY_FILE, BY_SYSTEM_V)) as source,
-    ):
-        drawn = pattern(*SIZE)
-        painter.put(0, 0, drawn)
-        assert np.array_equal(source.grab(Area(0, 0, *SIZE))[..., :3], drawn[..., :3])
-        assert source.detail == (
-            "X11, GetImage, because: not MIT-SHM by file descriptor: the server is reached by TCP, which "
-            "passes no descriptors; not MIT-SHM by System V segment: "
-            "the server cannot attach our memory: AccessError"
-        )
-
-
-def test_without_shared_memory_the_reason_is_kept_and_the_pixels_are_the_same():
-    with (
-        start_xvfb(SIZE, extra=("-extension", "MIT-SHM")) as server,
-        painter_on(server.display) as painter,
-        opened_by(server.display, (BY_FILE, BY_SYSTEM_V)) as source,
-    ):
-        assert source.detail == "X11, GetImage, because: the server has no MIT-SHM extension"
-        drawn = pattern(*SIZE)
-        painter.put(0, 0, drawn)
-        assert np.array_equal(source.grab(Area(0, 0, *SIZE))[..., :3], drawn[..., :3])
-
-
-def test_where_no_way_to_share_works_each_one_s_reason_is_said():
-    def refuse(desk: object, server_segment: int, size_bytes: int):
-        raise BackendUnavailable(f"{size_bytes} bytes are too many")
-
-    ways = (SharedWay("one way", refuse), SharedWay("another way", refuse))
-    with start_xvfb(SIZE) as server, opened_by(server.display, ways) as source:
-        assert source.detail == (
-            "X11, GetImage, because: not one way: 1228800 bytes are too many; "
-            "not another way: 1228800 bytes are too many"
-        )
-        assert source.grab(Area(0, 0, 9, 9)).shape == (9, 9, 4)
-
-
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("detail", WAYS)
 def test_ten_bit_colours_are_cut_to_eight(detail, server):
@@ -160,7 +109,7 @@ def test_ten_bit_colours_are_cut_to_eight(detail, server):
         opened_by(started.display, WAYS[detail]) as source,
     ):
         words = np.random.default_rng(2).integers(0, 1 << 30, (48, 64), dtype=np.uint32)
-        painter.put(0, 0, words.view(np.uint8).reshape(48, 64, 4))
+        painter.put_words(0, 0, words.view(np.uint8).reshape(48, 64, 4))
         expected = np.stack([(words >> shift) & 0xFF for shift in (2, 12, 22)], axis=-1)
         assert np.array_equal(source.grab(Area(0, 0, 64, 48))[..., :3], expected)
         assert source.detail == f"{detail}, 10-bit colours cut to 8"
@@ -193,6 +142,39 @@ def test_a_second_screen_that_is_plugged_in_and_out_again_is_followed():
         xrandr(started.display, "--output", "DUMMY1", "--off")
         look_until(source, lambda noticed: noticed.are_displays_new)
         assert [one.name for one in source.displays()] == ["DUMMY0"]
+
+
+def test_when_the_only_screen_is_switched_off_the_desktop_is_still_shown_and_the_screen_comes_back():
+    with start_xorg(SIZE) as started, opened(started) as source:
+        xrandr(started.display, "--output", "DUMMY0", "--off")
+        look_until(source, lambda noticed: noticed.are_displays_new)
+        (whole,) = source.displays()
+        assert whole.name == "screen"
+        assert source.grab(whole.area).shape == (whole.area.height, whole.area.width, 4)
+        xrandr(started.display, "--output", "DUMMY0", "--mode", "640x480")
+        look_until(source, lambda noticed: noticed.are_displays_new)
+        assert [(one.name, one.area) for one in source.displays()] == [("DUMMY0", Area(0, 0, *SIZE))]
+
+
+def test_a_server_without_randr_has_one_display_that_is_read_exactly():
+    with (
+        start_xvfb(SIZE, extra=("-extension", "RANDR")) as started,
+        painter_on(started.display) as painter,
+        opened(started) as source,
+    ):
+        assert [(one.name, one.area) for one in source.displays()] == [("screen", Area(0, 0, *SIZE))]
+        drawn = pattern(*SIZE)
+        painter.put(0, 0, drawn)
+        look_until(source, lambda noticed: noticed.damage)
+        assert np.array_equal(source.grab(Area(0, 0, *SIZE))[..., :3], drawn[..., :3])
+
+
+@pytest.mark.parametrize("extension", ["DAMAGE", "XFIXES"])
+def test_a_server_without_an_extension_that_is_needed_is_refused_by_its_name(extension):
+    with start_xvfb(SIZE, extra=("-extension", extension)) as started:
+        with pytest.raises(BackendUnavailable) as refused:
+            open_x11_screen(started.display)
+        assert f"no {extension} extension; switch it on" in refused.value.detail
 
 
 def test_another_mode_is_noticed_and_its_picture_is_exact():
@@ -232,6 +214,21 @@ def test_a_cursor_s_hot_spot_and_half_transparent_pixels_arrive_as_they_were_dra
         image = source.cursor().image
         assert (image.width, image.height, image.hot_x, image.hot_y) == (3, 5, 2, 4)
         assert image.rgba == bytes([255, 0, 0, 128]) * 15
+
+
+def test_a_program_that_hides_the_pointer_by_xfixes_is_not_known_to_others():
+    """What README.md of the screen says about it; a server that tells others makes this fail."""
+    with start_xvfb(SIZE) as started, opened(started) as source:
+        shown = source.cursor().image
+        bindings = load_bindings()
+        program = bindings.xcffib.connect(display=started.display)
+        xfixes = program(bindings.xfixes.key)
+        xfixes.QueryVersion(4, 0).reply()
+        xfixes.HideCursor(program.get_setup().roots[0].root, is_checked=True).check()
+        assert not source.look().is_anything
+        with opened(started) as another:
+            assert another.cursor().image == shown
+        program.disconnect()
 
 
 def test_the_way_that_the_server_makes_the_memory_would_break_the_connection():

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,7 @@ SETTINGS = {
     "fake": Setting(fake_stage, "fake", no_server),
     "xcffib": Setting(x_stage, "xcffib"),
     "xcffib on Xorg": Setting(x_stage, "xcffib", start_xorg),
+    "xcffib with ten-bit colours": Setting(x_stage, "xcffib", partial(start_xvfb, depth=30)),
     "dxcam on a fake": Setting(dxcam_stage, "dxcam", no_server),
     "ScreenCaptureKit on a fake": Setting(mac_stage, "screencapturekit", no_server),
     "mss": Setting(x_stage, "mss"),

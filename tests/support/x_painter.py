@@ -8,6 +8,14 @@ from typing import Any
 import numpy as np
 
 
+def ten_bit(bgrx: np.ndarray) -> np.ndarray:
+    """The words of depth 30 for 8-bit pixels: black stays black, and white white."""
+    blue, green, red = (bgrx[..., channel].astype(np.uint32) for channel in range(3))
+    blue, green, red = ((one << 2) | (one >> 6) for one in (blue, green, red))
+    words = (red << 20) | (green << 10) | blue
+    return words.astype("<u4")[..., np.newaxis].view(np.uint8)
+
+
 class XPainter:
     """One client with one window that covers the whole root window."""
 
@@ -23,7 +31,11 @@ class XPainter:
         self._window = self._open_window()
 
     def put(self, x: int, y: int, bgrx: np.ndarray) -> None:
-        """Show these pixels, a band at a time because a request is bounded."""
+        """Show these pixels; a server with ten bits for each colour gets the nearest ones that it has."""
+        self.put_words(x, y, ten_bit(bgrx) if self._screen.root_depth == 30 else bgrx)
+
+    def put_words(self, x: int, y: int, bgrx: np.ndarray) -> None:
+        """Show these 32-bit words of the server's own, a band at a time because a request is bounded."""
         height, width, _ = bgrx.shape
         rows = max(1, 200_000 // (width * 4))
         for top in range(0, height, rows):

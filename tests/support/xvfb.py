@@ -43,14 +43,15 @@ def start_xvfb(
     *,
     has_openbox: bool = False,
     extra: tuple[str, ...] = (),
+    run_by: tuple[str, ...] = (),
 ) -> Iterator[Xvfb]:
-    """Start it, wait until it listens, and end it by its pid."""
+    """Start it, wait until it listens, and end it by its pid. `run_by`: a program that becomes Xvfb."""
     if shutil.which("Xvfb") is None or (has_openbox and shutil.which("openbox") is None):
         pytest.skip(REMEDY)
     width, height = size
     read_fd, write_fd = os.pipe()
     screen = ["-screen", "0", f"{width}x{height}x{depth}", "-nolisten", "tcp", "-noreset", *extra]
-    with ended(["Xvfb", "-displayfd", str(write_fd), *screen], pass_fds=(write_fd,)) as server:
+    with ended([*run_by, "Xvfb", "-displayfd", str(write_fd), *screen], pass_fds=(write_fd,)) as server:
         os.close(write_fd)
         try:
             server_display = Xvfb(f":{read_number(read_fd)}", server.pid, width, height)

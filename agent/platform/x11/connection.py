@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from agent.platform.interfaces import Area
-from agent.platform.x11.bindings import Bindings
+from agent.platform.x11.bindings import Bindings, load_bindings
 from protocol.errors import BackendUnavailable
 
 NEEDED_EXTENSIONS = ("DAMAGE", "XFIXES")
@@ -38,6 +39,26 @@ def xwayland_sign(extensions: Iterable[str], output_names: Iterable[str]) -> str
     return f"its output is called {named[0]}" if named else ""
 
 
+def refuse_xwayland(display: str) -> None:
+    """For sources that cannot tell Xwayland from a desktop, and would show it in black.
+
+    Silent where no server answers or xcffib is not installed.
+
+    Raises:
+        BackendUnavailable: it is Xwayland.
+    """
+    try:
+        bindings = load_bindings()
+    except BackendUnavailable:
+        return
+    with suppress(bindings.xcffib.XcffibException):
+        connection = bindings.xcffib.connect(display=display)
+        try:
+            _refuse_xwayland(_desk(bindings, connection), display)
+        finally:
+            connection.disconnect()
+
+
 def connect(bindings: Bindings, display: str) -> Desk:
     """Connects and checks. The caller disconnects `Desk.connection`.
 
@@ -60,21 +81,13 @@ def connect(bindings: Bindings, display: str) -> Desk:
 
 def _checked(bindings: Bindings, connection: Any, display: str) -> Desk:
     setup = connection.get_setup()
-    screen = setup.roots[connection.pref_screen]
-    if problem := pixel_layout_problem(setup, screen):
+    if problem := pixel_layout_problem(setup, setup.roots[connection.pref_screen]):
         raise BackendUnavailable(f"the pixels of DISPLAY {display!r} cannot be read: {problem}")
-    extensions = frozenset(
-        bytes(name.name.raw).decode("latin1") for name in connection.core.ListExtensions().reply().names
-    )
-    missing = [name for name in NEEDED_EXTENSIONS if name not in extensions]
+    desk = _desk(bindings, connection)
+    missing = [name for name in NEEDED_EXTENSIONS if name not in desk.extensions]
     if missing:
         raise BackendUnavailable(f"the X server has no {' and no '.join(missing)} extension; switch it on")
-    desk = Desk(bindings, connection, screen.root, screen.root_depth, extensions)
-    if sign := xwayland_sign(extensions, _output_names(desk)):
-        raise BackendUnavailable(
-            f"DISPLAY {display!r} is Xwayland ({sign}), which cannot show the whole desktop; "
-            "log in to an X11 (Xorg) session"
-        )
+    _refuse_xwayland(desk, display)
     connection(bindings.damage.key).QueryVersion(1, 1).reply()
     connection(bindings.xfixes.key).QueryVersion(4, 0).reply()
     return desk
@@ -94,6 +107,21 @@ def pixel_layout_problem(setup: Any, screen: Any) -> str:
     if (root.red_mask, root.green_mask, root.blue_mask) != SUPPORTED_DEPTHS[screen.root_depth]:
         return "its colours have an unusual order"
     return ""
+
+
+def _desk(bindings: Bindings, connection: Any) -> Desk:
+    screen = connection.get_setup().roots[connection.pref_screen]
+    names = connection.core.ListExtensions().reply().names
+    extensions = frozenset(bytes(name.name.raw).decode("latin1") for name in names)
+    return Desk(bindings, connection, screen.root, screen.root_depth, extensions)
+
+
+def _refuse_xwayland(desk: Desk, display: str) -> None:
+    if sign := xwayland_sign(desk.extensions, _output_names(desk)):
+        raise BackendUnavailable(
+            f"DISPLAY {display!r} is Xwayland ({sign}), which cannot show the whole desktop; "
+            "log in to an X11 (Xorg) session"
+        )
 
 
 def _output_names(desk: Desk) -> list[str]:
