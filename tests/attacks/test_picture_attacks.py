@@ -124,9 +124,7 @@ class Listener:
 async def test_msg08_what_a_source_calls_itself_cannot_steer_a_terminal_or_turn_a_line_around() -> None:
     channel, page = FakeChannel(), Listener()
     facts = [screen.DisplayFacts(0, 0, 0, 1, 1, 1.0)]
-    channel.to_page(
-        FROM_AGENT_CODEC.encode(screen.Displays(facts, 0, screen.DisplayMode.ONE, "\x1b[2Jxcffib\u202e\0"))
-    )
+    channel.to_page(FROM_AGENT_CODEC.encode(screen.Displays(facts, 0, "\x1b[2Jxcffib\u202e\0")))
     with pytest.raises(PageGone):
         await PictureFeed(channel, page, lambda: 0.0).serve()
     [told] = page.told
