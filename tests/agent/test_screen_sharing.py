@@ -269,9 +269,9 @@ def test_another_display_can_be_shown_and_has_its_own_coordinates(screen):
 def test_a_display_that_is_gone_is_answered_with_the_list(session):
     session.run(3.0)
     session.share.received(ShowDisplay(9), session.now_s)
-    (displays, *_) = session.step()
-    assert isinstance(displays, Displays)
-    assert displays.shown_index == 0
+    sent = session.run(0.1)
+    assert kinds(sent)[:2] == [Displays, PicturePart]
+    assert sent[0].shown_index == 0
 
 
 def test_a_picture_that_was_never_sent_is_a_violation(session):

@@ -88,11 +88,11 @@ def test_msg14_regions_that_begin_and_end_without_end_in_one_picture_are_cut_off
 @pytest.mark.parametrize(
     "message",
     [
-        screen.Displays([screen.DisplayFacts(1 << 60, 0, 0, 1, 1, 1.0)], 0, screen.DisplayMode.ONE, "x"),
-        screen.Displays([screen.DisplayFacts(-1, 0, 0, 1, 1, 1.0)], 0, screen.DisplayMode.ONE, "x"),
-        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("nan"))], 0, screen.DisplayMode.ONE, "x"),
-        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("inf"))], 0, screen.DisplayMode.ONE, "x"),
-        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, -1.0)], 0, screen.DisplayMode.ONE, "x"),
+        screen.Displays([screen.DisplayFacts(1 << 60, 0, 0, 1, 1, 1.0)], 0, "x"),
+        screen.Displays([screen.DisplayFacts(-1, 0, 0, 1, 1, 1.0)], 0, "x"),
+        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("nan"))], 0, "x"),
+        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("inf"))], 0, "x"),
+        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, -1.0)], 0, "x"),
         PicturePart(1, 1 << 63, 1, 1, True, True, [DOT], b"x"),
         PicturePart(1, -1, 1, 1, True, True, [DOT], b"x"),
     ],

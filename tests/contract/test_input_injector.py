@@ -9,14 +9,10 @@ import pytest
 from agent.platform.input_interface import InputInjector
 from agent.platform.x11.input import XTestInjector
 from protocol.errors import BackendUnavailable, ErrorCode
-from protocol.limits import ALL_DISPLAYS_INDEX
 from protocol.messages.input import Key, PointerButton, PointerMove, PointerWheel, TypeText
 from tests.support.event_window import EventWindow
 from tests.support.injector import RecordingInjector
 from tests.support.x_display import x_display
-from tests.support.x_painter import painter_on
-from tests.support.xorg import xrandr
-from tests.support.xvfb import start_xvfb
 
 A, SHIFT, LEFT, F5 = 0x61, 0xFFE1, 0xFF51, 0xFFC2
 END = 0xFFC9  # F12, by which a test knows that everything before it has arrived
@@ -271,28 +267,3 @@ def test_xtest_heeds_caps_lock(display: str) -> None:
     assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == "aB1!aB1!"
     injector.close()
     window.close()
-
-
-@pytest.mark.real
-@pytest.mark.parametrize(
-    ("index", "place", "arrives"),
-    [
-        (0, (10, 20), (10, 20)),
-        (1, (10, 20), (410, 120)),
-        (1, (9_999, 9_999), (799, 599)),
-        (ALL_DISPLAYS_INDEX, (10, 20), (10, 20)),
-        (ALL_DISPLAYS_INDEX, (420, 130), (420, 130)),
-        (7, (10, 20), (400, 300)),
-    ],
-)
-def test_a_place_lands_on_the_display_that_was_shown_or_in_the_box_around_all(index, place, arrives):
-    with start_xvfb((800, 600)) as server, painter_on(server.display) as painter:
-        xrandr(server.display, "--setmonitor", "one", "400/100x600/100+0+0", "screen")
-        xrandr(server.display, "--setmonitor", "two", "400/100x500/100+400+100", "none")
-        injector = XTestInjector(server.display)
-        try:
-            painter.move_pointer(400, 300)
-            injector.inject(PointerMove(*place), index)
-            assert painter.pointer() == arrives
-        finally:
-            injector.close()

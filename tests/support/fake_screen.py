@@ -142,23 +142,17 @@ class FakeScreen:
 
     def describe(self, width: int, height: int) -> None:
         """Two displays and an arrow as the cursor."""
-        self.list_displays(width, height)
+        displays = [
+            screen.DisplayFacts(0, 0, 0, width, height, 1.0),
+            screen.DisplayFacts(1, width, 0, 1280, 1024, 1.0),
+        ]
+        self.say(screen.Displays(displays, 0, "fake"))
         arrow = np.zeros((24, 16, 4), np.uint8)
         for row in range(20):
             arrow[row, : min(row // 2 + 2, 14)] = (0, 0, 0, 255)
             arrow[row, 1 : min(row // 2 + 1, 13)] = (255, 255, 255, 255)
         self.say(screen.CursorShape(16, 24, 0, 0, arrow.tobytes()))
         self.say(screen.CursorMoved(width // 2, height // 2))
-
-    def list_displays(
-        self, width: int, height: int, mode: str = "one", shown_index: int = 0, count: int = 2
-    ) -> None:
-        """The first `count` of two displays."""
-        displays = [
-            screen.DisplayFacts(0, 0, 0, width, height, 1.0),
-            screen.DisplayFacts(1, width, 0, 1280, 1024, 1.0),
-        ]
-        self.say(screen.Displays(displays[:count], shown_index, screen.DisplayMode(mode), "fake"))
 
     def say(self, message: screen.FromAgent) -> None:
         """Send any message."""

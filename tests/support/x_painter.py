@@ -111,11 +111,6 @@ class XPainter:
         """As a program may, without a device."""
         self._core.WarpPointer(0, self._screen.root, 0, 0, 0, 0, x, y, is_checked=True).check()
 
-    def pointer(self) -> tuple[int, int]:
-        """Where it is."""
-        found = self._core.QueryPointer(self._screen.root).reply()
-        return found.root_x, found.root_y
-
     def move_pointer_by_device(self, x: int, y: int) -> None:
         """As a hand does, through XTEST."""
         xtest = self._connection(importlib.import_module("xcffib.xtest").key)

@@ -8,8 +8,6 @@ import pytest
 from playwright.async_api import Page, expect
 
 from protocol.errors import ErrorCode
-from protocol.limits import ALL_DISPLAYS_INDEX
-from protocol.messages import screen
 from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
 from technician_client.console.backend import LinkState
 from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
@@ -20,7 +18,7 @@ from tests.support.console_fakes import (
     device_row,
     sample_snapshot,
 )
-from tests.support.fake_screen import FakeScreen, colour_card
+from tests.support.fake_screen import colour_card
 
 pytestmark = [
     pytest.mark.real,
@@ -183,42 +181,6 @@ async def test_the_pointer_arrives_in_pixels_of_the_display(desk: Desk) -> None:
     assert wheel.horizontal == 0
 
 
-async def test_displays_are_chosen_by_keyboard_and_what_came_of_it_is_said(desk: Desk) -> None:
-    page = desk.page
-    await desk.enter(f"/session?device={DESK}")
-    await page.wait_for_selector("#screen-gate form")
-    await page.fill("#screen-gate input[name=reason]", "Two displays")
-    await page.keyboard.press("Enter")
-    await page.wait_for_selector("html[data-state=live]")
-    shown = desk.app.sessions[-1].screen
-    assert shown is not None
-    chooser, hint = page.get_by_label("Display"), page.locator("#hint")
-    names = await chooser.locator("option").all_inner_texts()
-    assert names == [
-        "Display 1 (400 \u00d7 300)",
-        "Display 2 (1280 \u00d7 1024)",
-        "All displays",
-        "Follow the pointer",
-    ]
-    await chooser.focus()
-    await page.keyboard.type("All")
-    await wished(shown, screen.ShowAll())
-    shown.list_displays(WIDTH, HEIGHT, "all", ALL_DISPLAYS_INDEX)
-    await expect(hint).to_have_text("All displays are shown as one picture.")
-    await expect(chooser).to_have_value("all")
-    await page.keyboard.press("ArrowDown")
-    await wished(shown, screen.Follow())
-    shown.list_displays(WIDTH, HEIGHT, "follow", 1)
-    await expect(hint).to_have_text("The display with the pointer is shown.")
-    await expect(chooser.locator("option:checked")).to_have_text("Follow the pointer (on display 2)")
-    shown.say(screen.ScreenRefused(ErrorCode.E_SCREEN_POINTER))
-    await expect(hint).to_contain_text("Choose a display, or show all of them.")
-    shown.list_displays(WIDTH, HEIGHT, "one", 1)
-    shown.list_displays(WIDTH, HEIGHT, "one", 0, count=1)
-    await expect(hint).to_have_text("A display was unplugged. This is display 1 of 1.")
-    await expect(chooser).to_be_hidden()
-
-
 async def test_a_move_does_not_wait_for_an_animation_frame_and_is_sent_once(desk: Desk) -> None:
     session = await desk.open_kiosk()
     place = "{clientX: 33, clientY: 44, bubbles: true, cancelable: true}"
@@ -350,12 +312,6 @@ async def test_the_console_keeps_nothing_where_a_script_or_the_history_could_fin
     assert await desk.page.evaluate("document.cookie") == ""
     assert await desk.page.evaluate("localStorage.length + sessionStorage.length") == 0
     assert "key=" not in desk.page.url
-
-
-async def wished(shown: FakeScreen, wish: screen.FromTechnician) -> None:
-    async with asyncio.timeout(5):
-        while wish not in shown.wishes:  # noqa: ASYNC110  the fake has no event for it
-            await asyncio.sleep(0.02)
 
 
 async def _focused(page: Page, path: str) -> str:

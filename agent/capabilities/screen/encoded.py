@@ -14,14 +14,12 @@ from collections import deque
 from agent.capabilities.screen.pictures import PictureStream
 from agent.capabilities.screen.rate import Decision, RateControl
 from agent.platform.interfaces import DisplayArea, EncodedPicture, EncodedScreenSource, Steering
-from protocol.errors import BackendUnavailable, ErrorCode, PeerViolation
+from protocol.errors import BackendUnavailable, PeerViolation
 from protocol.limits import VIDEO_FRAME_LIMIT_BYTES
 from protocol.messages.screen import (
     Decodes,
     DisplayFacts,
-    DisplayMode,
     Displays,
-    Follow,
     FromAgent,
     FromTechnician,
     KeyframeWanted,
@@ -30,8 +28,6 @@ from protocol.messages.screen import (
     ProofFailed,
     Rectangle,
     Refresh,
-    ScreenRefused,
-    ShowAll,
     ShowDisplay,
     VideoFrame,
 )
@@ -69,7 +65,6 @@ class EncodedShare:
         self._again_at_s = 0.0
         self._started_at_s: float | None = None
         self._is_new_to_viewer = True
-        self._refused: list[FromAgent] = []
         self.rate = RateControl()
 
     def watches_source(self, now_s: float) -> bool:
@@ -101,8 +96,6 @@ class EncodedShare:
                 if message.index < len(self._displays):
                     self._shown_index = message.index
                 self._restart()
-            case ShowAll() | Follow():
-                self._refuse(message)
             case Decodes():
                 self._choose(message.codecs)
             case KeyframeWanted():
@@ -142,11 +135,6 @@ class EncodedShare:
             is_new_to_viewer = self._is_new_to_viewer
             self._restart()
             self._is_new_to_viewer = is_new_to_viewer
-
-    def _refuse(self, wish: ShowAll | Follow) -> None:
-        is_all = isinstance(wish, ShowAll)
-        code = ErrorCode.E_SCREEN_TOGETHER if is_all else ErrorCode.E_SCREEN_POINTER
-        self._refused, self._is_new_to_viewer = [ScreenRefused(code)], True
 
     def _require_codec(self, now_s: float) -> None:
         if self._started_at_s is None:
@@ -228,8 +216,7 @@ class EncodedShare:
             DisplayFacts(index, one.area.x, one.area.y, one.area.width, one.area.height, one.scale)
             for index, one in enumerate(self._displays)
         ]
-        refused, self._refused = self._refused, []
-        return [*refused, Displays(facts, self._shown_index, DisplayMode.ONE, self._source.name)]
+        return [Displays(facts, self._shown_index, self._source.name)]
 
     def _pictures(self, now_s: float) -> list[FromAgent]:
         messages: list[FromAgent] = []

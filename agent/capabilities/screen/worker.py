@@ -42,14 +42,7 @@ from protocol.errors import (
     exit_status,
 )
 from protocol.limits import PRIVATE_WINDOWS_LIMIT_BYTES
-from protocol.messages.screen import (
-    FROM_AGENT_CODEC,
-    Follow,
-    FromAgent,
-    ScreenFailed,
-    ShowAll,
-    ShowDisplay,
-)
+from protocol.messages.screen import FROM_AGENT_CODEC, FromAgent, ScreenFailed, ShowDisplay
 from protocol.private_windows import PrivateWindow, decode_private_windows
 
 AnySource = ScreenSource | EncodedScreenSource
@@ -290,11 +283,7 @@ def newest(messages: Sequence[ToWorker]) -> list[ToWorker]:
 
     Each takes a new picture's memory (1.4 ms at 3840x2160): a viewer that sends thousands must not stop us.
     """
-    wishes = [
-        number
-        for number, message in enumerate(messages)
-        if isinstance(message, ShowDisplay | ShowAll | Follow)
-    ]
+    wishes = [number for number, message in enumerate(messages) if isinstance(message, ShowDisplay)]
     outdated = set(wishes[:-1])
     return [message for number, message in enumerate(messages) if number not in outdated]
 

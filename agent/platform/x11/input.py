@@ -15,7 +15,6 @@ from agent.platform.x11 import keyboard_map as kb
 from agent.platform.x11.keyboard_map import KeyboardMap, Place
 from agent.platform.x11.monitors import monitors
 from protocol.errors import BackendUnavailable, ErrorCode
-from protocol.limits import ALL_DISPLAYS_INDEX
 from protocol.messages.diagnostics import Display
 from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
 
@@ -164,8 +163,8 @@ class XTestInjector:
     def _move(self, event: PointerMove, display_index: int) -> None:
         if self._monitors is None:
             self._monitors = monitors(self._connection, self._root)
-        shown = _shown(self._monitors, display_index)
-        if shown is not None:
+        if display_index < len(self._monitors):
+            shown = self._monitors[display_index]
             x, y = min(max(event.x, 0), shown.width - 1), min(max(event.y, 0), shown.height - 1)
             self._fake(MOTION, 0, shown.x + x, shown.y + y)
 
@@ -300,17 +299,6 @@ class XTestInjector:
                 time.sleep(max(0.0, used_at_s + REBIND_REST_S - time.monotonic()))
                 return [keycode]
         return []
-
-
-def _shown(displays: list[Display], index: int) -> Display | None:
-    """The display of this index, or the box around all of them; None if there is none."""
-    if index < len(displays):
-        return displays[index]
-    if index != ALL_DISPLAYS_INDEX or not displays:
-        return None
-    x, y = min(one.x for one in displays), min(one.y for one in displays)
-    right, bottom = max(one.x + one.width for one in displays), max(one.y + one.height for one in displays)
-    return Display(name="all", x=x, y=y, width=right - x, height=bottom - y)
 
 
 def _unavailable(detail: str) -> BackendUnavailable:

@@ -17,17 +17,11 @@ import { isCursor } from "./wire.js";
 
 const FIGURES_EVERY_MS = 1000;
 const HINT_MS = 4000;
-// what is shown (DisplayMode in protocol/messages/screen.py)
-const ONE = "one";
-const ALL = "all";
-const FOLLOW = "follow";
 const RESTARTED_MS = 15_000;
 
 export class ScreenPanel {
   #link = null;
   #displayIndex = 0;
-  #shownCount = 0;
-  #chosen = null;
   #before = 0;
 
   constructor(workspace) {
@@ -137,43 +131,20 @@ export class ScreenPanel {
     this.#hint("Keys stay on this computer again.");
   }
 
-  #displays({ displays, shown_index: shownIndex, mode }) {
+  #displays({ displays, shown_index: shownIndex }) {
     this.#displayIndex = shownIndex;
     const chooser = byId("display");
-    const option = (value, isChosen, text) => element("option", { value, selected: isChosen }, text);
     show(chooser, displays.length > 1);
-    const following = mode === FOLLOW ? `Follow the pointer (on display ${shownIndex + 1})` : "Follow the pointer";
-    chooser.replaceChildren(
-      ...displays.map(({ index, width, height }) =>
-        option(index, mode === ONE && index === shownIndex, `Display ${index + 1} (${width} × ${height})`)),
-      option(ALL, mode === ALL, "All displays"),
-      option(FOLLOW, mode === FOLLOW, following));
-    this.#sayDisplay(displays, shownIndex, mode);
-  }
-
-  // who chose display 2 must see that it was unplugged
-  #sayDisplay(displays, shownIndex, mode) {
-    const chosen = this.#chosen;
-    this.#chosen = null;
-    if (mode === ONE && this.#shownCount > displays.length) {
-      this.#hint(`A display was unplugged. This is display ${shownIndex + 1} of ${displays.length}.`);
-    } else if (chosen === ALL && mode === ALL) this.#hint("All displays are shown as one picture.");
-    else if (chosen === FOLLOW && mode === FOLLOW) this.#hint("The display with the pointer is shown.");
-    this.#shownCount = displays.length;
-  }
-
-  #choose(value) {
-    this.#chosen = value;
-    if (value === ALL) this.#link?.send("show_all");
-    else if (value === FOLLOW) this.#link?.send("follow");
-    else this.#link?.send("show_display", { index: Number(value) });
+    chooser.replaceChildren(...displays.map(({ index, width, height }) =>
+      element("option", { value: index, selected: index === shownIndex }, `Display ${index + 1} (${width} × ${height})`)));
   }
 
   #bindTools() {
     this.canvas.addEventListener("focus", () => this.#takeKeys());
     this.canvas.addEventListener("mousedown", (event) => event.preventDefault());
     byId("refresh").addEventListener("click", () => this.#link?.send("refresh"));
-    byId("display").addEventListener("change", (event) => this.#choose(event.target.value));
+    byId("display").addEventListener("change", (event) =>
+      this.#link?.send("show_display", { index: Number(event.target.value) }));
     byId("fit").addEventListener("click", () => {
       this.fit.setExact(!this.fit.isExact);
       byId("fit").setAttribute("aria-pressed", String(this.fit.isExact));
