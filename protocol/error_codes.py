@@ -77,6 +77,9 @@ class ErrorCode(StrEnum):
     E_SCREEN_NONE = auto()
     E_SCREEN_FAILED = auto()
     E_SCREEN_PRIVATE = auto()
+    E_SCREEN_DISPLAY = auto()
+    E_SCREEN_TOGETHER = auto()
+    E_SCREEN_POINTER = auto()
     E_INPUT_NONE = auto()
     E_COMMAND_UNKNOWN = auto()
     E_COMMAND_PARAMETER = auto()
@@ -322,6 +325,21 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "The device has a list of private windows and cannot cover them, so its screen is not shown.",
         "Use an X11 session there; or have the list emptied: alongside-agent private-windows, and the policy.",
         6,
+    ),
+    _C.E_SCREEN_DISPLAY: (
+        "The display that you chose is not there any more. Another one is shown.",
+        "Choose one of the displays that are there.",
+        3,
+    ),
+    _C.E_SCREEN_TOGETHER: (
+        "All displays of this device cannot be shown as one picture.",
+        "Choose one of the displays.",
+        3,
+    ),
+    _C.E_SCREEN_POINTER: (
+        "On this device nobody can tell which display the pointer is on.",
+        "Choose one of the displays.",
+        3,
     ),
     _C.E_INPUT_NONE: (
         "The device cannot be controlled.",

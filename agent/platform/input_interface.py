@@ -12,7 +12,8 @@ class InputInjector(Protocol):
     """
 
     def inject(self, event: Event, display_index: int) -> None:
-        """Play one event; positions are pixels of that display, clamped to it.
+        """Play one event; positions are pixels of that display, clamped to it; of the box around
+        all displays for ALL_DISPLAYS_INDEX.
 
         A release of what is not held, and a display that does not exist, change nothing. A second press
         of a held key changes nothing either: the desktop repeats keys by itself.

@@ -5,12 +5,14 @@ A picture is a set of changed tiles. Its parts carry consecutive output of one z
 rectangles, row by row, rectangle after rectangle. Copies of what is on the viewer's canvas come before.
 """
 
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
 from protocol.codec import Codec, Message
 from protocol.limits import (
+    ALL_DISPLAYS_INDEX,
     COPIES_PER_PICTURE_LIMIT,
     CURSOR_SIDE_LIMIT_PIXELS,
     DISPLAY_LIMIT,
@@ -33,6 +35,14 @@ CodecName = Annotated[str, Meta(min_length=1, max_length=32)]
 CursorSide = Annotated[int, Meta(ge=0, le=CURSOR_SIDE_LIMIT_PIXELS)]
 
 
+class DisplayMode(StrEnum):
+    """What is shown: one display by its index, all as one, or the one with the pointer."""
+
+    ONE = "one"
+    ALL = "all"
+    FOLLOW = "follow"
+
+
 class DisplayFacts(Message, frozen=True, tag="screen.display"):
     """One monitor, in physical pixels of the device's whole desktop."""
 
@@ -45,10 +55,16 @@ class DisplayFacts(Message, frozen=True, tag="screen.display"):
 
 
 class Displays(Message, frozen=True, tag="screen.displays"):
-    """Agent: what there is, which one is shown. Sent first, and again on every change."""
+    """Agent: what there is, which one is shown. Sent first, and again on every change.
+
+    `shown_index` is ALL_DISPLAYS_INDEX while `mode` is "all": then the picture is the box around all
+    displays, black where there is none. With another index a reset comes next; pictures up to it are of
+    what was shown before.
+    """
 
     displays: Annotated[list[DisplayFacts], Meta(max_length=DISPLAY_LIMIT)]
-    shown_index: int
+    shown_index: Annotated[int, Meta(ge=0, le=ALL_DISPLAYS_INDEX)]
+    mode: DisplayMode
     source: ShortText
 
 
@@ -154,6 +170,12 @@ class Behind(Message, frozen=True, tag="screen.behind"):
     since_ms: Annotated[int, Meta(ge=0, le=1 << 62)]
 
 
+class ScreenRefused(Message, frozen=True, tag="screen.refused"):
+    """Agent: what the viewer chose cannot be shown, or not any more; `screen.displays` says what is, next."""
+
+    code: ShortText
+
+
 class ScreenFailed(Message, frozen=True, tag="screen.failed"):
     """Capture cannot go on; the channel closes after it."""
 
@@ -195,6 +217,14 @@ class ShowDisplay(Message, frozen=True, tag="screen.show_display"):
     index: Annotated[int, Meta(ge=0, le=DISPLAY_LIMIT)]
 
 
+class ShowAll(Message, frozen=True, tag="screen.show_all"):
+    """Technician: show all displays as one."""
+
+
+class Follow(Message, frozen=True, tag="screen.follow"):
+    """Technician: show the display that the pointer is on, and change with it."""
+
+
 class Decodes(Message, frozen=True, tag="screen.decodes"):
     """Technician: what this viewer decodes, by its WebCodecs name, and `jpeg`; none at first."""
 
@@ -218,10 +248,19 @@ FromAgent: TypeAlias = (
     | CursorMoved
     | ScreenRestarted
     | Behind
+    | ScreenRefused
     | ScreenFailed
 )
 FromTechnician: TypeAlias = (
-    PictureSeen | ProofFailed | Refresh | ShowDisplay | Decodes | KeyframeWanted | RestartSeen
+    PictureSeen
+    | ProofFailed
+    | Refresh
+    | ShowDisplay
+    | ShowAll
+    | Follow
+    | Decodes
+    | KeyframeWanted
+    | RestartSeen
 )
 
 FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, SCREEN_MESSAGE_LIMIT_BYTES)

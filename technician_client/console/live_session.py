@@ -12,6 +12,7 @@ from protocol.errors import ErrorCode, NotGranted, PeerViolation, Refused, Suppo
 from protocol.grantables import Grantable
 from protocol.messages.channel import ChannelClosed
 from protocol.messages.consent import AskPending, GrantEnded
+from protocol.messages.screen import Follow, ShowAll, ShowDisplay
 from protocol.names import shown_name, shown_reason
 from technician_client.console import page_messages as say
 from technician_client.console.backend import Channel, Session
@@ -158,6 +159,8 @@ class LiveSession:
                 | say.PageKeyframe()
                 | say.PageRefresh()
                 | say.PageShowDisplay()
+                | say.PageShowAll()
+                | say.PageFollow()
             ):
                 self._obey_screen(message)
             case say.PageAsk():
@@ -188,7 +191,11 @@ class LiveSession:
             case say.PageRefresh():
                 self._pictures.refresh()
             case say.PageShowDisplay(index=index):
-                self._pictures.show_display(index)
+                self._pictures.show(ShowDisplay(index))
+            case say.PageShowAll():
+                self._pictures.show(ShowAll())
+            case say.PageFollow():
+                self._pictures.show(Follow())
 
     # -- asking, and serving what was granted
 

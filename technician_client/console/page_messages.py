@@ -23,7 +23,7 @@ from protocol.limits import (
 )
 from protocol.messages.input import Event
 from protocol.messages.presence import ShortText
-from protocol.messages.screen import CodecName, RegionNo
+from protocol.messages.screen import CodecName, DisplayMode, RegionNo
 
 PAGE_MESSAGE_LIMIT_BYTES = 64 << 10
 
@@ -98,6 +98,14 @@ class PageShowDisplay(PageMessage, frozen=True, tag="show_display"):
     index: Annotated[int, Meta(ge=0, le=DISPLAY_LIMIT)]
 
 
+class PageShowAll(PageMessage, frozen=True, tag="show_all"):
+    """Show all displays as one picture."""
+
+
+class PageFollow(PageMessage, frozen=True, tag="follow"):
+    """Show the display with the pointer, and change with it."""
+
+
 class PageInput(PageMessage, frozen=True, tag="input"):
     """What pointer and keyboard did on the canvas."""
 
@@ -136,7 +144,15 @@ class PageEnd(PageMessage, frozen=True, tag="end"):
 
 
 PageOfScreen: TypeAlias = (
-    PageSeen | PageDamaged | PageProofFailed | PageDecodes | PageKeyframe | PageRefresh | PageShowDisplay
+    PageSeen
+    | PageDamaged
+    | PageProofFailed
+    | PageDecodes
+    | PageKeyframe
+    | PageRefresh
+    | PageShowDisplay
+    | PageShowAll
+    | PageFollow
 )
 FromPage: TypeAlias = (
     PageAsk
@@ -147,6 +163,8 @@ FromPage: TypeAlias = (
     | PageKeyframe
     | PageRefresh
     | PageShowDisplay
+    | PageShowAll
+    | PageFollow
     | PageInput
     | PageReleaseAll
     | PageReadDiagnostics
@@ -215,6 +233,7 @@ class SayDisplays(PageMessage, frozen=True, tag="displays"):
 
     displays: list[SayDisplay]
     shown_index: int
+    mode: DisplayMode
     source: str
 
 

@@ -19,6 +19,7 @@ from protocol.messages.screen import (
     CursorShape,
     Decodes,
     Displays,
+    Follow,
     FromAgent,
     FromTechnician,
     KeyframeWanted,
@@ -28,8 +29,10 @@ from protocol.messages.screen import (
     Refresh,
     RestartSeen,
     ScreenFailed,
+    ScreenRefused,
     ScreenRestarted,
     ScrollCopies,
+    ShowAll,
     ShowDisplay,
     VideoEnded,
     VideoFrame,
@@ -42,7 +45,9 @@ from technician_client.console.page_messages import (
     SayCursorMoved,
     SayDisplay,
     SayDisplays,
+    SayProblem,
     SayScreenRestarted,
+    problem,
 )
 from technician_client.console.picture_age import PictureAge
 from technician_client.console.picture_wire import (
@@ -96,7 +101,7 @@ class PictureFeed:
         self._awaits_reset = False
         self._damaged_in_a_row = 0
         self._codecs: list[str] = []
-        self._shown_index: int | None = None
+        self._shown: ShowDisplay | ShowAll | Follow | None = None
         self._owes_restart_seen = False
         self.received_bytes = 0
 
@@ -156,10 +161,10 @@ class PictureFeed:
         """The page needs a keyframe of this region."""
         self._wish(KeyframeWanted(region_no))
 
-    def show_display(self, index: int) -> None:
-        """Ask for another display."""
-        self._shown_index = index
-        self._wish(ShowDisplay(index))
+    def show(self, wish: ShowDisplay | ShowAll | Follow) -> None:
+        """Ask for another display, all of them, or the one with the pointer."""
+        self._shown = wish
+        self._wish(wish)
 
     def _wish(self, wish: FromTechnician) -> None:
         self._wishes.append(wish)
@@ -199,6 +204,8 @@ class PictureFeed:
                 await self._page.say(_displays(message))
             case ScreenRestarted():
                 await self._restarted()
+            case ScreenRefused():
+                await self._page.say(SayProblem("screen.refused", problem(message.code)))
             case Behind():
                 self._age.behind(message.since_ms, _now_s())
             case ScreenFailed():
@@ -220,8 +227,8 @@ class PictureFeed:
         self._has_work.set()
         if self._codecs:
             self._wish(Decodes(self._codecs))
-        if self._shown_index is not None:
-            self._wish(ShowDisplay(self._shown_index))
+        if self._shown is not None:
+            self._wish(self._shown)
         log.warning("console.screen_restarted")
         await self._page.say(SayScreenRestarted())
 
@@ -275,4 +282,4 @@ def _now_s() -> float:
 
 def _displays(message: Displays) -> SayDisplays:
     displays = [SayDisplay(display.index, display.width, display.height) for display in message.displays]
-    return SayDisplays(displays, message.shown_index, shown_name(message.source))
+    return SayDisplays(displays, message.shown_index, message.mode, shown_name(message.source))

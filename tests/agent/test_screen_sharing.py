@@ -14,7 +14,7 @@ from agent.capabilities.screen.pacing import (
 from agent.capabilities.screen.rate import FIRST_PICTURES_AHEAD
 from agent.capabilities.screen.sharing import ScreenShare
 from agent.platform.interfaces import Area, CursorImage
-from protocol.errors import BackendUnavailable, PeerViolation
+from protocol.errors import BackendUnavailable, ErrorCode, PeerViolation
 from protocol.messages.screen import (
     BandProof,
     CursorMoved,
@@ -24,6 +24,7 @@ from protocol.messages.screen import (
     PictureSeen,
     ProofFailed,
     Refresh,
+    ScreenRefused,
     ShowDisplay,
 )
 from tests.support.screen_source import FakeScreen
@@ -270,8 +271,9 @@ def test_a_display_that_is_gone_is_answered_with_the_list(session):
     session.run(3.0)
     session.share.received(ShowDisplay(9), session.now_s)
     sent = session.run(0.1)
-    assert kinds(sent)[:2] == [Displays, PicturePart]
-    assert sent[0].shown_index == 0
+    assert kinds(sent)[:2] == [ScreenRefused, Displays]
+    assert sent[0].code == ErrorCode.E_SCREEN_DISPLAY
+    assert sent[1].shown_index == 0
 
 
 def test_a_picture_that_was_never_sent_is_a_violation(session):

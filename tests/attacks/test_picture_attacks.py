@@ -30,6 +30,7 @@ from technician_client.console.page_messages import SayDisplays, ToPage
 from technician_client.console.picture_feed import PictureFeed
 from tests.support.fake_screen import FakeChannel
 
+ONE = screen.DisplayMode.ONE
 WIDTH, HEIGHT = 1920, 1080
 TILES = 30 * 17
 DOT = Rectangle(7, 7, 1, 1)
@@ -88,11 +89,11 @@ def test_msg14_regions_that_begin_and_end_without_end_in_one_picture_are_cut_off
 @pytest.mark.parametrize(
     "message",
     [
-        screen.Displays([screen.DisplayFacts(1 << 60, 0, 0, 1, 1, 1.0)], 0, "x"),
-        screen.Displays([screen.DisplayFacts(-1, 0, 0, 1, 1, 1.0)], 0, "x"),
-        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("nan"))], 0, "x"),
-        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("inf"))], 0, "x"),
-        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, -1.0)], 0, "x"),
+        screen.Displays([screen.DisplayFacts(1 << 60, 0, 0, 1, 1, 1.0)], 0, ONE, "x"),
+        screen.Displays([screen.DisplayFacts(-1, 0, 0, 1, 1, 1.0)], 0, ONE, "x"),
+        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("nan"))], 0, ONE, "x"),
+        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, float("inf"))], 0, ONE, "x"),
+        screen.Displays([screen.DisplayFacts(0, 0, 0, 1, 1, -1.0)], 0, ONE, "x"),
         PicturePart(1, 1 << 63, 1, 1, True, True, [DOT], b"x"),
         PicturePart(1, -1, 1, 1, True, True, [DOT], b"x"),
     ],
@@ -124,7 +125,7 @@ class Listener:
 async def test_msg08_what_a_source_calls_itself_cannot_steer_a_terminal_or_turn_a_line_around() -> None:
     channel, page = FakeChannel(), Listener()
     facts = [screen.DisplayFacts(0, 0, 0, 1, 1, 1.0)]
-    channel.to_page(FROM_AGENT_CODEC.encode(screen.Displays(facts, 0, "\x1b[2Jxcffib\u202e\0")))
+    channel.to_page(FROM_AGENT_CODEC.encode(screen.Displays(facts, 0, ONE, "\x1b[2Jxcffib\u202e\0")))
     with pytest.raises(PageGone):
         await PictureFeed(channel, page, lambda: 0.0).serve()
     [told] = page.told

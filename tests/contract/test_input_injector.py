@@ -9,6 +9,7 @@ import pytest
 from agent.platform.input_interface import InputInjector
 from agent.platform.x11.input import XTestInjector
 from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.limits import ALL_DISPLAYS_INDEX
 from protocol.messages.input import Key, PointerButton, PointerMove, PointerWheel, TypeText
 from tests.support.event_window import EventWindow
 from tests.support.injector import RecordingInjector
@@ -127,6 +128,13 @@ def test_positions_are_clamped_to_the_display(bench: Bench) -> None:
         [("move", (1279, 799)), ("move", (10, 10))],
         [("move", (10, 10))],
     )  # clients may join moves
+
+
+def test_positions_on_all_displays_are_those_of_the_box_around_them(bench: Bench) -> None:
+    bench.injector.inject(PointerMove(x=5000, y=5000), ALL_DISPLAYS_INDEX)
+    bench.injector.inject(PointerMove(x=10, y=12), ALL_DISPLAYS_INDEX)
+    moves = [fact for fact in bench.arrived() if fact[0] == "move"]
+    assert moves in ([("move", (1279, 799)), ("move", (10, 12))], [("move", (10, 12))])  # as above
 
 
 def test_a_display_that_does_not_exist_changes_nothing(bench: Bench) -> None:

@@ -25,6 +25,7 @@ WHOLE = screen.Rectangle(0, 0, 64, 64)
 DISPLAYS = screen.Displays(
     displays=[screen.DisplayFacts(index=0, x=0, y=0, width=64, height=64, scale=1.0)],
     shown_index=0,
+    mode=screen.DisplayMode.ONE,
     source="fake",
 )
 

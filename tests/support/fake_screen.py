@@ -140,13 +140,18 @@ class FakeScreen:
         )
         return number
 
+    def describe_displays(self, sizes: Sequence[tuple[int, int]], shown_index: int, mode: str) -> None:
+        """Displays of these sizes beside one another, one of them or all shown."""
+        lefts = itertools.accumulate((width for width, _ in sizes), initial=0)
+        displays = [
+            screen.DisplayFacts(index, left, 0, width, height, 1.0)
+            for index, (left, (width, height)) in enumerate(zip(lefts, sizes, strict=False))
+        ]
+        self.say(screen.Displays(displays, shown_index, screen.DisplayMode(mode), "fake"))
+
     def describe(self, width: int, height: int) -> None:
         """Two displays and an arrow as the cursor."""
-        displays = [
-            screen.DisplayFacts(0, 0, 0, width, height, 1.0),
-            screen.DisplayFacts(1, width, 0, 1280, 1024, 1.0),
-        ]
-        self.say(screen.Displays(displays, 0, "fake"))
+        self.describe_displays([(width, height), (1280, 1024)], 0, "one")
         arrow = np.zeros((24, 16, 4), np.uint8)
         for row in range(20):
             arrow[row, : min(row // 2 + 2, 14)] = (0, 0, 0, 255)

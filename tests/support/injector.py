@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 
 from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.limits import ALL_DISPLAYS_INDEX
 from protocol.messages.input import Event, Key, PointerButton, PointerMove
 
 
 @dataclass
 class RecordingInjector:
-    """`played` is what reached the desktop, in order; `displays` are the sizes that it has."""
+    """`played` is what reached the desktop, in order; `displays` are the sizes that it has, side by side."""
 
     displays: list[tuple[int, int]] = field(default_factory=lambda: [(1280, 800)])
     played: list[Event] = field(default_factory=list)
@@ -22,9 +23,13 @@ class RecordingInjector:
             raise BackendUnavailable("closed", code=ErrorCode.E_INPUT_NONE)
         match event:
             case PointerMove():
-                if display_index >= len(self.displays):
+                sizes = [*self.displays[display_index : display_index + 1]]
+                if display_index == ALL_DISPLAYS_INDEX:
+                    widths, heights = zip(*self.displays, strict=True)
+                    sizes = [(sum(widths), max(heights))]
+                if not sizes:
                     return
-                width, height = self.displays[display_index]
+                width, height = sizes[0]
                 event = PointerMove(x=min(max(event.x, 0), width - 1), y=min(max(event.y, 0), height - 1))
             case Key(keysym, is_pressed):
                 if is_pressed == (keysym in self.held_keys):

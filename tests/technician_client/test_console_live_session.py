@@ -199,19 +199,29 @@ async def test_a_proof_that_fails_is_told_to_the_agent_by_its_own_picture_number
         assert await wished(shown, 1) == [screen.ProofFailed(1, 16)]
 
 
-async def test_a_restarted_screen_goes_on_by_itself_and_the_page_is_told() -> None:
+@pytest.mark.parametrize(
+    ("said", "wish"),
+    [
+        ('{"type":"show_display","index":1}', screen.ShowDisplay(1)),
+        ('{"type":"show_all"}', screen.ShowAll()),
+        ('{"type":"follow"}', screen.Follow()),
+    ],
+)
+async def test_a_restarted_screen_goes_on_by_itself_and_the_page_is_told(
+    said: str, wish: screen.FromTechnician
+) -> None:
     async with live() as one:
         shown = await first_picture(one)
         one.page.says.put_nowait('{"type":"decodes","codecs":["vp8"]}')
-        one.page.says.put_nowait('{"type":"show_display","index":1}')
-        assert await wished(shown, 1) == [screen.ShowDisplay(1)]
+        one.page.says.put_nowait(said)
+        assert await wished(shown, 1) == [wish]
         for shift in range(1, UNSEEN_LIMIT - 1):  # the page paints none of them
             shown.show(colour_card(96, 80, shift))
         await one.page.until(lambda: len(one.page.pictures) == UNSEEN_LIMIT)
         shown.decodes = []
         shown.restart()
         assert isinstance(await one.page.heard(words.SayScreenRestarted), words.SayScreenRestarted)
-        assert (await wished(shown, 3))[1:] == [screen.RestartSeen(), screen.ShowDisplay(1)]
+        assert (await wished(shown, 3))[1:] == [screen.RestartSeen(), wish]
         assert shown.decodes == ["vp8"]
         for shift in range(4, 4 + UNSEEN_LIMIT):
             shown.show(colour_card(96, 80, shift))

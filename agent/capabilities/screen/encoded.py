@@ -14,12 +14,14 @@ from collections import deque
 from agent.capabilities.screen.pictures import PictureStream
 from agent.capabilities.screen.rate import Decision, RateControl
 from agent.platform.interfaces import DisplayArea, EncodedPicture, EncodedScreenSource, Steering
-from protocol.errors import BackendUnavailable, PeerViolation
+from protocol.errors import BackendUnavailable, ErrorCode, PeerViolation
 from protocol.limits import VIDEO_FRAME_LIMIT_BYTES
 from protocol.messages.screen import (
     Decodes,
     DisplayFacts,
+    DisplayMode,
     Displays,
+    Follow,
     FromAgent,
     FromTechnician,
     KeyframeWanted,
@@ -28,6 +30,8 @@ from protocol.messages.screen import (
     ProofFailed,
     Rectangle,
     Refresh,
+    ScreenRefused,
+    ShowAll,
     ShowDisplay,
     VideoFrame,
 )
@@ -65,6 +69,7 @@ class EncodedShare:
         self._again_at_s = 0.0
         self._started_at_s: float | None = None
         self._is_new_to_viewer = True
+        self._refused: list[FromAgent] = []
         self.rate = RateControl()
 
     def watches_source(self, now_s: float) -> bool:
@@ -95,7 +100,13 @@ class EncodedShare:
             case ShowDisplay():
                 if message.index < len(self._displays):
                     self._shown_index = message.index
+                else:
+                    self._refuse(ErrorCode.E_SCREEN_DISPLAY)
                 self._restart()
+            case ShowAll():
+                self._refuse(ErrorCode.E_SCREEN_TOGETHER)
+            case Follow():
+                self._refuse(ErrorCode.E_SCREEN_POINTER)
             case Decodes():
                 self._choose(message.codecs)
             case KeyframeWanted():
@@ -136,6 +147,9 @@ class EncodedShare:
             self._restart()
             self._is_new_to_viewer = is_new_to_viewer
 
+    def _refuse(self, code: ErrorCode) -> None:
+        self._refused, self._is_new_to_viewer = [ScreenRefused(code)], True
+
     def _require_codec(self, now_s: float) -> None:
         if self._started_at_s is None:
             self._started_at_s = now_s
@@ -161,6 +175,8 @@ class EncodedShare:
         shown = self._displays[self._shown_index]
         self._displays = tuple(self._source.displays())
         same = [index for index, one in enumerate(self._displays) if one.name == shown.name]
+        if not same:
+            self._refuse(ErrorCode.E_SCREEN_DISPLAY)
         index = same[0] if same else 0
         is_same = (index, self._displays[index]) == (self._shown_index, shown)
         self._shown_index = index
@@ -216,7 +232,8 @@ class EncodedShare:
             DisplayFacts(index, one.area.x, one.area.y, one.area.width, one.area.height, one.scale)
             for index, one in enumerate(self._displays)
         ]
-        return [Displays(facts, self._shown_index, self._source.name)]
+        refused, self._refused = self._refused, []
+        return [*refused, Displays(facts, self._shown_index, DisplayMode.ONE, self._source.name)]
 
     def _pictures(self, now_s: float) -> list[FromAgent]:
         messages: list[FromAgent] = []

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.capabilities.screen.behind import BehindNews
+from agent.capabilities.screen.displays import ShownDisplays
 from agent.capabilities.screen.pacing import CURSOR_CHECK_INTERVAL_S, PICTURE_INTERVAL_S, LookPace
 from agent.capabilities.screen.pictures import PictureMaker, PictureMessage
 from agent.capabilities.screen.rate import Decision, RateControl
-from agent.platform.interfaces import NO_CURSOR, Area, Cursor, CursorImage, DisplayArea, ScreenSource
+from agent.platform.interfaces import NO_CURSOR, Area, Cursor, CursorImage, ScreenSource
+from protocol.errors import ErrorCode
 from protocol.limits import DISPLAY_SIDE_LIMIT_PIXELS
 from protocol.messages.screen import (
     CursorMoved,
@@ -16,6 +18,7 @@ from protocol.messages.screen import (
     Decodes,
     DisplayFacts,
     Displays,
+    Follow,
     FromAgent,
     FromTechnician,
     KeyframeWanted,
@@ -23,6 +26,8 @@ from protocol.messages.screen import (
     PictureSeen,
     ProofFailed,
     Refresh,
+    ScreenRefused,
+    ShowAll,
     ShowDisplay,
     VideoFrame,
 )
@@ -46,8 +51,8 @@ class ScreenShare:
         """
         self._source = source
         self._made_s = made_s
-        self._displays = tuple(source.displays())
-        self._shown_index = 0
+        self._shown = ShownDisplays(source.displays())
+        self._refused: list[FromAgent] = []
         area = self._shown.area
         self._maker = PictureMaker(area.width, area.height)
         self._can_wake = source.wake_fd is not None
@@ -71,14 +76,13 @@ class ScreenShare:
 
     def wake_at_s(self) -> float:
         """When to call `advance` at the latest."""
-        due = [self._pace.due_s]
+        due = [0.0 if self._is_new_to_viewer else self._pace.due_s]
         if self._maker.wanted() is not None:
             due.append(self._picture_at_s)
         if self._maker.due_s is not None:
             due.append(self._maker.due_s)
-        if self._behind.due_s is not None:
-            due.append(self._behind.due_s)
-        return min(due)
+        later = (self._behind.due_s, self._shown.due_s)
+        return min([*due, *(due_s for due_s in later if due_s is not None)])
 
     def received(self, message: FromTechnician, now_s: float) -> None:
         """The viewer's message; `advance` then says what to send.
@@ -98,8 +102,8 @@ class ScreenShare:
                 self.rate.forget_in_flight()
                 self._picture_at_s = self._frame_at_s
                 self._start_over()
-            case ShowDisplay():
-                self._show(message.index)
+            case ShowDisplay() | ShowAll() | Follow():
+                self._show(message)
             case Decodes():
                 self._maker.video.decodes(message.codecs)
             case KeyframeWanted():
@@ -114,7 +118,8 @@ class ScreenShare:
         self._maker.settle(now_s)
         proofs = [*self._proofs(now_s), *self._behind.news(now_s)] if has_room else []
         may_make = has_room and now_s >= self._picture_at_s and self._maker.wanted() is not None
-        if not (is_woken or may_make or now_s >= self._pace.due_s or (has_room and self._is_new_to_viewer)):
+        is_due = now_s >= self._pace.due_s or self._is_follow_due(now_s)
+        if not (is_woken or may_make or is_due or (has_room and self._is_new_to_viewer)):
             return proofs
         noticed = self._source.look()
         if noticed.are_displays_new:
@@ -123,7 +128,8 @@ class ScreenShare:
         self._maker.damage(area.moved(-origin.x, -origin.y) for area in noticed.damage)
         if self._maker.is_pending:
             self._behind.changed(now_s)
-        self._is_cursor_due |= noticed.is_cursor_new or now_s >= self._cursor_check_at_s
+        is_check_due = now_s >= self._cursor_check_at_s or self._is_follow_due(now_s)
+        self._is_cursor_due |= noticed.is_cursor_new or is_check_due
         messages = self._messages(now_s) if has_room else []
         # after any question to an X server its answer may have brought events past `wake_fd`: look again
         has_asked = now_s == self._asked_at_s
@@ -136,10 +142,6 @@ class ScreenShare:
         """How many proofs the viewer found wrong."""
         return self._maker.proof_failures
 
-    @property
-    def _shown(self) -> DisplayArea:
-        return self._displays[self._shown_index]
-
     def _start_over(self) -> None:
         """The viewer knows nothing."""
         self._is_new_to_viewer = True
@@ -147,26 +149,41 @@ class ScreenShare:
         self._sent_image: CursorImage | None = None
         self._sent_place: tuple[int, int] | None = None
 
-    def _show(self, index: int) -> None:
-        if index < len(self._displays):
-            self._shown_index = index
-        # a display that has just been unplugged is no violation: the viewer gets the new list
-        self._resize()
+    def _show(self, wish: ShowDisplay | ShowAll | Follow) -> None:
+        before, code = self._shown.view, None
+        match wish:
+            case ShowDisplay():
+                # a display that has just been unplugged is no violation: the viewer gets the new list
+                code = self._shown.show(wish.index)
+            case ShowAll():
+                code = self._shown.show_all()
+            case Follow() if self._source.cursor() is None:
+                code = ErrorCode.E_SCREEN_POINTER
+            case Follow():
+                self._shown.follow()
+        self._changed(before, code)
+
+    def _is_follow_due(self, now_s: float) -> bool:
+        return self._shown.due_s is not None and now_s >= self._shown.due_s
 
     def _read_displays(self) -> None:
-        before, shown = self._displays, self._shown
-        self._displays = tuple(self._source.displays())
-        if self._displays == before:
+        displays, before = tuple(self._source.displays()), self._shown.view
+        if displays == self._shown.displays:
             return
-        same = [index for index, display in enumerate(self._displays) if display.name == shown.name]
-        self._shown_index = same[0] if same else 0
-        if self._shown == shown:
-            self._is_new_to_viewer = True
+        self._changed(before, self._shown.read(displays))
+
+    def _changed(self, before: tuple[int, Area], code: ErrorCode | None) -> None:
+        if code is not None:
+            self._refused = [ScreenRefused(code)]
+        # with another index a reset comes too: by it the viewer knows which pictures are of which display
+        if self._shown.view == before:
+            self._is_new_to_viewer = self._is_cursor_due = True
         else:
             self._resize()
 
     def _resize(self) -> None:
-        self._maker.resize(self._shown.area.width, self._shown.area.height)
+        area = self._shown.area
+        self._maker.resize(area.width, area.height)
         self._start_over()
 
     def _proofs(self, now_s: float) -> list[FromAgent]:
@@ -185,9 +202,11 @@ class ScreenShare:
         self._is_new_to_viewer = False
         facts = [
             DisplayFacts(index, one.area.x, one.area.y, one.area.width, one.area.height, one.scale)
-            for index, one in enumerate(self._displays)
+            for index, one in enumerate(self._shown.displays)
         ]
-        return [Displays(facts, self._shown_index, self._source.name)]
+        refused, self._refused = self._refused, []
+        shown = Displays(facts, self._shown.shown_index, self._shown.mode, self._source.name)
+        return [*refused, shown]
 
     def _picture(self, now_s: float) -> list[FromAgent]:
         wanted = self._maker.wanted()
@@ -199,7 +218,8 @@ class ScreenShare:
             return []
         self._picture_at_s = self._frame_at_s = now_s + PICTURE_INTERVAL_S
         self._asked_at_s = now_s
-        pixels = self._source.grab(wanted.moved(self._shown.area.x, self._shown.area.y))
+        area = self._shown.area
+        pixels = self._shown.grab(wanted.moved(area.x, area.y), self._source.grab)
         if pixels is None:
             self._read_displays()
             return []
@@ -231,7 +251,11 @@ class ScreenShare:
         self._is_cursor_due = False
         self._cursor_check_at_s = now_s + CURSOR_CHECK_INTERVAL_S
         self._asked_at_s = now_s
-        cursor = self._source.cursor() or Cursor(0, 0, NO_CURSOR)
+        found = self._source.cursor()
+        if found is not None and self._shown.pointer_at(found.x, found.y, now_s):
+            self._resize()
+            return []
+        cursor = found or Cursor(0, 0, NO_CURSOR)
         messages: list[FromAgent] = []
         if cursor.image is not self._sent_image:
             self._sent_image = cursor.image

@@ -15,6 +15,7 @@ from agent.platform.x11 import keyboard_map as kb
 from agent.platform.x11.keyboard_map import KeyboardMap, Place
 from agent.platform.x11.monitors import monitors
 from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.limits import ALL_DISPLAYS_INDEX
 from protocol.messages.diagnostics import Display
 from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
 
@@ -50,7 +51,11 @@ class XTestInjector:
             self._randr: Any = self._connection(randr.key)
             self._xtest.GetVersion(2, 2).reply()
             self._randr.QueryVersion(1, 5).reply()
-            self._randr.SelectInput(self._root, randr.NotifyMask.ScreenChange)
+            mask = randr.NotifyMask
+            self._randr.SelectInput(self._root, mask.ScreenChange | mask.CrtcChange | mask.OutputChange)
+            # monitors that are set by hand come as a ConfigureNotify of the root window only
+            structure = xproto.EventMask.StructureNotify
+            self._connection.core.ChangeWindowAttributes(self._root, xproto.CW.EventMask, [structure])
         except (*self._errors, KeyError) as exc:
             raise _unavailable(
                 f"X display {display or ''}: {exc!r}; XTest and RandR 1.5 are needed"
@@ -163,8 +168,8 @@ class XTestInjector:
     def _move(self, event: PointerMove, display_index: int) -> None:
         if self._monitors is None:
             self._monitors = monitors(self._connection, self._root)
-        if display_index < len(self._monitors):
-            shown = self._monitors[display_index]
+        shown = _shown(self._monitors, display_index)
+        if shown is not None:
             x, y = min(max(event.x, 0), shown.width - 1), min(max(event.y, 0), shown.height - 1)
             self._fake(MOTION, 0, shown.x + x, shown.y + y)
 
@@ -299,6 +304,17 @@ class XTestInjector:
                 time.sleep(max(0.0, used_at_s + REBIND_REST_S - time.monotonic()))
                 return [keycode]
         return []
+
+
+def _shown(displays: list[Display], index: int) -> Display | None:
+    """The display of this index, or the box around all of them; None if there is none."""
+    if index < len(displays):
+        return displays[index]
+    if index != ALL_DISPLAYS_INDEX or not displays:
+        return None
+    x, y = min(one.x for one in displays), min(one.y for one in displays)
+    right, bottom = max(one.x + one.width for one in displays), max(one.y + one.height for one in displays)
+    return Display(name="all", x=x, y=y, width=right - x, height=bottom - y)
 
 
 def _unavailable(detail: str) -> BackendUnavailable:

@@ -26,7 +26,6 @@ const canvas = byId("screen");
 const sink = byId("key-sink");
 const message = element("p", { class: "message", role: "status" });
 let link = null;
-let displayIndex = 0;
 let delayMs = FIRST_DELAY_MS;
 let mayControl = false;
 
@@ -61,7 +60,7 @@ const painter = new Painter(canvas, {
 });
 
 function input(events) {
-  if (mayControl) link.send("input", { display_index: displayIndex, events });
+  if (mayControl) link.send("input", { display_index: painter.displayIndex, events });
 }
 
 new Keyboard(sink, { send: input, releaseAll: () => link?.send("release_all"), onEscape: () => sink.blur() });
@@ -133,7 +132,7 @@ function open() {
     .on("answer", (answer) => answered(answer, once))
     .on("binary", (buffer) => (isCursor(buffer) ? cursor : painter).receive(buffer))
     .on("displays", (shown) => {
-      displayIndex = shown.shown_index;
+      painter.shows(shown.shown_index);
       sayDecodes(link);
     })
     .on("screen_restarted", restarted)

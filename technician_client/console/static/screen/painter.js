@@ -22,10 +22,13 @@ export class Painter {
   #isAwaitingReset = true;
   #streamNo = 0;
   #hashedPixels = 0;
+  #nextDisplayIndex = 0;
+  #streamDisplayIndex = 0;
   #isHealing = false; // everything is being sent anew because a proof failed
   #unsaid = 0;
   pictures = 0;
   corrections = 0;
+  displayIndex = 0; // of the picture on the canvas: what the pointer points at
   ageMs = null; // when the newest picture was painted; null while the device's clock is not known
 
   // `on` has painted(sequence), which acknowledges; damaged() and proofFailed(sequence, y), which ask for everything anew;
@@ -60,6 +63,11 @@ export class Painter {
     this.#count(0);
   }
 
+  // what comes from the next reset on is of this display
+  shows(displayIndex) {
+    this.#nextDisplayIndex = displayIndex;
+  }
+
   receive(buffer) {
     if (this.#inflater) this.#take(buffer);
     else this.#waiting.push(buffer);
@@ -89,6 +97,7 @@ export class Painter {
     this.#isAwaitingReset = false;
     this.#isHealing = false;
     this.#streamNo += 1;
+    this.#streamDisplayIndex = this.#nextDisplayIndex;
   }
 
   #part(part) {
@@ -161,7 +170,7 @@ export class Painter {
     for (const one of this.#toPaint()) (isLate(one) ? late : now).push(one);
     this.#put(now);
     this.#dirty = [];
-    this.#unpainted.push({ ...part, late });
+    this.#unpainted.push({ ...part, late, displayIndex: this.#streamDisplayIndex });
     this.#sayPainted();
   }
 
@@ -195,7 +204,8 @@ export class Painter {
     }
   }
 
-  #painted({ sequence, capturedAt, width, height }) {
+  #painted({ sequence, capturedAt, width, height, displayIndex }) {
+    this.displayIndex = displayIndex;
     // nobody looks: no answer, so the device rests until the page is seen again
     if (document.hidden) this.#unsaid = sequence;
     else this.on.painted(sequence);

@@ -17,11 +17,14 @@ import { isCursor } from "./wire.js";
 
 const FIGURES_EVERY_MS = 1000;
 const HINT_MS = 4000;
-const RESTARTED_MS = 15_000;
+const PROBLEM_MS = 15_000;
+// what is shown (DisplayMode in protocol/messages/screen.py)
+const ONE = "one";
+const ALL = "all";
+const FOLLOW = "follow";
 
 export class ScreenPanel {
   #link = null;
-  #displayIndex = 0;
   #before = 0;
 
   constructor(workspace) {
@@ -72,11 +75,11 @@ export class ScreenPanel {
         this.#displays(message);
         this.#sayDecodes(link);
       })
-      .on("screen_restarted", () => this.#hint(RESTARTED, RESTARTED_MS))
+      .on("screen_restarted", () => this.#hint(RESTARTED, PROBLEM_MS))
       .on("input_state", (message) => {
         if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
       })
-      .on("problem", (message) => this.#hint(`${message.problem.sentence} ${message.problem.remedy}`))
+      .on("problem", ({ problem }) => this.#hint(`${problem.sentence} ${problem.remedy}`, PROBLEM_MS))
       .on("stats", (message) => this.#stats(message));
   }
 
@@ -116,7 +119,7 @@ export class ScreenPanel {
   }
 
   #input(events) {
-    if (this.#mayControl()) this.#link.send("input", { display_index: this.#displayIndex, events });
+    if (this.#mayControl()) this.#link.send("input", { display_index: this.painter.displayIndex, events });
   }
 
   #takeKeys() {
@@ -131,20 +134,30 @@ export class ScreenPanel {
     this.#hint("Keys stay on this computer again.");
   }
 
-  #displays({ displays, shown_index: shownIndex }) {
-    this.#displayIndex = shownIndex;
+  #displays({ displays, shown_index: shownIndex, mode }) {
+    this.painter.shows(shownIndex);
     const chooser = byId("display");
+    const option = (value, selected, text) => element("option", { value, selected }, text);
+    const following = mode === FOLLOW ? `Follow the pointer (now on display ${shownIndex + 1})` : "Follow the pointer";
+    chooser.replaceChildren(
+      ...displays.map(({ index, width, height }) =>
+        option(index, mode === ONE && index === shownIndex, `Display ${index + 1} (${width} × ${height})`)),
+      option(ALL, mode === ALL, "All displays"),
+      option(FOLLOW, mode === FOLLOW, following));
     show(chooser, displays.length > 1);
-    chooser.replaceChildren(...displays.map(({ index, width, height }) =>
-      element("option", { value: index, selected: index === shownIndex }, `Display ${index + 1} (${width} × ${height})`)));
+  }
+
+  #choose(value) {
+    if (value === ALL) this.#link?.send("show_all");
+    else if (value === FOLLOW) this.#link?.send("follow");
+    else this.#link?.send("show_display", { index: Number(value) });
   }
 
   #bindTools() {
     this.canvas.addEventListener("focus", () => this.#takeKeys());
     this.canvas.addEventListener("mousedown", (event) => event.preventDefault());
     byId("refresh").addEventListener("click", () => this.#link?.send("refresh"));
-    byId("display").addEventListener("change", (event) =>
-      this.#link?.send("show_display", { index: Number(event.target.value) }));
+    byId("display").addEventListener("change", (event) => this.#choose(event.target.value));
     byId("fit").addEventListener("click", () => {
       this.fit.setExact(!this.fit.isExact);
       byId("fit").setAttribute("aria-pressed", String(this.fit.isExact));
