@@ -233,9 +233,12 @@ def copied(quartz: Any, image: Any) -> Pixels:
         row_bytes = quartz.CVPixelBufferGetBytesPerRow(image)
         raw = quartz.CVPixelBufferGetBaseAddress(image).as_buffer(row_bytes * height)
         rows = np.frombuffer(raw, np.uint8).reshape(height, row_bytes)
-        return rows[:, : width * 4].reshape(height, width, 4).copy()
+        pixels = rows[:, : width * 4].reshape(height, width, 4).copy()
     finally:
         quartz.CVPixelBufferUnlockBaseAddress(image, READ_ONLY)
+    # it is cut again until there is news: whoever paints over private windows does so in a copy
+    pixels.setflags(write=False)
+    return pixels
 
 
 def _size(area: Area) -> tuple[int, int]:

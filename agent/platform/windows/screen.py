@@ -94,6 +94,8 @@ class _View:
     def refresh(self) -> None:
         picture = self.camera.grab(new_frame_only=True)
         if picture is not None:
+            # it is cut again until there is news: whoever paints over private windows does so in a copy
+            picture.setflags(write=False)
             self.picture, self.is_new = picture, True
 
 
