@@ -9,7 +9,7 @@ from agent.platform.interfaces import Area
 from agent.platform.macos.screen import open_mac_screen
 from agent.platform.select import open_first, screen_candidates
 from protocol.errors import BackendUnavailable
-from tests.support.fake_mac import AUDIO, IDLE, FakeDisplay, FakeMac
+from tests.support.fake_mac import AUDIO, IDLE, FakeDisplay, FakeMac, FakeRect
 
 
 def test_the_main_display_is_first_and_sizes_are_in_pixels():
@@ -31,9 +31,73 @@ def test_only_the_display_with_a_new_picture_is_damaged_and_it_wakes_us():
     drawn = np.full((5, 6, 4), 9, np.uint8)
     mac.put(2, 3, 4, drawn)
     assert select.select([source.wake_fd], [], [], 0)[0] == [source.wake_fd]
-    assert source.look().damage == (Area(60, 0, 40, 30),)
+    assert source.look().damage == (Area(63, 4, 6, 5),)
     assert np.array_equal(source.grab(Area(63, 4, 6, 5)), drawn)
     assert mac.locked == 0
+    source.close()
+
+
+def looked(scale: int = 1, **sample) -> tuple[Area, ...]:
+    """The damage of one more sample of a display of 60 x 50 points."""
+    mac = FakeMac(FakeDisplay(1, Area(0, 0, 60, 50), scale=scale))
+    source = open_mac_screen(mac.bindings, lambda: 0.0)
+    source.look()
+    mac.streams[0].emit(**sample)
+    damage = source.look().damage
+    source.close()
+    return damage
+
+
+def test_a_changed_rectangle_is_named_as_pixels_and_as_points_on_a_display_of_high_density():
+    rectangle = FakeRect(Area(3, 4, 6, 5))
+    for dirty in (rectangle.as_dictionary, rectangle.as_value):
+        assert set(looked(scale=2, dirty=[dirty])) == {Area(3, 4, 6, 5), Area(6, 8, 12, 10)}
+
+
+@pytest.mark.parametrize(
+    "dirty", [None, [], [{"no": "rectangle"}], [FakeRect(Area(0, 0, 1, 1)).as_value] * 65]
+)
+def test_where_the_changed_rectangles_cannot_be_told_the_whole_display_is_named(dirty):
+    assert looked(dirty=dirty) == (Area(0, 0, 60, 50),)
+
+
+def test_a_rectangle_is_cut_at_the_edge_of_the_display():
+    assert looked(dirty=[FakeRect(Area(55, -5, 20, 10)).as_value]) == (Area(55, 0, 5, 5),)
+
+
+def test_many_samples_between_two_looks_become_one_area():
+    mac = FakeMac(FakeDisplay(1, Area(0, 0, 60, 50)))
+    source = open_mac_screen(mac.bindings, lambda: 0.0)
+    source.look()
+    for number in range(65):
+        mac.put(1, number % 50, 0, np.full((1, 1, 4), 9, np.uint8))
+    assert source.look().damage == (Area(0, 0, 60, 50),)
+    source.close()
+
+
+def test_a_second_after_the_last_change_the_whole_display_is_named_once():
+    now_s = [0.0]
+    mac = FakeMac(FakeDisplay(1, Area(0, 0, 60, 50)))
+    source = open_mac_screen(mac.bindings, lambda: now_s[0])
+    source.look()
+    mac.put(1, 3, 4, np.full((5, 6, 4), 9, np.uint8))
+    assert source.look().damage == (Area(3, 4, 6, 5),)
+    now_s[0] = 0.9
+    assert not source.look().is_anything
+    now_s[0] = 1.0
+    assert source.look().damage == (Area(0, 0, 60, 50),)
+    now_s[0] = 5.0
+    assert not source.look().is_anything
+    source.close()
+
+
+def test_a_picture_that_cannot_be_locked_is_a_lost_screen_and_raises_nothing_on_the_system_s_thread():
+    mac = FakeMac(FakeDisplay(1, Area(0, 0, 60, 50)))
+    source = open_mac_screen(mac.bindings)
+    mac.refuses_locks = True
+    mac.streams[0].emit()
+    with pytest.raises(BackendUnavailable, match="could not be read"):
+        source.look()
     source.close()
 
 

@@ -1,5 +1,8 @@
 """The Windows source on a fake of dxcam: what the contract suite, which runs it as well, leaves open."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -60,6 +63,83 @@ def test_a_lost_output_is_a_lost_screen_and_everything_is_released():
         source.look()
     source.close()
     assert all(one.is_released for one in fake.cameras)
+
+
+def test_names_and_scales_are_those_of_windows():
+    fake = FakeDxcam(LEFT, RIGHT)
+    fake.cameras[0].scale, fake.cameras[1].scale = 1.5, 0
+    source = open_dxcam_screen(fake.bindings)
+    assert [(one.name, one.scale) for one in source.displays()] == [("DISPLAY1", 1.5), ("DISPLAY2", 1.0)]
+    fake.cameras[0].scale = 2.0
+    assert source.look().are_displays_new
+    source.close()
+
+
+def test_dxcam_is_never_called_on_the_caller_s_thread_where_it_would_take_over_a_signal():
+    fake = FakeDxcam(LEFT, RIGHT)
+    open_dxcam_screen(fake.bindings).close()
+    assert len(fake.threads) == 2
+    assert threading.get_ident() not in fake.threads
+
+
+def test_while_windows_shows_its_secure_desktop_the_last_picture_stays_and_then_the_new_one_comes():
+    fake = FakeDxcam(RIGHT)
+    source = open_dxcam_screen(fake.bindings, lambda: 0.0)
+    source.look()
+    fake.cameras[0].may_go_on.clear()
+    fake.cameras[0].put(0, 0, np.full((1, 1, 4), 9, np.uint8))
+    assert not source.look().is_anything
+    assert source.grab(Area(0, 0, 1, 1)).tolist() == [[[0] * 4]]
+    fake.cameras[0].may_go_on.set()
+    assert source.grab(Area(0, 0, 1, 1)) is not None
+    deadline_s = time.monotonic() + 3
+    while not (damage := source.look().damage):
+        assert time.monotonic() < deadline_s
+    assert damage == (RIGHT,)
+    assert source.grab(Area(0, 0, 1, 1)).tolist() == [[[9] * 4]]
+    source.close()
+
+
+def test_a_screen_that_is_withheld_for_minutes_is_lost_with_what_to_do():
+    now_s = [0.0]
+    fake = FakeDxcam(RIGHT)
+    source = open_dxcam_screen(fake.bindings, lambda: now_s[0])
+    fake.cameras[0].may_go_on.clear()
+    source.look()
+    now_s[0] = 149.0
+    source.look()
+    now_s[0] = 150.0
+    with pytest.raises(BackendUnavailable, match="unlock the session"):
+        source.look()
+    source.close()
+    fake.cameras[0].may_go_on.set()
+
+
+def test_an_unplugged_output_leaves_the_others_and_is_released_when_dxcam_lets_go():
+    fake = FakeDxcam(LEFT, RIGHT)
+    source = open_dxcam_screen(fake.bindings)
+    fake.cameras[0].unplug()
+    assert source.look().are_displays_new
+    assert [one.name for one in source.displays()] == ["DISPLAY2"]
+    assert not source.look().are_displays_new
+    fake.cameras[1].unplug()
+    with pytest.raises(BackendUnavailable, match="unplugged or switched off"):
+        source.look()
+    source.close()
+    for camera in fake.cameras:
+        camera.may_go_on.set()
+    deadline_s = time.monotonic() + 3
+    while not all(one.is_released for one in fake.cameras):
+        assert time.monotonic() < deadline_s
+
+
+def test_an_output_that_dxcam_replaced_by_another_is_not_shown_under_its_name():
+    fake = FakeDxcam(LEFT, RIGHT)
+    source = open_dxcam_screen(fake.bindings)
+    fake.cameras[0]._output.devicename = fake.cameras[1]._output.devicename
+    source.look()
+    assert [one.area for one in source.displays()] == [RIGHT]
+    source.close()
 
 
 def test_a_refusal_at_the_start_has_a_remedy_and_releases_what_was_open():

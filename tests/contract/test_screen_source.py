@@ -86,6 +86,16 @@ def test_a_part_of_the_desktop_is_cut_at_the_right_place(stage):
     assert np.array_equal(grabbed[..., :3], drawn[5:6, 17:81, :3])
 
 
+def test_what_the_caller_writes_into_a_picture_is_not_in_the_next(stage):
+    drawn = pattern(64, 32)
+    stage.painter.put(10, 20, drawn)
+    grabbed = stage.source.grab(Area(10, 20, 64, 32))
+    if grabbed.flags.writeable:
+        grabbed[:] = 0
+    again = stage.source.grab(Area(10, 20, 64, 32))
+    assert np.array_equal(again[..., :3], drawn[..., :3])
+
+
 def test_an_area_outside_of_the_desktop_is_none_and_the_next_one_works(stage):
     assert stage.source.grab(Area(600, 400, 100, 100)) is None
     assert stage.source.grab(Area(0, 0, 10, 10)).shape == (10, 10, 4)

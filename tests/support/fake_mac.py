@@ -70,25 +70,74 @@ class FakeStream:
         handler(None)
         self.emit()
 
-    def emit(self, status: int = COMPLETE, kind: int = SCREEN) -> None:
+    def emit(self, status: int = COMPLETE, kind: int = SCREEN, dirty: Any = None) -> None:
         """Hand out what the display shows now, if it has the size that was asked for."""
         wanted = self.configuration.values
         shown = self.display.pixels
         if not self.is_running or shown.shape[:2] != (wanted["setHeight_"], wanted["setWidth_"]):
             return
-        buffer = SimpleNamespace(pixels=shown.copy(), attachments=[{"status": status}])
+        attachment = {"status": status} | ({} if dirty is None else {"dirty": dirty})
+        buffer = SimpleNamespace(pixels=shown.copy(), attachments=[attachment])
         self.receiver.on_sample(buffer, kind)
 
 
+SETTERS = {
+    "setWidth_": int,
+    "setHeight_": int,
+    "setPixelFormat_": int,
+    "setShowsCursor_": bool,
+    "setQueueDepth_": int,
+    "setMinimumFrameInterval_": tuple,
+}
+"""The setters of SCStreamConfiguration that we know, and what each takes."""
+
+
 class FakeConfiguration:
-    """An SCStreamConfiguration: keeps what is set."""
+    """An SCStreamConfiguration: keeps what is set, and refuses what it does not know."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        assert name.startswith("set"), name
-        return lambda value: self.values.update({name: value})
+        if name not in SETTERS:
+            raise AttributeError(name)
+
+        def keep(value: Any) -> None:
+            if type(value) is not SETTERS[name]:
+                raise TypeError(f"{name} does not take {value!r}")
+            self.values[name] = value
+
+        return keep
+
+
+class FakeRect:
+    """A CGRect; with `as_value` the NSValue around one."""
+
+    def __init__(self, area: Area) -> None:
+        self.origin = SimpleNamespace(x=float(area.x), y=float(area.y))
+        self.size = SimpleNamespace(width=float(area.width), height=float(area.height))
+
+    @property
+    def as_value(self) -> Any:
+        """See NSValue."""
+        return SimpleNamespace(rectValue=lambda: self)
+
+    @property
+    def as_dictionary(self) -> dict[str, float]:
+        """See CGRectCreateDictionaryRepresentation."""
+        return {"X": self.origin.x, "Y": self.origin.y} | {
+            "Width": self.size.width,
+            "Height": self.size.height,
+        }
+
+
+def rect_of(dictionary: Any, out: None) -> tuple[bool, FakeRect | None]:
+    """See CGRectMakeWithDictionaryRepresentation; the second argument is only handed back."""
+    assert out is None
+    if not isinstance(dictionary, dict) or dictionary.keys() != {"X", "Y", "Width", "Height"}:
+        return False, None
+    sides = (dictionary[key] for key in ("X", "Y", "Width", "Height"))
+    return True, FakeRect(Area(*(int(side) for side in sides)))
 
 
 class FakeMac:
@@ -99,6 +148,7 @@ class FakeMac:
         self.main, self.refusal, self.takes_outputs = main, refusal, True
         self.streams: list[FakeStream] = []
         self.locked = 0
+        self.refuses_locks = False
 
     @property
     def bindings(self) -> MacBindings:
@@ -116,9 +166,10 @@ class FakeMac:
         display = next(one for one in self.shown if one.number == number)
         height, width, _ = bgrx.shape
         display.pixels[y : y + height, x : x + width] = bgrx
+        dirty = FakeRect(Area(x, y, width, height)).as_dictionary
         for stream in self.streams:
             if stream.display is display:
-                stream.emit()
+                stream.emit(dirty=[dirty])
 
     def _capture(self) -> Any:
         def ask(handler) -> None:
@@ -140,6 +191,7 @@ class FakeMac:
             SCStream=SimpleNamespace(alloc=lambda: FakeStream(self)),
             SCStreamOutputTypeScreen=SCREEN,
             SCStreamFrameInfoStatus="status",
+            SCStreamFrameInfoDirtyRects="dirty",
             SCFrameStatusComplete=COMPLETE,
         )
 
@@ -154,6 +206,8 @@ class FakeMac:
         def lock(change: int) -> Any:
             def do(image, flags) -> int:
                 assert flags == 1
+                if self.refuses_locks:
+                    return -6660
                 self.locked += change
                 return 0
 
@@ -170,6 +224,7 @@ class FakeMac:
             return next((one.pixels for one in self.shown if one.number == number), None)
 
         return SimpleNamespace(
+            CGRectMakeWithDictionaryRepresentation=rect_of,
             CGDisplayIsMain=lambda number: number == self.main,
             CGDisplayCopyDisplayMode=mode,
             CGDisplayModeGetPixelWidth=lambda found: found.shape[1],

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from agent.platform.interfaces import Area, Cursor, DisplayArea, Noticed
 from agent.platform.macos.bindings import MacBindings
+from agent.platform.macos.samples import RECTANGLES_LIMIT, copied, dirty_areas
 from protocol.errors import BackendUnavailable
 from protocol.limits import DISPLAY_LIMIT
 
@@ -23,35 +25,41 @@ if TYPE_CHECKING:
 NAME = "screencapturekit"
 ANSWER_TIMEOUT_S = 10.0
 PICTURES_PER_S = 60
+RESTED_S = 1.0
+"""After so long without news a whole display is named once: no lost rectangle may stay wrong on a viewer."""
 QUEUE_DEPTH = 3
 BGRA = 0x42475241
 """kCVPixelFormatType_32BGRA."""
-READ_ONLY = 1
-"""kCVPixelBufferLock_ReadOnly."""
 REMEDY = (
     "allow the agent in System Settings, Privacy & Security, Screen & System Audio Recording, and start it "
     "in the person's session"
 )
 
 
-def open_mac_screen(bindings: MacBindings) -> MacScreen:
+def open_mac_screen(bindings: MacBindings, now_s: Callable[[], float] = time.monotonic) -> MacScreen:
     """Opens every display.
 
     Raises:
         BackendUnavailable: macOS does not permit it, or shows no display.
     """
-    return MacScreen(bindings)
+    return MacScreen(bindings, now_s)
 
 
 class _View:
-    """One display and its stream. `picture` is replaced whole, never written to."""
+    """One display and its stream. `picture` is replaced whole, never written to.
+
+    `_changed`: what changed since the last `take_damage`, within the display. A thread of the system adds
+    to it.
+    """
 
     def __init__(self, bindings: MacBindings, display: Any, wake: _Wake) -> None:
         self.number = int(display.displayID())
         self.name = f"display {self.number}"
         self.picture: Pixels | None = None
-        self.is_new = False
         self.lost = ""
+        self._lock = threading.Lock()
+        self._changed: list[Area] = []
+        self._unsure_since_s: float | None = None
         self.place, self.scale = place_of(bindings, display)
         self._bindings = bindings
         self._wake = wake
@@ -68,6 +76,17 @@ class _View:
         if not is_added:
             raise BackendUnavailable(f"ScreenCaptureKit refused ({error}); {REMEDY}")
         _await(self._stream.startCaptureWithCompletionHandler_)
+
+    def take_damage(self, now_s: float) -> list[Area]:
+        """On the desktop. Once the display has rested, all of it: samples may have been left out."""
+        with self._lock:
+            changed, self._changed = self._changed, []
+        if changed:
+            self._unsure_since_s = now_s
+        elif self._unsure_since_s is not None and now_s - self._unsure_since_s >= RESTED_S:
+            self._unsure_since_s = None
+            changed = [Area(0, 0, self.place.width, self.place.height)]
+        return [area.moved(self.place.x, self.place.y) for area in changed]
 
     def stop(self) -> None:
         with suppress(BackendUnavailable):
@@ -90,15 +109,30 @@ class _View:
         return made
 
     def _sample(self, buffer: Any, kind: int) -> None:
-        capture, media = self._bindings.capture, self._bindings.media
+        # the root of a thread of the system: what is raised out of here would end the process
+        try:
+            if kind == self._bindings.capture.SCStreamOutputTypeScreen:
+                self._take(buffer)
+        except Exception as exc:  # noqa: BLE001 - see above
+            self._stopped(f"a picture could not be read: {exc!r}")
+
+    def _take(self, buffer: Any) -> None:
+        capture, media, quartz = self._bindings.capture, self._bindings.media, self._bindings.quartz
         attachments = media.CMSampleBufferGetSampleAttachmentsArray(buffer, False)
-        if kind != capture.SCStreamOutputTypeScreen or not attachments:
-            return
-        if attachments[0].get(capture.SCStreamFrameInfoStatus) != capture.SCFrameStatusComplete:
+        if not attachments or attachments[0].get(capture.SCStreamFrameInfoStatus) != (
+            capture.SCFrameStatusComplete
+        ):
             # idle: nothing changed
             return
-        self.picture = copied(self._bindings.quartz, media.CMSampleBufferGetImageBuffer(buffer))
-        self.is_new = True
+        before, picture = self.picture, copied(quartz, media.CMSampleBufferGetImageBuffer(buffer))
+        whole = Area(0, 0, picture.shape[1], picture.shape[0])
+        is_same_size = before is not None and before.shape == picture.shape
+        said = attachments[0].get(capture.SCStreamFrameInfoDirtyRects) if is_same_size else None
+        self.picture = picture
+        with self._lock:
+            self._changed += dirty_areas(quartz, said, whole, self.scale)
+            if len(self._changed) > RECTANGLES_LIMIT:
+                self._changed = [whole]
         self._wake.set()
 
     def _stopped(self, error: str) -> None:
@@ -134,8 +168,9 @@ class MacScreen:
     name = NAME
     detail = "macOS, ScreenCaptureKit"
 
-    def __init__(self, bindings: MacBindings) -> None:
+    def __init__(self, bindings: MacBindings, now_s: Callable[[], float]) -> None:
         self._bindings = bindings
+        self._now_s = now_s
         self._wake = _Wake()
         self.wake_fd: int | None = self._wake.fd
         self._views: list[_View] = []
@@ -165,9 +200,7 @@ class MacScreen:
         for view in self._views:
             if view.lost:
                 raise BackendUnavailable(f"macOS ended the capture ({view.lost})")
-            if view.is_new:
-                view.is_new = False
-                damage.append(view.place)
+            damage += view.take_damage(self._now_s())
         are_new = any(pixels_of(self._bindings, view.number) != _size(view.place) for view in self._views)
         return Noticed(tuple(damage), are_new)
 
@@ -221,21 +254,6 @@ def pixels_of(bindings: MacBindings, number: int) -> tuple[int, int]:
         raise BackendUnavailable("a display was unplugged")
     quartz = bindings.quartz
     return int(quartz.CGDisplayModeGetPixelWidth(mode)), int(quartz.CGDisplayModeGetPixelHeight(mode))
-
-
-def copied(quartz: Any, image: Any) -> Pixels:
-    """A CVPixelBuffer's pixels; its rows may be longer than the picture is wide."""
-    import numpy as np
-
-    quartz.CVPixelBufferLockBaseAddress(image, READ_ONLY)
-    try:
-        width, height = quartz.CVPixelBufferGetWidth(image), quartz.CVPixelBufferGetHeight(image)
-        row_bytes = quartz.CVPixelBufferGetBytesPerRow(image)
-        raw = quartz.CVPixelBufferGetBaseAddress(image).as_buffer(row_bytes * height)
-        rows = np.frombuffer(raw, np.uint8).reshape(height, row_bytes)
-        return rows[:, : width * 4].reshape(height, width, 4).copy()
-    finally:
-        quartz.CVPixelBufferUnlockBaseAddress(image, READ_ONLY)
 
 
 def _size(area: Area) -> tuple[int, int]:

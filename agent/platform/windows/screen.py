@@ -2,19 +2,20 @@
 
 dxcam says whether a display has a new picture, not where in it something changed, and cannot wake us: it is
 asked, and a display without news costs no pixels. The cursor is not in the picture. While Windows shows its
-secure desktop dxcam waits inside `look`; the worker can be ended all the same.
+secure desktop there is nothing new (`camera.py`).
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agent.platform.interfaces import Area, Cursor, DisplayArea, Noticed
+from agent.platform.windows.camera import CameraThread, scale_of
 from protocol.errors import BackendUnavailable
 from protocol.limits import DISPLAY_LIMIT
 
@@ -23,16 +24,19 @@ if TYPE_CHECKING:
 
 NAME = "dxcam"
 FIRST_PICTURE_TIMEOUT_S, FIRST_PICTURE_INTERVAL_S = 2.0, 0.02
+DEVICE_PREFIX = "\\\\.\\"
+"""Before the name of each of Windows' devices."""
 OUTPUT_LINE = re.compile(r"Device\[(\d+)\] Output\[(\d+)\]:.*Primary:(True|False)")
 """A line of `dxcam.output_info()`, which is the list of outputs that it publishes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DxcamBindings:
-    """The module, and what it raises when Windows takes the screen away."""
+    """The module, what it raises when Windows takes the screen away, and GetDpiForMonitor of shcore."""
 
     dxcam: Any
     lost: tuple[type[Exception], ...]
+    get_dpi_for_monitor: Any
 
 
 def load_dxcam() -> DxcamBindings:
@@ -46,7 +50,9 @@ def load_dxcam() -> DxcamBindings:
     except (ImportError, OSError, AttributeError) as exc:
         raise _not_loaded(exc) from exc
     try:
-        return DxcamBindings(import_module("dxcam"), (com_error, OSError, RuntimeError))
+        # ctypes has Windows' libraries on Windows only
+        get_dpi = import_module("ctypes").windll.shcore.GetDpiForMonitor
+        return DxcamBindings(import_module("dxcam"), (com_error, OSError, RuntimeError), get_dpi)
     except (ImportError, OSError, AttributeError, com_error) as exc:
         raise _not_loaded(exc) from exc
 
@@ -56,7 +62,7 @@ def _com_error() -> type[Exception]:
     return found
 
 
-def open_dxcam_screen(bindings: DxcamBindings) -> DxcamScreen:
+def open_dxcam_screen(bindings: DxcamBindings, now_s: Callable[[], float] = time.monotonic) -> DxcamScreen:
     """Opens every display of this process's session.
 
     Raises:
@@ -65,36 +71,49 @@ def open_dxcam_screen(bindings: DxcamBindings) -> DxcamScreen:
     # AttributeError: another dxcam, which does not keep the place of an output where this one does
     unusable: tuple[type[Exception], ...] = (*bindings.lost, AttributeError)
     try:
-        return DxcamScreen(bindings)
+        return DxcamScreen(bindings, now_s)
     except unusable as exc:
         raise BackendUnavailable(
             f"dxcam cannot read the screen ({exc}); start the agent inside the person's graphical session"
         ) from exc
 
 
-@dataclass(slots=True)
 class _View:
-    """One display; `picture` is ours, BGRA. `area` is where it was when the displays were read last."""
+    """One display; `picture` is ours, BGRA.
 
-    camera: Any
-    name: str
-    area: Area = field(init=False)
-    picture: Pixels | None = None
-    is_new: bool = False
+    dxcam publishes the size of an output, and keeps the rest in its `Output`, by Windows' DXGI_OUTPUT_DESC.
+    """
 
-    def __post_init__(self) -> None:
-        self.area = self.place()
+    def __init__(self, thread: CameraThread) -> None:
+        self.thread = thread
+        self.picture: Pixels | None = None
+        self.is_new = False
+        self._device_name = self._output.devicename
+        self.name = str(self._device_name).removeprefix(DEVICE_PREFIX)
+
+    @property
+    def monitor(self) -> Any:
+        return self._output.hmonitor
+
+    @property
+    def is_gone(self) -> bool:
+        # dxcam goes on with another output where it does not find the one that it had
+        return not self._output.attached_to_desktop or self._output.devicename != self._device_name
 
     def place(self) -> Area:
-        # dxcam publishes the size of an output, and keeps the place in Windows' own DXGI_OUTPUT_DESC
-        corners = self.camera._output.desc.DesktopCoordinates
-        width, height = self.camera.width, self.camera.height
-        return Area(int(corners.left), int(corners.top), int(width), int(height))
+        corners, camera = self._output.desc.DesktopCoordinates, self.thread.camera
+        return Area(int(corners.left), int(corners.top), int(camera.width), int(camera.height))
 
     def refresh(self) -> None:
-        picture = self.camera.grab(new_frame_only=True)
+        picture = self.thread.picture()
         if picture is not None:
+            # it is cut again until there is news: whoever paints over private windows does so in a copy
+            picture.setflags(write=False)
             self.picture, self.is_new = picture, True
+
+    @property
+    def _output(self) -> Any:
+        return self.thread.camera._output
 
 
 class DxcamScreen:
@@ -104,37 +123,35 @@ class DxcamScreen:
     detail = "Windows, Desktop Duplication by dxcam, asked several times a second"
     wake_fd: int | None = None
 
-    def __init__(self, bindings: DxcamBindings) -> None:
-        self._bindings = bindings
+    def __init__(self, bindings: DxcamBindings, now_s: Callable[[], float]) -> None:
+        self._bindings, self._now_s = bindings, now_s
         self._views: list[_View] = []
         self._is_open = True
         try:
             for device, output in outputs_of(bindings.dxcam.output_info())[:DISPLAY_LIMIT]:
-                camera = bindings.dxcam.create(
-                    device_idx=device, output_idx=output, output_color="BGRA", processor_backend="numpy"
-                )
-                self._views.append(_View(camera, f"display {len(self._views) + 1}"))
+                self._views.append(self._opened(device, output))
             if not self._views:
                 raise BackendUnavailable("Windows shows no display to this session")
             self._await_first_pictures()
         except BaseException:
             self.close()
             raise
+        self._told = self._shown()
 
     def displays(self) -> Sequence[DisplayArea]:
         """See `ScreenSource`."""
-        for view in self._views:
-            view.area = view.place()
-        return tuple(DisplayArea(view.name, view.area, 1.0) for view in self._views)
+        self._drop_what_is_gone()
+        self._told = self._shown()
+        return self._told
 
     def look(self) -> Noticed:
         """See `ScreenSource`. Only displays with a new picture are named."""
         self._refresh(self._views)
-        are_new = any(view.place() != view.area for view in self._views)
+        self._drop_what_is_gone()
         damage = tuple(view.place() for view in self._views if view.is_new)
         for view in self._views:
             view.is_new = False
-        return Noticed(damage, are_new)
+        return Noticed(damage, self._shown() != self._told)
 
     def grab(self, area: Area) -> Pixels | None:
         """See `ScreenSource`. What lies between displays is black."""
@@ -156,7 +173,43 @@ class DxcamScreen:
         if self._is_open:
             self._is_open = False
             for view in self._views:
-                view.camera.release()
+                view.thread.close()
+
+    def _opened(self, device: int, output: int) -> _View:
+        dxcam = self._bindings.dxcam
+        thread = CameraThread(
+            lambda: dxcam.create(
+                device_idx=device,
+                output_idx=output,
+                output_color="BGRA",
+                backend="dxgi",
+                processor_backend="numpy",
+            ),
+            self._bindings.lost,
+            self._now_s,
+        )
+        try:
+            return _View(thread)
+        except BaseException:
+            thread.close()
+            raise
+
+    def _shown(self) -> tuple[DisplayArea, ...]:
+        get_dpi = self._bindings.get_dpi_for_monitor
+        return tuple(
+            DisplayArea(view.name, view.place(), scale_of(get_dpi, view.monitor)) for view in self._views
+        )
+
+    def _drop_what_is_gone(self) -> None:
+        gone = [view for view in self._views if view.is_gone]
+        self._views = [view for view in self._views if view not in gone]
+        for view in gone:
+            view.thread.close()
+        if not self._views:
+            raise BackendUnavailable(
+                "every display that was there at the start was unplugged or switched off; "
+                "start again to see others"
+            )
 
     def _await_first_pictures(self) -> None:
         # Windows hands the whole desktop to whoever asks first; later only what is new
