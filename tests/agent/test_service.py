@@ -25,6 +25,7 @@ from protocol.identity import Identity
 from protocol.ids import DeviceId, checked_session_id
 from protocol.join_token import TokenTerms, make_token
 from protocol.messages import control
+from protocol.messages.screen import FROM_AGENT_CODEC, CursorMoved
 from technician_client.opening import Wanted, establish
 from technician_client.sessions import TechnicianSession
 from tests.support.desktop import FakeDesktop, deny
@@ -36,6 +37,7 @@ from tests.support.xvfb import start_xvfb
 
 pytestmark = pytest.mark.real
 
+PICTURE = FROM_AGENT_CODEC.encode(CursorMoved(1, 2))
 AGENT = (sys.executable, "-c", "from agent.cli import main; main()")
 
 
@@ -213,8 +215,8 @@ async def test_a_session_through_the_real_relay_is_seen(relay: RelayProcess, joi
             assert len(answer.granted) == 2
             stream = await session.open_channel(Grantable.SCREEN_VIEW)
             worker = await desktop.worker()
-            await worker.send(b"a picture")
-            assert await stream.receive() == b"a picture"
+            await worker.send(PICTURE)
+            assert await stream.receive() == PICTURE
             status = await asyncio.to_thread(call, "status", data=joined)
             assert status["policy_version"] == 1
             assert status["sessions"][0]["grantables"] == ["commands.run", "screen.view"]
