@@ -116,6 +116,16 @@ def test_another_display_begins_with_a_reset_even_if_it_is_as_large(desk: Desk) 
     assert sent[1].is_reset
 
 
+def test_a_mirrored_display_begins_with_a_reset_though_its_place_is_the_same(desk: Desk) -> None:
+    desk.screen.resize(100, 100, [LEFT, LEFT])
+    desk.run(3.0)
+    shown, picture = desk.wish(ShowDisplay(1))[:2]
+    assert isinstance(shown, Displays)
+    assert shown.shown_index == 1
+    assert isinstance(picture, PicturePart)
+    assert picture.is_reset
+
+
 def test_the_display_where_the_pointer_stays_is_followed_and_not_one_that_it_crosses(desk: Desk) -> None:
     desk.wish(Follow())
     assert desk.shown == (0, DisplayMode.FOLLOW)

@@ -277,13 +277,12 @@ def test_what_an_honest_agent_sends_is_never_refused(
             maker.seen(maker.last_no)
 
 
-def test_msg14_a_viewer_that_asks_for_displays_without_end_gets_the_last_one_and_all_else() -> None:
+@pytest.mark.parametrize("last", [screen.ShowDisplay(1), screen.ShowAll(), screen.Follow()])
+def test_msg14_a_viewer_that_asks_for_displays_without_end_gets_the_last_one_and_all_else(
+    last: screen.FromTechnician,
+) -> None:
     """Each wish that is followed costs the memory of a whole picture."""
     seen = screen.PictureSeen(3)
-    flood = [screen.ShowDisplay(number % 2) for number in range(3000)]
-    assert newest([*flood, seen, screen.ShowDisplay(1), screen.Refresh()]) == [
-        seen,
-        screen.ShowDisplay(1),
-        screen.Refresh(),
-    ]
+    flood = [screen.ShowDisplay(0), screen.ShowAll(), screen.Follow()] * 1000
+    assert newest([*flood, seen, last, screen.Refresh()]) == [seen, last, screen.Refresh()]
     assert newest([]) == []

@@ -42,7 +42,14 @@ from protocol.errors import (
     exit_status,
 )
 from protocol.limits import PRIVATE_WINDOWS_LIMIT_BYTES
-from protocol.messages.screen import FROM_AGENT_CODEC, FromAgent, ScreenFailed, ShowDisplay
+from protocol.messages.screen import (
+    FROM_AGENT_CODEC,
+    Follow,
+    FromAgent,
+    ScreenFailed,
+    ShowAll,
+    ShowDisplay,
+)
 from protocol.private_windows import PrivateWindow, decode_private_windows
 
 AnySource = ScreenSource | EncodedScreenSource
@@ -279,11 +286,15 @@ def share_screen(link: WorkerLink, source: AnySource) -> None:
 
 
 def newest(messages: Sequence[ToWorker]) -> list[ToWorker]:
-    """In their order, without wishes for a display that another one follows.
+    """In their order, without wishes for one display, all or the followed one that another wish follows.
 
     Each takes a new picture's memory (1.4 ms at 3840x2160): a viewer that sends thousands must not stop us.
     """
-    wishes = [number for number, message in enumerate(messages) if isinstance(message, ShowDisplay)]
+    wishes = [
+        number
+        for number, message in enumerate(messages)
+        if isinstance(message, ShowDisplay | ShowAll | Follow)
+    ]
     outdated = set(wishes[:-1])
     return [message for number, message in enumerate(messages) if number not in outdated]
 
