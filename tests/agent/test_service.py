@@ -24,7 +24,7 @@ from protocol.grantables import Grantable
 from protocol.identity import Identity
 from protocol.ids import DeviceId, checked_session_id
 from protocol.join_token import TokenTerms, make_token
-from protocol.messages import control
+from protocol.messages import control, screen
 from technician_client.opening import Wanted, establish
 from technician_client.sessions import TechnicianSession
 from tests.support.desktop import FakeDesktop, deny
@@ -36,6 +36,7 @@ from tests.support.xvfb import start_xvfb
 
 pytestmark = pytest.mark.real
 
+BEHIND = screen.FROM_AGENT_CODEC.encode(screen.Behind(since_ms=1))
 AGENT = (sys.executable, "-c", "from agent.cli import main; main()")
 
 
@@ -213,8 +214,8 @@ async def test_a_session_through_the_real_relay_is_seen(relay: RelayProcess, joi
             assert len(answer.granted) == 2
             stream = await session.open_channel(Grantable.SCREEN_VIEW)
             worker = await desktop.worker()
-            await worker.send(b"a picture")
-            assert await stream.receive() == b"a picture"
+            await worker.send(BEHIND)
+            assert await stream.receive() == BEHIND
             status = await asyncio.to_thread(call, "status", data=joined)
             assert status["policy_version"] == 1
             assert status["sessions"][0]["grantables"] == ["commands.run", "screen.view"]
