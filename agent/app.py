@@ -16,7 +16,7 @@ from agent.capabilities.diagnostics.capability import DiagnosticsCapability
 from agent.capabilities.input.capability import InputCapability
 from agent.capabilities.screen.capability import ScreenCapability
 from agent.config import AgentConfig
-from agent.desktop.ipc_messages import DesktopHello, LeaveOrdered, StatusAsked, WorkerHello
+from agent.desktop.ipc_messages import DesktopHello, LeaveOrdered, ListsChanged, StatusAsked, WorkerHello
 from agent.desktop_link import DesktopLink, SessionDesk
 from agent.desktop_process import DesktopProcess, display_of
 from agent.exec.start import start_worker
@@ -98,7 +98,7 @@ class _Assembly:
         tickets = WorkerDesk()
         desktop = DesktopLink()
         sessions = Sessions(self._device_side(desktop, tickets), self._open_wire)
-        intake = PolicyIntake(self.policies, self.audit_log, self.device_id)
+        intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
         link = RelayLink(
             LinkParts(
                 self.identity, self.relay, self.data.tls_ca, self._facts(), intake.take, sessions.offered
@@ -123,6 +123,7 @@ class _Assembly:
                 WorkerHello: tickets.handle,
                 StatusAsked: service.handle_status,
                 LeaveOrdered: service.handle_leave,
+                ListsChanged: tickets.handle_lists_changed,
             },
             allowed_uids=frozenset({os.geteuid(), 0}),
         )

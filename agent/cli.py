@@ -7,6 +7,7 @@ reachable · 5 not trusted · 6 this computer stands in the way · 130 interrupt
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -216,7 +217,9 @@ def add_private_window(
     """Add an entry to your own list. With --class and --title a window has to fit both."""
     from agent.private_windows import add_entry, new_entry
 
-    entries = add_entry(DataDir(data or default_data()), new_entry(window_class, title))
+    folder = DataDir(data or default_data())
+    entries = add_entry(folder, new_entry(window_class, title))
+    _tell_lists_changed(folder)
     text = f"Your list has {len(entries)} entries now. It holds at once, also in a session."
     render.result({"added": True, "entries": len(entries)}, text, as_json=as_json)
 
@@ -231,9 +234,18 @@ def remove_private_window(
     """Take an entry out of your own list, given as it was added. The organisation's list stays as it is."""
     from agent.private_windows import new_entry, remove_entry
 
-    entries = remove_entry(DataDir(data or default_data()), new_entry(window_class, title))
+    folder = DataDir(data or default_data())
+    entries = remove_entry(folder, new_entry(window_class, title))
+    _tell_lists_changed(folder)
     text = f"Your list has {len(entries)} entries now. That holds at once, also in a session."
     render.result({"removed": True, "entries": len(entries)}, text, as_json=as_json)
+
+
+def _tell_lists_changed(folder: DataDir) -> None:
+    from agent.local_client import tell_lists_changed
+
+    with suppress(SupportError):  # the list is kept; a service that did not hear looks by itself
+        asyncio.run(tell_lists_changed(folder.socket))
 
 
 def main(arguments: list[str] | None = None) -> None:

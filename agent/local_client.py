@@ -8,6 +8,8 @@ from agent.desktop.ipc_messages import (
     IpcRefused,
     LeaveOrdered,
     Left,
+    ListsChanged,
+    ListsTaken,
     Status,
     StatusAsked,
 )
@@ -38,7 +40,20 @@ async def order_leave(socket_path: Path) -> None:
         raise PeerViolation(f"{type(answer).__name__} instead of an end")
 
 
-async def _ask(socket_path: Path, question: StatusAsked | LeaveOrdered) -> Status | Left:
+async def tell_lists_changed(socket_path: Path) -> None:
+    """Have the running service read the lists of private windows now.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: what the service said.
+    """
+    answer = await _ask(socket_path, ListsChanged())
+    if not isinstance(answer, ListsTaken):
+        raise PeerViolation(f"{type(answer).__name__} instead of a receipt")
+
+
+async def _ask(
+    socket_path: Path, question: StatusAsked | LeaveOrdered | ListsChanged
+) -> Status | Left | ListsTaken:
     connection = await connect_local(str(socket_path))
     try:
         await connection.send(HELLO_CODEC.encode(question))

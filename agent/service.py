@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -48,7 +49,11 @@ class StatusFacts:
 class PolicyIntake:
     """Puts published policies in force, or keeps the old one; both are written down."""
 
-    def __init__(self, policies: PolicyStore, audit: Appends, device_id: DeviceId) -> None:
+    def __init__(
+        self, policies: PolicyStore, audit: Appends, device_id: DeviceId, on_accepted: Callable[[], None]
+    ) -> None:
+        """`on_accepted` is called whenever another policy is in force."""
+        self._on_accepted = on_accepted
         self._policies = policies
         self._audit = audit
         self._device_id = device_id
@@ -68,6 +73,7 @@ class PolicyIntake:
             return
         log.info("policy.accepted", version=self._policies.version)
         self._note(AuditKind.POLICY_ACCEPTED, {"version": self._policies.version}, succeeded=True)
+        self._on_accepted()
 
     def _note(self, kind: AuditKind, facts: dict[str, str | int], *, succeeded: bool) -> None:
         try:

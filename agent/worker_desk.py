@@ -17,6 +17,7 @@ from agent.desktop.ipc_messages import (
     CoverWindows,
     Hello,
     IpcRefused,
+    ListsTaken,
     StartScreen,
     StopScreen,
     WorkerHello,
@@ -31,8 +32,8 @@ log = structlog.get_logger()
 
 WORKER_START_TIMEOUT_S = 10.0
 ENDED_TIMEOUT_S = 1.0
-LISTS_CHECK_INTERVAL_S = 1.0
-"""How long a change of the lists of private windows may go unnoticed while a screen is shown."""
+LISTS_CHECK_INTERVAL_S = 5.0
+"""How long a change of the lists of private windows may go unnoticed that `lists_changed` did not tell of."""
 
 ReadNews: TypeAlias = Callable[[], Sequence[PrivateWindow] | None]
 
@@ -44,12 +45,21 @@ class _Awaited:
     read_news: ReadNews
 
 
+class _HandedOver:
+    """A worker's connection that its session has; `woken` whenever one of the two may be new."""
+
+    def __init__(self) -> None:
+        self.is_released = False
+        self.woken = asyncio.Event()
+
+
 class WorkerDesk:
     """Tickets that are out, and the connection that each one brings in. A ticket works once."""
 
-    def __init__(self) -> None:
+    def __init__(self, lists_check_interval_s: float = LISTS_CHECK_INTERVAL_S) -> None:
+        self._lists_check_interval_s = lists_check_interval_s
         self._expected: dict[str, _Awaited] = {}
-        self._handed_over: dict[LocalConnection, asyncio.Event] = {}
+        self._handed_over: dict[LocalConnection, _HandedOver] = {}
 
     def expect(self, session_id: str, read_news: ReadNews) -> tuple[bytes, asyncio.Future[LocalConnection]]:
         """A fresh ticket for this session, and the connection it will bring.
@@ -76,27 +86,41 @@ class WorkerDesk:
             await connection.finish()
             return
         self.forget(hello.session_id)
-        released = self._handed_over[connection] = asyncio.Event()
+        mine = self._handed_over[connection] = _HandedOver()
         awaited.arrival.set_result(connection)
         try:
-            while not await _is_set_within(released, LISTS_CHECK_INTERVAL_S):
+            while not mine.is_released:
+                # also at first: a list may have changed while the worker started
                 await _tell_news(connection, awaited.read_news)
+                await _set_within(mine.woken, self._lists_check_interval_s)
+                mine.woken.clear()
         finally:
             del self._handed_over[connection]
+
+    def lists_changed(self) -> None:
+        """A list of private windows is new: every worker is told now."""
+        for each in self._handed_over.values():
+            each.woken.set()
+
+    async def handle_lists_changed(self, _hello: Hello, connection: LocalConnection) -> None:
+        """Answer `ListsChanged`."""
+        self.lists_changed()
+        await connection.send(TO_COMMAND_LINE_CODEC.encode(ListsTaken()))
+        await connection.finish()
 
     def release(self, connection: LocalConnection) -> None:
         """The session is done with this worker's connection; the worker ends at the end of its input."""
         connection.close()
-        released = self._handed_over.get(connection)
-        if released:
-            released.set()
+        mine = self._handed_over.get(connection)
+        if mine:
+            mine.is_released = True
+            mine.woken.set()
 
 
-async def _is_set_within(event: asyncio.Event, limit_s: float) -> bool:
+async def _set_within(event: asyncio.Event, limit_s: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
             await event.wait()
-    return event.is_set()
 
 
 async def _tell_news(connection: LocalConnection, read_news: ReadNews) -> None:

@@ -3,8 +3,8 @@
 There is no verb here that names a path, a program, a URL or a policy. Each message travels behind a
 4-byte big-endian length. The first message on a connection says what the connection is for:
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
-the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked` or `LeaveOrdered` (the
-command line).
+the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered` or
+`ListsChanged` (the command line).
 """
 
 from typing import Annotated, TypeAlias
@@ -50,6 +50,10 @@ class LeaveOrdered(Message, frozen=True, tag="ipc.leave_ordered"):
     """Command line to service: end every session and forget the organisation."""
 
 
+class ListsChanged(Message, frozen=True, tag="ipc.lists_changed"):
+    """Command line to service: the person's list of private windows was changed; read it."""
+
+
 class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
     """One live session, as `status` shows it."""
 
@@ -76,6 +80,10 @@ class Status(Message, frozen=True, tag="ipc.status"):
 
 class Left(Message, frozen=True, tag="ipc.left"):
     """Service to command line: the organisation is forgotten; the service ends."""
+
+
+class ListsTaken(Message, frozen=True, tag="ipc.lists_taken"):
+    """Service to command line: every screen worker is being told the lists as they are now."""
 
 
 class ShowPrompt(Message, frozen=True, tag="ipc.show_prompt"):
@@ -226,7 +234,7 @@ class IpcRefused(Message, frozen=True, tag="ipc.refused"):
     code: ShortText
 
 
-Hello: TypeAlias = DesktopHello | WorkerHello | StatusAsked | LeaveOrdered
+Hello: TypeAlias = DesktopHello | WorkerHello | StatusAsked | LeaveOrdered | ListsChanged
 FromDesktop: TypeAlias = (
     PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputAllowed | DisplaysRead
 )
@@ -245,7 +253,7 @@ ToDesktop: TypeAlias = (
     | IpcRefused
 )
 ToWorker: TypeAlias = FromTechnician | CoverWindows
-ToCommandLine: TypeAlias = Status | Left | IpcRefused
+ToCommandLine: TypeAlias = Status | Left | ListsTaken | IpcRefused
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
 FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)

@@ -8,19 +8,24 @@ import pytest
 
 from agent.desktop import ipc_messages as ipc
 from agent.local_frames import connect_local
-from agent.worker_desk import LISTS_CHECK_INTERVAL_S
+from agent.service import PolicyIntake
+from protocol.aio.audit_log import AuditLog
 from protocol.errors import ErrorCode, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.messages import screen
+from protocol.messages.control import PolicyPublished
 from protocol.private_windows import PrivateWindow
 from tests.support.desktop import FakeWorker
 from tests.support.device_end import OpenChannel, attached, device_end, open_channel
 from tests.support.organisation import acme
 from tests.support.policies import signed_policy
+from tests.support.said import said_here
 
 pytestmark = pytest.mark.real
 
 VIEW = Grantable.SCREEN_VIEW
+LOOKING_S = 0.2  # how often lists are looked at where that is what is tested
+NOT_LOOKING_S = 3600.0
 WHOLE = screen.Rectangle(0, 0, 64, 64)
 DISPLAYS = screen.Displays(
     displays=[screen.DisplayFacts(index=0, x=0, y=0, width=64, height=64, scale=1.0)],
@@ -284,7 +289,7 @@ async def test_both_lists_reach_the_desktop_and_the_audit_has_their_counts_alone
 
 
 async def test_lists_that_change_while_the_screen_is_shown_reach_the_worker_each_once(tmp_path: Path) -> None:
-    async with open_channel(acme(), tmp_path, VIEW) as opened:
+    async with open_channel(acme(), tmp_path, VIEW, LOOKING_S) as opened:
         worker = await opened.desktop.worker()
         opened.device.private_windows_path.write_text('[{"title": "*diary*"}]')
         told = ipc.TO_WORKER_CODEC.decode(await worker.receive())
@@ -293,13 +298,33 @@ async def test_lists_that_change_while_the_screen_is_shown_reach_the_worker_each
         told = ipc.TO_WORKER_CODEC.decode(await worker.receive())
         assert told == ipc.CoverWindows([PrivateWindow(window_class="vault"), PrivateWindow(title="*diary*")])
         seen = screen.FROM_TECHNICIAN_CODEC.encode(screen.PictureSeen(picture_no=2))
-        await asyncio.sleep(2 * LISTS_CHECK_INTERVAL_S)
+        await asyncio.sleep(4 * LOOKING_S)
         await opened.stream.send(seen)
         assert await worker.receive() == seen, "what did not change is told again"
 
 
+async def test_what_the_person_adds_by_the_command_reaches_the_worker_at_once(tmp_path: Path) -> None:
+    """The service is told: here it would never look by itself."""
+    async with open_channel(acme(), tmp_path, VIEW, NOT_LOOKING_S) as opened:
+        worker = await opened.desktop.worker()
+        words = ("private-windows", "add", "--title", "*diary*", "--data", str(tmp_path))
+        assert (await asyncio.to_thread(said_here, "alongside-agent", *words)).status == 0
+        told = ipc.TO_WORKER_CODEC.decode(await worker.receive())
+        assert told == ipc.CoverWindows([PrivateWindow(title="*diary*")])
+
+
+async def test_a_policy_that_comes_reaches_the_worker_at_once(tmp_path: Path) -> None:
+    async with open_channel(acme(), tmp_path, VIEW, NOT_LOOKING_S) as opened:
+        device, worker = opened.device, await opened.desktop.worker()
+        audit, tell = AuditLog(device.audit_path), device.tickets.lists_changed
+        envelope = signed_policy(acme(), private_windows=[{"window_class": "vault"}])
+        PolicyIntake(device.policies, audit, device.device_id, tell).take(PolicyPublished(1, envelope))
+        told = ipc.TO_WORKER_CODEC.decode(await worker.receive())
+        assert told == ipc.CoverWindows([PrivateWindow(window_class="vault")])
+
+
 async def test_a_list_that_cannot_be_read_any_more_ends_the_screen(tmp_path: Path) -> None:
-    async with open_channel(acme(), tmp_path, VIEW) as opened:
+    async with open_channel(acme(), tmp_path, VIEW, LOOKING_S) as opened:
         worker = await opened.desktop.worker()
         opened.device.private_windows_path.write_text("[")
         assert await worker.is_cut_off()

@@ -12,7 +12,7 @@ from agent.capabilities.base import Capability
 from agent.capabilities.diagnostics.capability import DiagnosticsCapability
 from agent.capabilities.input.capability import InputCapability
 from agent.capabilities.screen.capability import ScreenCapability
-from agent.desktop.ipc_messages import DesktopHello, WorkerHello
+from agent.desktop.ipc_messages import DesktopHello, ListsChanged, WorkerHello
 from agent.desktop_link import DesktopLink
 from agent.input_desk import SessionInput
 from agent.live_session import BuildFor, DeviceSide
@@ -20,7 +20,7 @@ from agent.local_server import LocalServer
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
 from agent.session_runner import SessionRunner
-from agent.worker_desk import SessionWorker, WorkerDesk
+from agent.worker_desk import LISTS_CHECK_INTERVAL_S, SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.channel_io import ChannelStream
 from protocol.audit import AuditEvent, AuditRecord, read_record, verify_records
@@ -49,7 +49,13 @@ class QuietAudit:
 class DeviceEnd:
     """A device of this organisation whose sessions come over wires in memory."""
 
-    def __init__(self, organisation: Organisation, folder: Path, group: str = "default") -> None:
+    def __init__(
+        self,
+        organisation: Organisation,
+        folder: Path,
+        group: str = "default",
+        lists_check_interval_s: float = LISTS_CHECK_INTERVAL_S,
+    ) -> None:
         self.organisation = organisation
         self.identity: Identity = organisation.device(group=group)
         self.device_id = DeviceId(self.identity.subject_id)
@@ -57,10 +63,14 @@ class DeviceEnd:
         self.private_windows_path = folder / "private-windows.json"
         self.policies = PolicyStore(folder / "policy.dsse", organisation.root_der)
         self.desktop_link = DesktopLink()
-        self.tickets = WorkerDesk()
+        self.tickets = WorkerDesk(lists_check_interval_s)
         self.server = LocalServer(
             folder / "run" / "agent.sock",
-            {DesktopHello: self.desktop_link.handle, WorkerHello: self.tickets.handle},
+            {
+                DesktopHello: self.desktop_link.handle,
+                WorkerHello: self.tickets.handle,
+                ListsChanged: self.tickets.handle_lists_changed,
+            },
             allowed_uids=frozenset({os.geteuid()}),
         )
         self.side = DeviceSide(
@@ -128,10 +138,13 @@ class DeviceEnd:
 
 @asynccontextmanager
 async def device_end(
-    organisation: Organisation, folder: Path, group: str = "default"
+    organisation: Organisation,
+    folder: Path,
+    group: str = "default",
+    lists_check_interval_s: float = LISTS_CHECK_INTERVAL_S,
 ) -> AsyncIterator[DeviceEnd]:
     """A device whose local socket is open; every session is ended at the end."""
-    end = DeviceEnd(organisation, folder, group)
+    end = DeviceEnd(organisation, folder, group, lists_check_interval_s)
     await end.server.open()
     serving = asyncio.create_task(end.server.serve())
     try:
@@ -165,10 +178,14 @@ class OpenChannel:
 
 @asynccontextmanager
 async def open_channel(
-    organisation: Organisation, folder: Path, grantable: Grantable
+    organisation: Organisation,
+    folder: Path,
+    grantable: Grantable,
+    lists_check_interval_s: float = LISTS_CHECK_INTERVAL_S,
 ) -> AsyncIterator[OpenChannel]:
     """A device, its desktop, a technician, and this permission's channel between them."""
-    async with device_end(organisation, folder) as device, attached(device) as desktop:
+    ended = device_end(organisation, folder, lists_check_interval_s=lists_check_interval_s)
+    async with ended as device, attached(device) as desktop:
         async with await device.connect(organisation.technician()) as session:
             await session.ask([grantable])
             yield OpenChannel(device, desktop, session, await session.open_channel(grantable))
