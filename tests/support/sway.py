@@ -68,6 +68,7 @@ def start_sway(size: tuple[int, int] = (640, 480), outputs: int = 1) -> Iterator
     with tempfile.TemporaryDirectory(prefix="sway-") as folder:
         configuration = Path(folder) / "config"
         configuration.write_text(CONFIGURATION.format(width=size[0], height=size[1]), "ascii")
+        configuration.chmod(0o644)  # whoever runs sway must read it, whatever our umask is
         if os.getuid() == 0:
             os.chown(folder, _nobody().pw_uid, _nobody().pw_gid)
         environment = {
