@@ -23,7 +23,7 @@ from protocol.messages.control import (
 from protocol.messages.presence import DeviceList
 from protocol.version import PROTOCOL_VERSION
 from tests.support.organisation import Organisation, acme, intruders
-from tests.support.relay_process import RelayProcess, claim_relay, log_in_client
+from tests.support.relay_process import ControlClient, RelayProcess, claim_relay, log_in_client
 
 pytestmark = pytest.mark.real
 
@@ -142,14 +142,18 @@ async def test_a_huge_message_before_log_in_ends_the_connection_unread(shared_re
         await _answer_of(shared_relay, b"\0" * (900 << 10))
 
 
+async def _send_and_wait(client: ControlClient, message: bytes) -> None:
+    """A client hands over no more than the kernel takes, so it may be told while it is still sending."""
+    await client.wire.send(message)
+    await client.wait_for(NeverSent)
+
+
 async def test_an_oversized_message_after_log_in_ends_that_link_alone(shared_relay: RelayProcess) -> None:
     loud, quiet = acme().technician("loud"), acme().technician("quiet")
     noisy = await log_in_client(shared_relay, loud)
     other = await log_in_client(shared_relay, quiet)
     with pytest.raises((Unreachable, PeerViolation)):
-        # a client hands over no more than the kernel takes, so it may be told while it is still sending
-        await noisy.wire.send(b"\0" * ((1 << 20) + 1))
-        await noisy.wait_for(NeverSent)
+        await _send_and_wait(noisy, b"\0" * ((1 << 20) + 1))
     await other.send(ListDevices(1))
     assert (await other.wait_for(DeviceList)).request_no == 1
     await other.close()
