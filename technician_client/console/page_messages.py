@@ -155,22 +155,7 @@ PageOfScreen: TypeAlias = (
     | PageFollow
 )
 FromPage: TypeAlias = (
-    PageAsk
-    | PageSeen
-    | PageDamaged
-    | PageProofFailed
-    | PageDecodes
-    | PageKeyframe
-    | PageRefresh
-    | PageShowDisplay
-    | PageShowAll
-    | PageFollow
-    | PageInput
-    | PageReleaseAll
-    | PageReadDiagnostics
-    | PageRun
-    | PageCancel
-    | PageEnd
+    PageAsk | PageOfScreen | PageInput | PageReleaseAll | PageReadDiagnostics | PageRun | PageCancel | PageEnd
 )
 
 _FROM_PAGE: msgspec.json.Decoder[FromPage] = msgspec.json.Decoder(FromPage)

@@ -87,7 +87,7 @@ async def test_a_channel_that_closes_during_the_second_start_leaves_no_worker():
             await asyncio.Event().wait()
         return await first_start()
 
-    worker.start = start  # type: ignore[method-assign]
+    worker.start = start  # type: ignore[method-assign]  # the second start hangs
     await starts_again.wait()
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)

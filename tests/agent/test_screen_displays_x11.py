@@ -164,5 +164,10 @@ def test_input_finds_a_display_that_another_one_came_before(desk: Desk) -> None:
     xrandr(desk.display, "--delmonitor", "right")
     xrandr(desk.display, "--delmonitor", "left")
     xrandr(desk.display, "--setmonitor", "other", "240/60x300/80+300+0", "screen")
-    desk.run_until(lambda: [one.x for one in desk.viewer.displays.displays] == [300])  # type: ignore[union-attr]
+
+    def is_moved() -> bool:
+        told = desk.viewer.displays
+        return told is not None and [one.x for one in told.displays] == [300]
+
+    desk.run_until(is_moved)
     desk.point(30, 40, (330, 40))

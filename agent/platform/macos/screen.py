@@ -109,11 +109,10 @@ class _View:
         return made
 
     def _sample(self, buffer: Any, kind: int) -> None:
-        # the root of a thread of the system: what is raised out of here would end the process
         try:
             if kind == self._bindings.capture.SCStreamOutputTypeScreen:
                 self._take(buffer)
-        except Exception as exc:  # noqa: BLE001 - see above
+        except Exception as exc:  # noqa: BLE001 - the root of a system's thread: raised out of here it ends us
             self._stopped(f"a picture could not be read: {exc!r}")
 
     def _take(self, buffer: Any) -> None:

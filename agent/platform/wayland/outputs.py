@@ -6,11 +6,11 @@ Specification", wayland.xml, version 4 of wl_output). Nothing else is asked for.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.platform.interfaces import Area, DisplayArea
 from protocol.errors import BackendUnavailable
@@ -43,7 +43,7 @@ class _Output:
 
 def socket_path(display: str, runtime_folder: str) -> str:
     """Where WAYLAND_DISPLAY points to (libwayland's rule: a name lies in XDG_RUNTIME_DIR)."""
-    return display if os.path.isabs(display) else f"{runtime_folder}/{display}"  # noqa: PTH117
+    return str(Path(runtime_folder, display))
 
 
 class OutputWatch:
