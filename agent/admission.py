@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.policy_store import PolicyStore, Rules
-from protocol.certificates import Role, VerifiedPeer, verify_chain
+from protocol.certificates import Role, VerifiedPeer
 from protocol.errors import CertificateRefused, ErrorCode
 from protocol.grantables import Grantable
 
@@ -19,17 +19,16 @@ class Admitted:
     offers: frozenset[Grantable]
 
 
-def admit(
-    chain: Sequence[bytes], root_der: bytes, policies: PolicyStore, *, group: str, now: datetime
-) -> Admitted:
-    """Check chain, role, lifetime and scope. Nothing is shown to the person before this returned.
+def admit(chain: Sequence[bytes], policies: PolicyStore, *, group: str, now: datetime) -> Admitted:
+    """Check chain, role, lifetime, status and scope. Nothing is shown to the person before this returned.
 
     Raises:
-        CertificateRefused: E_CERT_*. DocumentRefused: no policy holds.
+        CertificateRefused: E_CERT_*. DocumentRefused: no policy or status list holds.
     """
+    policies.trust.require_fresh(now)
     rules = policies.rules(group, Role.TECHNICIAN.value, now)
-    peer = verify_chain(
-        chain, root_der, roles={Role.TECHNICIAN}, now=now, lifetime_limit=rules.technician_lifetime_limit
+    peer = policies.trust.verify(
+        chain, roles={Role.TECHNICIAN}, now=now, lifetime_limit=rules.technician_lifetime_limit
     )
     if not peer.scope.covers_group(group):
         raise CertificateRefused(f"{peer.subject_id} does not cover {group!r}", code=ErrorCode.E_CERT_SCOPE)

@@ -28,8 +28,10 @@ from agent.local_server import LocalServer
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
 from agent.service import PolicyIntake, Service, ServiceParts, StatusFacts
+from agent.session_audit import SessionAudit
 from agent.sessions import Sessions
 from agent.state import DataDir, RelayAddress, ServiceLock
+from agent.trust_intake import StatusIntake
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
@@ -42,6 +44,8 @@ from protocol.ids import DeviceId
 from protocol.messages.control import DeviceFacts, SessionOffered
 from protocol.messages.diagnostics import Display
 from protocol.names import shown_name
+from protocol.trust import Trust
+from protocol.trust_store import TrustStore
 from protocol.version import PRODUCT_VERSION
 
 
@@ -91,7 +95,9 @@ class _Assembly:
         self.identity, self.peer = own.identity, own.peer
         self.device_id = DeviceId(own.identity.subject_id)
         self.audit_log = AuditLog(data.audit)
-        self.policies = PolicyStore(data.policy, own.identity.root_der)
+        self.statuses = TrustStore(Trust(own.identity.root_der), data.status)
+        self.statuses.load()
+        self.policies = PolicyStore(data.policy, self.statuses.trust)
         self.policies.load(datetime.now(UTC))
 
     async def run(self) -> bool:
@@ -101,7 +107,13 @@ class _Assembly:
         intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
         link = RelayLink(
             LinkParts(
-                self.identity, self.relay, self.data.tls_ca, self._facts(), intake.take, sessions.offered
+                identity=self.identity,
+                relay=self.relay,
+                tls_ca=self.data.tls_ca,
+                facts=self._facts(),
+                on_policy=intake.take,
+                on_status=self._status_intake(sessions).take,
+                on_offer=sessions.offered,
             )
         )
         child = self._desktop_process(desktop)
@@ -129,6 +141,14 @@ class _Assembly:
         )
         await service.run(server, as_json=self.config.as_json)
         return service.was_left
+
+    def _status_intake(self, sessions: Sessions) -> StatusIntake:
+        def judge_again() -> None:
+            self.policies.judge_again(datetime.now(UTC))
+            sessions.judge_again()
+
+        audit = SessionAudit(self.audit_log, self.device_id, session_id="")
+        return StatusIntake(self.statuses, audit, judge_again)
 
     def _device_side(self, desktop: DesktopLink, tickets: WorkerDesk) -> DeviceSide:
         return DeviceSide(

@@ -37,6 +37,7 @@ class LinkParts:
     tls_ca: Path | None
     facts: control.DeviceFacts
     on_policy: Callable[[control.PolicyPublished], None]
+    on_status: Callable[[control.StatusPublished], None]
     on_offer: Callable[
         [control.SessionOffered, Callable[[control.SessionDeclined], Awaitable[None]]], Awaitable[None]
     ]
@@ -105,6 +106,8 @@ class RelayLink:
                     await _send(wire, control.Pong(ping_no=ping_no))
                 case control.PolicyPublished():
                     self._parts.on_policy(message)
+                case control.StatusPublished():
+                    self._parts.on_status(message)
                 case control.SessionOffered():
                     await self._parts.on_offer(message, decline)
                 case control.Refused(request_no, code) if request_no == 0:

@@ -102,7 +102,7 @@ class LiveSession:
         self._asking: set[asyncio.Task[None]] = set()
         self._desk_bound: asyncio.Future[SessionDesk] = asyncio.get_running_loop().create_future()
         self._grants_changed = asyncio.Event()
-        ends_s = _now_s() + (admitted.peer.not_after - datetime.now(UTC)).total_seconds()
+        self._ends_s = _now_s() + (admitted.peer.not_after - datetime.now(UTC)).total_seconds()
         self.consent = SessionConsent(
             SessionFacts(
                 device_id=device.device_id,
@@ -110,7 +110,7 @@ class LiveSession:
                 organisation_name=device.organisation_name,
                 admitted=admitted,
                 admit_again=parts.admit_again,
-                certificate_ends_s=ends_s,
+                certificate_ends_s=self._ends_s,
                 patience=device.patience,
             ),
             device.desktop,
@@ -131,7 +131,7 @@ class LiveSession:
         pump = asyncio.create_task(self._pump())
         try:
             await self._tell(self._ready())
-            self._machine.accepted(_now_s())
+            self._machine.accepted(_now_s(), self._ends_s)
             await first_of(self._listen(), self._tick(), self._watch_desk(), self._wait_over())
         except SupportError as exc:
             self.end(exc.code)

@@ -12,6 +12,7 @@ from protocol.grantables import Grantable
 from protocol.limits import TECHNICIAN_LIFETIME_DEFAULT_DAYS
 from protocol.policy import Consent, Policy, open_policy
 from protocol.private_files import write_private_file
+from protocol.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class Rules:
 class PolicyStore:
     """Loads, replaces and asks the policy. The version on disk only rises."""
 
-    def __init__(self, path: Path, root_der: bytes) -> None:
+    def __init__(self, path: Path, trust: Trust | bytes) -> None:
+        """`trust` may be the root alone (DER) where no status list is at hand."""
         self._path = path
-        self._root_der = root_der
+        self.trust = trust if isinstance(trust, Trust) else Trust(trust)
         self.policy: Policy | None = None
         self.envelope = b""
         self.failure: SupportError | None = None
@@ -40,8 +42,15 @@ class PolicyStore:
             self.envelope = read_bounded(self._path, ENVELOPE_FILE_LIMIT_BYTES)
         except FileNotFoundError:
             return
+        self.judge_again(now)
+
+    def judge_again(self, now: datetime) -> None:
+        """Judge what is stored by whom we believe now: its signer may have been revoked meanwhile."""
+        if not self.envelope:
+            return
         try:
-            self.policy = open_policy(self.envelope, self._root_der, now=now, newest_version=0)
+            self.policy = open_policy(self.envelope, self.trust, now=now, newest_version=0)
+            self.failure = None
         except SupportError as exc:
             self.failure = exc
 
@@ -61,7 +70,7 @@ class PolicyStore:
             return False
         newest_sha256 = self.policy.sha256 if self.policy else ""
         policy = open_policy(
-            envelope, self._root_der, now=now, newest_version=self.version, newest_sha256=newest_sha256
+            envelope, self.trust, now=now, newest_version=self.version, newest_sha256=newest_sha256
         )
         write_private_file(self._path, envelope)
         self.policy, self.envelope, self.failure = policy, envelope, None

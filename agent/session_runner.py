@@ -13,7 +13,7 @@ from protocol.aio.channel_io import ChannelIO
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.aio.wire import Wire
 from protocol.audit import AuditKind
-from protocol.errors import SupportError
+from protocol.errors import CertificateRefused, SupportError
 from protocol.grants import Grant
 from protocol.ids import SessionId
 from protocol.names import shown_name
@@ -34,6 +34,7 @@ class SessionRunner:
         self._machine = SessionMachine(now_s=self._now_s())
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._live: LiveSession | None = None
+        self._chain: tuple[bytes, ...] = ()
 
     @property
     def live_grants(self) -> list[Grant]:
@@ -50,6 +51,18 @@ class SessionRunner:
         """Begin the end; the first cause stands. `run` does the rest."""
         if not self._over.done():
             self._over.set_result(cause)
+
+    def judge_again(self) -> None:
+        """End the session when its technician's certificate is not good any more (a newer status list)."""
+        if not self._chain:
+            return  # not admitted yet, and judged then
+        try:
+            self._admit(self._chain)
+        except CertificateRefused as exc:
+            log.warning("session.refused", session_id=self.session_id, code=str(exc.code), detail=exc.detail)
+            self.end(exc.code)
+        except SupportError as exc:
+            log.info("session.goes_on", session_id=self.session_id, code=str(exc.code))
 
     async def run(self, wire: Wire) -> None:
         """From the paired socket to the end. Cancelling it ends the session as well."""
@@ -71,6 +84,7 @@ class SessionRunner:
         channels = ChannelIO(tunnel_io)
         try:
             admitted = self._admit(chain)
+            self._chain = chain
             self.technician = admitted.peer.subject_id
             self._audit.actor = admitted.peer.subject_id
             self._audit.write(
@@ -96,8 +110,7 @@ class SessionRunner:
 
     def _admit(self, chain: tuple[bytes, ...]) -> Admitted:
         device = self._device
-        root_der = device.identity.root_der
-        return admit(chain, root_der, device.policies, group=device.group, now=datetime.now(UTC))
+        return admit(chain, device.policies, group=device.group, now=datetime.now(UTC))
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()

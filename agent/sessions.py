@@ -78,6 +78,11 @@ class Sessions:
         now_s = asyncio.get_running_loop().time()
         return [_status(runner, now_s) for runner in self._running.values()]
 
+    def judge_again(self) -> None:
+        """A newer status list is in force: sessions that it does not allow end."""
+        for runner in self._running.values():
+            runner.judge_again()
+
     async def end_all(self, cause: str) -> None:
         """End every session for this cause, and return when nothing of them is left."""
         for task, runner in self._running.items():

@@ -48,6 +48,11 @@ class DataDir:
         return self.root / "policy.dsse"
 
     @property
+    def status(self) -> Path:
+        """The newest accepted status list, in its envelope."""
+        return self.root / "status.dsse"
+
+    @property
     def audit(self) -> Path:
         """The append-only record of what happened here."""
         return self.root / "audit.jsonl"
@@ -111,8 +116,8 @@ class DataDir:
         write_private_file(self.relay, msgspec.json.encode(address))
 
     def forget(self) -> None:
-        """Remove identity, relay and policy. Audit log and list of private windows stay: the person's."""
-        for path in (self.identity, self.relay, self.relay_ca, self.policy):
+        """Remove identity, relay, policy and status list; audit log and private windows are the person's."""
+        for path in (self.identity, self.relay, self.relay_ca, self.policy, self.status):
             path.unlink(missing_ok=True)
 
 

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import msgspec
 
-from protocol.certificates import Role, VerifiedPeer, verify_chain
+from protocol.certificates import Role, VerifiedPeer
 from protocol.errors import DocumentRefused, ErrorCode
 from protocol.identity import Identity
 from protocol.limits import CERTIFICATE_LIMIT_BYTES, CHAIN_LIMIT_CERTIFICATES, POLICY_LIMIT_BYTES
+from protocol.trust import Trust
 
 ENVELOPE_LIMIT_BYTES = POLICY_LIMIT_BYTES * 2
 
@@ -61,9 +62,11 @@ def sign_envelope(payload_type: str, payload: bytes, signer: Identity) -> bytes:
 
 
 def open_envelope(
-    envelope: bytes, payload_type: str, root_der: bytes, *, roles: Collection[Role], now: datetime
+    envelope: bytes, payload_type: str, trust: Trust | bytes, *, roles: Collection[Role], now: datetime
 ) -> tuple[bytes, VerifiedPeer]:
     """The payload that was signed, and by whom. `keyid` is a hint that nothing depends on.
+
+    `trust` may be the root alone (DER) where no status list is at hand.
 
     Raises:
         DocumentRefused: E_POLICY_SIGNATURE; not an envelope, another type, or a wrong signature.
@@ -78,7 +81,8 @@ def open_envelope(
     if read.payload_type != payload_type:
         raise DocumentRefused(f"an envelope of {read.payload_type[:60]!r}, not of {payload_type!r}")
     entry = read.signatures[0]
-    signer = verify_chain(entry.chain, root_der, roles=roles, now=now)
+    believed = trust if isinstance(trust, Trust) else Trust(trust)
+    signer = believed.verify(entry.chain, roles=roles, now=now)
     if not signer.verify_signature(entry.sig, pre_authentication_encoding(payload_type, read.payload)):
         raise DocumentRefused(f"the signature is not by {signer.subject_id}")
     return read.payload, signer

@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     E_CERT_ORG = auto()
     E_CERT_SUBJECT = auto()
     E_CERT_SCOPE = auto()
+    E_CERT_REVOKED = auto()
     E_IDENTITY_MISSING = auto()
     E_IDENTITY_OWNER = auto()
     E_PASSPHRASE = auto()
@@ -66,6 +67,11 @@ class ErrorCode(StrEnum):
     E_POLICY_EXPIRED = auto()
     E_POLICY_CAPABILITY = auto()
     E_POLICY_MISSING = auto()
+    # status lists
+    E_STATUS_FORMAT = auto()
+    E_STATUS_VERSION = auto()
+    E_STATUS_FORK = auto()
+    E_STATUS_EXPIRED = auto()
     # consent and grants
     E_CONSENT_DENIED = auto()
     E_CONSENT_TIMEOUT = auto()
@@ -192,6 +198,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Ask the administrator for a wider scope.",
         5,
     ),
+    _C.E_CERT_REVOKED: (
+        "The certificate was revoked by its organisation.",
+        "Talk to the organisation's administrator; somebody new needs a new id.",
+        5,
+    ),
     _C.E_IDENTITY_MISSING: ("No identity was found on this computer.", "Join or enrol first; see --help.", 6),
     _C.E_IDENTITY_OWNER: (
         "The identity file can be read or changed by others, so it is not used.",
@@ -296,6 +307,26 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "The organisation has not published a policy yet.",
         "Sign one with: alongside policy sign, then publish it with: alongside policy publish.",
         3,
+    ),
+    _C.E_STATUS_FORMAT: (
+        "The list of revoked certificates cannot be read.",
+        "Publish it again with: alongside org status renew.",
+        5,
+    ),
+    _C.E_STATUS_VERSION: (
+        "The list of revoked certificates is older than the one in force, or takes a revocation back.",
+        "Publish the newest one with: alongside org status renew.",
+        5,
+    ),
+    _C.E_STATUS_FORK: (
+        "Two different lists of revoked certificates carry one version.",
+        "Somebody else signs for the organisation: find out who, and revoke the policy signer.",
+        5,
+    ),
+    _C.E_STATUS_EXPIRED: (
+        "The list of revoked certificates is out of date.",
+        "Publish a fresh one with: alongside org status renew; if that was done, the relay withholds it.",
+        5,
     ),
     _C.E_CONSENT_DENIED: ("The person at the device said no.", "Talk to the person before you ask again.", 3),
     _C.E_CONSENT_TIMEOUT: ("Nobody at the device answered in time.", "Call the person, then ask again.", 3),

@@ -27,6 +27,7 @@ from protocol.limits import (
     TECHNICIAN_LIFETIME_LIMIT_DAYS,
 )
 from protocol.private_windows import PrivateWindow, PrivateWindowList
+from protocol.trust import Trust
 
 POLICY_TYPE: Final = "application/vnd.alongside.policy+json"
 DEFAULT_LIFETIME: Final = timedelta(days=365)
@@ -115,7 +116,7 @@ def parse_policy(payload: bytes) -> Policy:
 
 
 def open_policy(
-    envelope: bytes, root_der: bytes, *, now: datetime, newest_version: int, newest_sha256: str = ""
+    envelope: bytes, trust: Trust | bytes, *, now: datetime, newest_version: int, newest_sha256: str = ""
 ) -> Policy:
     """The policy in a signed envelope, if it may be put in force.
 
@@ -126,7 +127,7 @@ def open_policy(
         DocumentRefused: E_POLICY_SIGNATURE, E_POLICY_FORMAT, E_POLICY_VERSION or E_POLICY_EXPIRED.
     """
     try:
-        payload, signer = open_envelope(envelope, POLICY_TYPE, root_der, roles={Role.POLICY}, now=now)
+        payload, signer = open_envelope(envelope, POLICY_TYPE, trust, roles={Role.POLICY}, now=now)
     except CertificateRefused as exc:
         raise DocumentRefused(f"its signer: {exc}", code=ErrorCode.E_POLICY_SIGNATURE) from None
     policy = parse_policy(payload)

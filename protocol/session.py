@@ -7,6 +7,7 @@
 the technician's end, that the device's certificate is the one asked for and Ready came.
 """
 
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -79,6 +80,7 @@ class SessionMachine:
         self.state = State.PAIRING
         self.cause = ""
         self._limit_s = now_s + SESSION_PAIR_TIMEOUT_S
+        self._certificate_ends_s = math.inf
         self._next_beat_s: float | None = None
         self._beat_no = 0
         self._beat_at_s = self._busy_until_s = now_s
@@ -88,7 +90,8 @@ class SessionMachine:
         """When `tick` has something to do; None once the session has ended."""
         if self.state is State.ENDED:
             return None
-        return self._limit_s if self._next_beat_s is None else min(self._limit_s, self._next_beat_s)
+        last_s = min(self._limit_s, self._certificate_ends_s)
+        return last_s if self._next_beat_s is None else min(last_s, self._next_beat_s)
 
     @property
     def is_ready(self) -> bool:
@@ -104,9 +107,14 @@ class SessionMachine:
         """TLS is complete; the deadline of the whole handshake still runs."""
         self._step(Input.HANDSHAKE_DONE)
 
-    def accepted(self, now_s: float) -> None:
-        """The peer is who it has to be, and Ready was sent or received."""
+    def accepted(self, now_s: float, certificate_ends_s: float = math.inf) -> None:
+        """The peer is who it has to be, and Ready was sent or received.
+
+        `certificate_ends_s` is when the peer's certificate ends, reckoned once onto the same monotonic
+        clock: a wall clock that jumps afterwards does not lengthen the session.
+        """
         self._step(Input.ACCEPTED)
+        self._certificate_ends_s = certificate_ends_s
         self._limit_s = now_s + SESSION_SILENCE_LIMIT_S
         self._next_beat_s = now_s
 
@@ -136,6 +144,8 @@ class SessionMachine:
         """Heartbeats that are due; the end when a deadline or the silence limit has passed."""
         if self.state is State.ENDED:
             return []
+        if now_s >= self._certificate_ends_s:
+            return self.end(ErrorCode.E_CERT_EXPIRED)
         if now_s >= self._limit_s:
             is_silence = self.state in (State.READY, State.PAIRING)
             return self.end(ErrorCode.E_PEER_SILENT if is_silence else ErrorCode.E_HANDSHAKE)

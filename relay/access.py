@@ -13,6 +13,7 @@ from protocol.messages.control import (
     Ping,
     Pong,
     PublishPolicy,
+    PublishStatus,
     RevokeToken,
     SessionDeclined,
     SetDeviceStatus,
@@ -20,6 +21,7 @@ from protocol.messages.control import (
 
 LOGIN_ROLES = frozenset({Role.DEVICE, Role.TECHNICIAN, Role.ADMIN})
 POLICY_READERS = frozenset({Role.DEVICE, Role.TECHNICIAN})
+STATUS_READERS = LOGIN_ROLES
 
 ACCESS: MappingProxyType[type[FromClient], frozenset[Role]] = MappingProxyType(
     {
@@ -31,6 +33,7 @@ ACCESS: MappingProxyType[type[FromClient], frozenset[Role]] = MappingProxyType(
         RevokeToken: frozenset({Role.ADMIN}),
         ListTokens: frozenset({Role.ADMIN}),
         PublishPolicy: frozenset({Role.ADMIN}),
+        PublishStatus: frozenset({Role.ADMIN}),
         Ping: LOGIN_ROLES,
         Pong: LOGIN_ROLES,
     }

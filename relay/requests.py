@@ -23,25 +23,34 @@ from protocol.messages.control import (
     PolicyPublished,
     Pong,
     PublishPolicy,
+    PublishStatus,
     RevokeToken,
     SessionDeclined,
     SetDeviceStatus,
+    StatusPublished,
     TokenList,
     TokenRow,
 )
 from protocol.messages.presence import DeviceList, DeviceRow, PresenceChanged
 from protocol.names import shown_name, shown_text
-from relay.access import POLICY_READERS, require_access
+from relay.access import POLICY_READERS, STATUS_READERS, require_access
 from relay.enrollment import APPROVED, PENDING, REMOVED
 from relay.links import Link
 from relay.presence import Presence
 from relay.ratelimit import FACTS_RATE, LIST_RATE, OPEN_SESSION_RATE, RateLimit
 from relay.rendezvous import Rendezvous
-from relay.store.interface import DeviceChange, DeviceRecord, PolicyRecord, Store
+from relay.store.interface import (
+    DeviceChange,
+    DeviceRecord,
+    DocumentKind,
+    DocumentRecord,
+    PolicyRecord,
+    Store,
+)
 
 _LOG = structlog.get_logger()
 _SERIAL = re.compile(r"[0-9a-f]{1,64}")
-_POLICY_VERSION_LIMIT = 2**31 - 1
+_VERSION_LIMIT = 2**31 - 1
 _LIST_LIMIT_BYTES = CONTROL_MESSAGE_LIMIT_BYTES - 4096
 
 
@@ -64,6 +73,7 @@ class RequestDesk:
             RevokeToken: self._revoke_token,
             ListTokens: self._list_tokens,
             PublishPolicy: self._publish_policy,
+            PublishStatus: self._publish_status,
             Ping: self._answer_ping,
             Pong: self._note_pong,
         }
@@ -87,7 +97,11 @@ class RequestDesk:
                 link.refuse(request_no, exc.code)
 
     async def welcome(self, link: Link) -> None:
-        """The link was admitted: hand over the newest policy, tell the people of its organisation."""
+        """The link was admitted: hand over the newest documents, tell the people of its organisation."""
+        if link.role in STATUS_READERS:
+            status = await self._store.newest_document(link.organisation_id, DocumentKind.STATUS)
+            if status is not None:
+                link.post(StatusPublished(status.version, status.envelope))
         if link.role in POLICY_READERS:
             policy = await self._store.newest_policy(link.organisation_id)
             if policy is not None:
@@ -178,7 +192,7 @@ class RequestDesk:
         link.post(TokenList(message.request_no, rows))
 
     async def _publish_policy(self, link: Link, message: PublishPolicy) -> None:
-        if not 1 <= message.version <= _POLICY_VERSION_LIMIT:
+        if not 1 <= message.version <= _VERSION_LIMIT:
             raise Refused(f"version {message.version}", code=ErrorCode.E_MESSAGE_FORMAT)
         policy = PolicyRecord(message.version, bytes(message.envelope))
         if not await self._store.publish_policy(link.organisation_id, policy):
@@ -187,6 +201,17 @@ class RequestDesk:
         link.post(Done(message.request_no))
         news = PolicyPublished(policy.version, policy.envelope)
         self._presence.tell_roles(link.organisation_id, POLICY_READERS, news)
+
+    async def _publish_status(self, link: Link, message: PublishStatus) -> None:
+        if not 1 <= message.version <= _VERSION_LIMIT:
+            raise Refused(f"version {message.version}", code=ErrorCode.E_MESSAGE_FORMAT)
+        status = DocumentRecord(message.version, bytes(message.envelope))
+        if not await self._store.publish_document(link.organisation_id, DocumentKind.STATUS, status):
+            raise Refused(f"version {message.version}", code=ErrorCode.E_STATUS_VERSION)
+        _LOG.info("status.published", version=status.version, admin=link.subject_id)
+        link.post(Done(message.request_no))
+        news = StatusPublished(status.version, status.envelope)
+        self._presence.tell_roles(link.organisation_id, STATUS_READERS, news)
 
     async def _answer_ping(self, link: Link, message: Ping) -> None:
         link.post(Pong(message.ping_no))

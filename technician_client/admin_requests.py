@@ -33,6 +33,10 @@ class AdminRequests:
         """Hand the signed policy to the relay, which hands it on unread."""
         await self._order(lambda number: control.PublishPolicy(number, version, envelope))
 
+    async def publish_status(self, version: int, envelope: bytes) -> None:
+        """Hand the signed status list to the relay, which hands it on unread."""
+        await self._order(lambda number: control.PublishStatus(number, version, envelope))
+
     async def _order(self, make: Callable[[int], control.FromClient]) -> None:
         answer = await self._link.request(make)
         if not isinstance(answer, control.Done):

@@ -14,6 +14,7 @@ from protocol.identity import Identity, load_identity
 from protocol.ids import DeviceId
 from protocol.messages.presence import DeviceRow
 from protocol.policy import Policy
+from protocol.trust import Trust
 from technician_client.config import TechnicianConfig
 from technician_client.console.backend import LinkState as ConsoleLinkState
 from technician_client.console.backend import Myself, PresenceNews
@@ -25,6 +26,7 @@ from technician_client.policies import PolicyStore
 from technician_client.relay_address import read_relay
 from technician_client.session_audit import SessionAudit
 from technician_client.sessions import TechnicianSession
+from technician_client.status_store import StatusStore
 
 DAY = timedelta(days=1)
 
@@ -128,9 +130,11 @@ async def _link(config: TechnicianConfig, identity: Identity) -> AsyncIterator[R
     relay = read_relay(config)
     make_private_folder(config.data)
     audit = SessionAudit(AuditLog(config.audit_file), actor=identity.subject_id, device_id="", session_id="")
-    policies = PolicyStore(config, identity.root_der, audit=audit)
+    statuses = StatusStore(config, Trust(identity.root_der), audit=audit)
+    statuses.load()
+    policies = PolicyStore(config, statuses.trust, audit=audit)
     policies.load(now=datetime.now(UTC))
-    async with RelayLink(relay, identity, policies) as link:
+    async with RelayLink(relay, identity, policies, statuses=statuses) as link:
         yield link
 
 

@@ -33,6 +33,11 @@ class TechnicianConfig:
         return self.data / "policy-newest.json"
 
     @property
+    def status_file(self) -> Path:
+        """The newest status list that was verified here."""
+        return self.data / "status.dsse"
+
+    @property
     def audit_file(self) -> Path:
         """The technician's own audit records."""
         return self.data / "audit.jsonl"

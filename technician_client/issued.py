@@ -16,6 +16,7 @@ from protocol.identity import Identity
 from protocol.ids import SubjectId, is_subject_id
 from technician_client.files import read_document, write_document
 from technician_client.organisation import OrganisationFolder, Root, issue_identity
+from technician_client.status_document import revoked_subjects
 
 Row = TypeVar("Row")
 EVERY = "*"
@@ -85,10 +86,13 @@ def issue_technician(
 
     Raises:
         CertificateRefused: E_CERT_LIFETIME, it would live longer than the policy allows.
+        UsageError: the id was revoked.
     """
     if terms.lifetime > timedelta(days=days_limit):
         detail = f"{terms.lifetime.days} days asked for, the policy allows {days_limit}"
         raise CertificateRefused(detail, code=ErrorCode.E_CERT_LIFETIME)
+    if terms.subject_id in revoked_subjects(folder, Role.TECHNICIAN):
+        raise UsageError(f"the id {terms.subject_id} was revoked and is not used again; give another --id")
     subject = Subject(Role.TECHNICIAN, terms.subject_id, terms.name, terms.scope)
     identity = issue_identity(root, subject, now=now, lifetime=terms.lifetime)
     noted = IssuedTechnician(
@@ -101,6 +105,22 @@ def issue_technician(
     )
     write_document(folder.technicians_file, [*technicians(folder), noted])
     return identity
+
+
+def known_technician(folder: OrganisationFolder, who: str) -> IssuedTechnician:
+    """The newest certificate of the technician with this id, or this name if only one has it.
+
+    Raises:
+        UsageError: none or several; the detail says where to look.
+    """
+    newest = {row.subject_id: row for row in technicians(folder)}
+    if who in newest:
+        return newest[who]
+    named = [row for row in newest.values() if row.name.casefold() == who.strip().casefold()]
+    if len(named) != 1:
+        count = "nobody" if not named else f"{len(named)} technicians"
+        raise UsageError(f"{count} by the name {who!r} was issued here; see: alongside org technician list")
+    return named[0]
 
 
 def technicians(folder: OrganisationFolder) -> list[IssuedTechnician]:

@@ -26,6 +26,7 @@ from technician_client.broadcast import Broadcast
 from technician_client.policies import PolicyStore
 from technician_client.refusals import refusal
 from technician_client.relay_address import RelayAddress
+from technician_client.status_store import StatusStore
 
 News = TypeVar("News")
 REQUEST_TIMEOUT_S = 10.0
@@ -81,11 +82,13 @@ class RelayLink:
         identity: Identity,
         policies: PolicyStore,
         *,
+        statuses: StatusStore | None = None,
         open_wire: OpenWire = open_control_wire,
         backoff: Backoff | None = None,
     ) -> None:
         self.relay = relay
         self.policies = policies
+        self.statuses = statuses
         self.state = LinkState.CONNECTING
         self.code = ""
         self._identity = identity
@@ -260,6 +263,9 @@ class RelayLink:
                 self._note_row(device)
             case control.PolicyPublished():
                 self._note_policy(message)
+            case control.StatusPublished():
+                if self.statuses is not None:
+                    self.statuses.take(message.envelope, now=datetime.now(UTC))
             case control.SessionDeclined(session_id, code):
                 future = self._declined.get(session_id)
                 if future is not None and not future.done():

@@ -8,12 +8,13 @@ from protocol.aio.log_in import open_session_wire
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.aio.wire import Wire
 from protocol.audit import AuditKind
-from protocol.certificates import Role, VerifiedPeer, verify_chain
+from protocol.certificates import Role, VerifiedPeer
 from protocol.errors import CertificateRefused, ErrorCode, SupportError
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId, checked_session_id
 from protocol.messages.control import SessionOpened
 from protocol.session import SessionMachine
+from protocol.trust import Trust
 from protocol.tunnel import Tunnel, TunnelEnd
 from technician_client.link import RelayLink
 from technician_client.refusals import refusal
@@ -23,12 +24,29 @@ from technician_client.sessions import TechnicianSession, Verified
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which session with which device was asked for, and by whom."""
+    """Which session with which device was asked for, by whom, and whom that one believes."""
 
     session_id: SessionId
     device_id: DeviceId
     identity: Identity
     audit: AuditSink
+    trust: Trust | None = None
+
+    def verified(self, chain: tuple[bytes, ...]) -> VerifiedPeer:
+        """The device of this chain, if it is the one that was asked for and not revoked.
+
+        Raises:
+            CertificateRefused: E_CERT_SUBJECT, E_CERT_REVOKED, or its chain is not good.
+            DocumentRefused: the status list here is over.
+        """
+        now = datetime.now(UTC)
+        trust = self.trust or Trust(self.identity.root_der)
+        trust.require_fresh(now)
+        device = trust.verify(chain, roles={Role.DEVICE}, now=now)
+        if str(device.subject_id) != self.device_id:
+            detail = f"asked for {self.device_id}, reached {device.subject_id}"
+            raise CertificateRefused(detail, code=ErrorCode.E_CERT_SUBJECT)
+        return device
 
 
 async def establish(wire: Wire, wanted: Wanted) -> TechnicianSession:
@@ -48,7 +66,7 @@ async def establish(wire: Wire, wanted: Wanted) -> TechnicianSession:
         machine.paired(loop.time())
         handshake = await tunnel.handshake()
         machine.handshake_done()
-        device = _verified_device(handshake.peer_chain, wanted)
+        device = wanted.verified(handshake.peer_chain)
         verified = Verified(wanted.session_id, device, handshake.group_name, tunnel, machine, audit)
         session = TechnicianSession(verified)
         await session.start()
@@ -58,14 +76,6 @@ async def establish(wire: Wire, wanted: Wanted) -> TechnicianSession:
             audit.note(AuditKind.SESSION_REFUSED, succeeded=False, code=str(exc.code))
         raise
     return session
-
-
-def _verified_device(chain: tuple[bytes, ...], wanted: Wanted) -> VerifiedPeer:
-    device = verify_chain(chain, wanted.identity.root_der, roles={Role.DEVICE}, now=datetime.now(UTC))
-    if str(device.subject_id) != wanted.device_id:
-        detail = f"asked for {wanted.device_id}, reached {device.subject_id}"
-        raise CertificateRefused(detail, code=ErrorCode.E_CERT_SUBJECT)
-    return device
 
 
 async def open_session(
@@ -78,7 +88,8 @@ async def open_session(
             reason to decline, E_RELAY_UNREACHABLE, and as `establish`.
     """
     opened = await link.open_session(device_id)
-    wanted = Wanted(checked_session_id(opened.session_id), device_id, identity, audit)
+    trust = link.policies.trust
+    wanted = Wanted(checked_session_id(opened.session_id), device_id, identity, audit, trust)
     notes = _audit(wanted)
     notes.note(AuditKind.SESSION_OFFERED)
     try:
@@ -86,7 +97,19 @@ async def open_session(
     except SupportError as exc:
         notes.note(AuditKind.SESSION_REFUSED, succeeded=False, code=str(exc.code))
         raise
-    return await establish(wire, wanted)
+    session = await establish(wire, wanted)
+    if link.statuses is not None:
+        session.when_over(link.statuses.watch(lambda: _judge_again(session, trust)))
+        _judge_again(session, trust)  # one may have come between the handshake and now
+    return session
+
+
+def _judge_again(session: TechnicianSession, trust: Trust) -> None:
+    """A newer status list is in force: a session with a device that it revokes ends."""
+    try:
+        trust.require_unrevoked(session.device)
+    except CertificateRefused as exc:
+        session.refuse(exc.code)
 
 
 async def _paired_wire(link: RelayLink, opened: SessionOpened) -> Wire:

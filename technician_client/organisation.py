@@ -6,10 +6,13 @@ org/policy-identity.pem   signs policies, encrypted with the passphrase
 org/admin-identity.pem    logs in at the relay, 0600; it can sign nothing that a device obeys
 org/policy.json           the policy as a person edits it
 org/policy.dsse           the policy as it was signed last
+org/status.dsse           the list of revoked certificates as it was signed last
 org/technicians.json      which technician certificates were issued
 org/tokens.json           which join tokens were made (never the tokens themselves)
 """
 
+import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,6 +64,7 @@ class OrganisationFolder:
         self.policy_identity_file = folder / "policy-identity.pem"
         self.policy_document_file = folder / "policy.json"
         self.policy_envelope_file = folder / "policy.dsse"
+        self.status_envelope_file = folder / "status.dsse"
         self.technicians_file = folder / "technicians.json"
         self.tokens_file = folder / "tokens.json"
 
@@ -142,16 +146,31 @@ def create_organisation(folder: OrganisationFolder, name: str, passphrase: bytes
     return root
 
 
-def renew_staff(folder: OrganisationFolder, root: Root, passphrase: bytes, *, now: datetime) -> None:
-    """Make new admin and policy identities, with new keys, in place of the ones there were."""
-    admin = Subject(Role.ADMIN, SubjectId("admin"), "Administrator")
-    signer = Subject(Role.POLICY, SubjectId("policy"), "Policy signer")
+def renew_staff(
+    folder: OrganisationFolder,
+    root: Root,
+    passphrase: bytes,
+    *,
+    now: datetime,
+    revoked: Collection[str] = (),
+) -> None:
+    """Make new admin and policy identities, with new keys, in place of the ones there were.
+
+    `revoked` are the ids of staff that may not be used again.
+    """
+    admin = Subject(Role.ADMIN, _fresh_id("admin", revoked), "Administrator")
+    signer = Subject(Role.POLICY, _fresh_id("policy", revoked), "Policy signer")
     save_identity(issue_identity(root, admin, now=now, lifetime=STAFF_LIFETIME), folder.admin_file)
     save_identity(
         issue_identity(root, signer, now=now, lifetime=STAFF_LIFETIME),
         folder.policy_identity_file,
         passphrase=passphrase,
     )
+
+
+def _fresh_id(word: str, revoked: Collection[str]) -> SubjectId:
+    names = itertools.chain([word], (f"{word}-{number}" for number in itertools.count(2)))
+    return SubjectId(next(name for name in names if name not in revoked))
 
 
 def issue_identity(root: Root, subject: Subject, *, now: datetime, lifetime: timedelta) -> Identity:

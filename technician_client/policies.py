@@ -8,6 +8,7 @@ from protocol.audit import AuditKind
 from protocol.errors import DocumentRefused, ErrorCode, SupportError
 from protocol.limits import POLICY_LIMIT_BYTES
 from protocol.policy import Policy, open_policy
+from protocol.trust import Trust
 from technician_client.config import TechnicianConfig
 from technician_client.files import read_bounded, read_document, write_document, write_private
 from technician_client.session_audit import SessionAudit
@@ -25,11 +26,12 @@ class PolicyStore:
     """Accepts policies that came from the relay, and keeps the newest across restarts."""
 
     def __init__(
-        self, config: TechnicianConfig, root_der: bytes, *, audit: SessionAudit | None = None
+        self, config: TechnicianConfig, trust: Trust | bytes, *, audit: SessionAudit | None = None
     ) -> None:
+        """`trust` may be the root alone (DER) where no status list is at hand."""
         self._config = config
         self._audit = audit
-        self._root_der = root_der
+        self.trust = trust if isinstance(trust, Trust) else Trust(trust)
         self.current: Policy | None = None
         self.refusal: SupportError | None = None
 
@@ -79,7 +81,7 @@ class PolicyStore:
     def _open(self, envelope: bytes, *, now: datetime) -> Policy:
         mark = self._mark()
         return open_policy(
-            envelope, self._root_der, now=now, newest_version=mark.version, newest_sha256=mark.sha256
+            envelope, self.trust, now=now, newest_version=mark.version, newest_sha256=mark.sha256
         )
 
     def _note(self, kind: AuditKind, *, succeeded: bool = True, **facts: str | int) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -31,7 +32,7 @@ from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefus
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded
 from protocol.messages.session import EndSession, Heartbeat, HeartbeatAnswer, Ready
 from protocol.peer_clock import PeerClock
-from protocol.session import Ended, SendHeartbeat, SessionMachine
+from protocol.session import Ended, SendHeartbeat, SessionMachine, State
 from protocol.version import PROTOCOL_VERSION
 from technician_client.held_grants import HeldGrants
 from technician_client.notices import SessionNotice, SessionOver
@@ -90,6 +91,7 @@ class TechnicianSession:
         self._opening: dict[int, asyncio.Future[None]] = {}
         self._streams: dict[int, tuple[Grantable, ChannelStream]] = {}
         self._grants = HeldGrants()
+        self._on_over: list[Callable[[], None]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -207,6 +209,18 @@ class TechnicianSession:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
+    def refuse(self, code: str) -> None:
+        """End it for this code, which is ours: the device is not to be believed any more."""
+        self._machine.end(code)
+        self._deadline_moved.set()
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Call this once the session is over; at once if it is."""
+        if self._machine.state is State.ENDED:
+            call()
+        else:
+            self._on_over.append(call)
+
     # -- the background task -----------------------------------------------------------------------
 
     async def _live(self) -> None:
@@ -265,7 +279,8 @@ class TechnicianSession:
             raise PeerViolation(f"agent speaks version {ready.version}", code=ErrorCode.E_VERSION)
         if ready.session_id != self.session_id:
             raise PeerViolation(f"Ready of session {ready.session_id}")
-        self._machine.accepted(_now_s())
+        ends_in_s = (self.device.not_after - datetime.now(UTC)).total_seconds()
+        self._machine.accepted(_now_s(), _now_s() + ends_in_s)
         self._deadline_moved.set()
         self.audit.note(AuditKind.SESSION_READY, group_name=self.group_name, consent=ready.consent)
         self._is_ready.set_result(ready)
@@ -326,6 +341,8 @@ class TechnicianSession:
         except SupportError as exc:
             log.error("audit.failed", code=str(exc.code), detail=exc.detail)
         self._grants.clear()
+        for call in self._on_over:
+            call()
         failure = _over_error(cause)
         _fail([self._is_ready], failure)
         _fail(self._opening.values(), failure)

@@ -151,6 +151,21 @@ class PolicyPublished(Message, frozen=True, tag="control.policy"):
     envelope: DocumentBytes
 
 
+class PublishStatus(Message, frozen=True, tag="control.publish_status"):
+    """Admin to relay: the signed list of revoked certificates, which the relay hands on unread."""
+
+    request_no: int
+    version: int
+    envelope: DocumentBytes
+
+
+class StatusPublished(Message, frozen=True, tag="control.status"):
+    """Relay to agents, technicians and admins after `welcome` and after each publication."""
+
+    version: int
+    envelope: DocumentBytes
+
+
 class OpenSession(Message, frozen=True, tag="control.open_session"):
     """Technician to relay: I want to talk to this device."""
 
@@ -215,6 +230,7 @@ FromClient: TypeAlias = (
     | RevokeToken
     | ListTokens
     | PublishPolicy
+    | PublishStatus
     | OpenSession
     | SessionDeclined
     | Ping
@@ -229,6 +245,7 @@ FromRelay: TypeAlias = (
     | PresenceChanged
     | TokenList
     | PolicyPublished
+    | StatusPublished
     | SessionOpened
     | SessionOffered
     | SessionDeclined

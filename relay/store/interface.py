@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from protocol.ids import OrganisationId
@@ -44,6 +45,20 @@ class EnrollerRecord:
 @dataclass(frozen=True, slots=True)
 class PolicyRecord:
     """A published policy envelope, never opened here."""
+
+    version: int
+    envelope: bytes
+
+
+class DocumentKind(StrEnum):
+    """Signed documents that are kept and handed on unread."""
+
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """A published envelope, never opened here."""
 
     version: int
     envelope: bytes
@@ -119,6 +134,16 @@ class Store(Protocol):
 
     async def publish_policy(self, organisation_id: OrganisationId, policy: PolicyRecord) -> bool:
         """Keep it; False when its version does not rise."""
+
+    async def newest_document(
+        self, organisation_id: OrganisationId, kind: DocumentKind
+    ) -> DocumentRecord | None:
+        """The newest published document of this kind."""
+
+    async def publish_document(
+        self, organisation_id: OrganisationId, kind: DocumentKind, document: DocumentRecord
+    ) -> bool:
+        """Keep it in place of the one before; False when its version does not rise and it is not the same."""
 
     async def close(self) -> None:
         """Let go of the database."""

@@ -22,11 +22,13 @@ from relay.store.interface import (
     DeviceArrival,
     DeviceChange,
     DeviceRecord,
+    DocumentKind,
+    DocumentRecord,
     EnrollerRecord,
     OrganisationRecord,
     PolicyRecord,
 )
-from relay.store.tables import DEVICES, ENROLLERS, ORGANISATIONS, POLICIES, SETTINGS
+from relay.store.tables import DEVICES, DOCUMENTS, ENROLLERS, ORGANISATIONS, POLICIES, SETTINGS
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _RELAY_ID_BYTES = 15
@@ -176,6 +178,32 @@ class SqlStore:
             await connection.execute(POLICIES.insert().values(values))
             return True
 
+    async def newest_document(
+        self, organisation_id: OrganisationId, kind: DocumentKind
+    ) -> DocumentRecord | None:
+        """See `Store`."""
+        async with self._transaction() as connection:
+            return await _newest_document(connection, organisation_id, kind)
+
+    async def publish_document(
+        self, organisation_id: OrganisationId, kind: DocumentKind, document: DocumentRecord
+    ) -> bool:
+        """See `Store`."""
+        values = {
+            "organisation_id": organisation_id,
+            "kind": kind.value,
+            "version": document.version,
+            "envelope": document.envelope,
+            "published_at_utc": datetime.now(UTC),
+        }
+        async with self._transaction() as connection:
+            newest = await _newest_document(connection, organisation_id, kind)
+            if newest is not None and document.version <= newest.version:
+                return newest == document
+            await connection.execute(DOCUMENTS.delete().where(_is_document(organisation_id, kind)))
+            await connection.execute(DOCUMENTS.insert().values(values))
+            return True
+
     async def close(self) -> None:
         """See `Store`."""
         await self._engine.dispose()
@@ -250,6 +278,23 @@ def _is_enroller(arrival: DeviceArrival) -> sa.ColumnElement[bool]:
     return sa.and_(
         ENROLLERS.c.organisation_id == arrival.organisation_id, ENROLLERS.c.serial == arrival.enroller_serial
     )
+
+
+def _is_document(organisation_id: OrganisationId, kind: DocumentKind) -> sa.ColumnElement[bool]:
+    return sa.and_(DOCUMENTS.c.organisation_id == organisation_id, DOCUMENTS.c.kind == kind.value)
+
+
+async def _newest_document(
+    connection: AsyncConnection, organisation_id: OrganisationId, kind: DocumentKind
+) -> DocumentRecord | None:
+    query = (
+        sa.select(DOCUMENTS.c.version, DOCUMENTS.c.envelope)
+        .where(_is_document(organisation_id, kind))
+        .order_by(DOCUMENTS.c.version.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).first()
+    return None if row is None else DocumentRecord(**row._mapping)
 
 
 async def _device(

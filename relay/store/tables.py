@@ -71,3 +71,13 @@ POLICIES = sa.Table(
     sa.Column("envelope", sa.LargeBinary, nullable=False),
     sa.Column("published_at_utc", UtcMoment, nullable=False),
 )
+
+DOCUMENTS = sa.Table(
+    "documents",
+    METADATA,
+    sa.Column("organisation_id", sa.ForeignKey("organisations.organisation_id"), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),
+    sa.Column("published_at_utc", UtcMoment, nullable=False),
+)

@@ -16,6 +16,7 @@ PEOPLE_ONLY: set[type[control.FromClient]] = {
     control.RevokeToken,
     control.ListTokens,
     control.PublishPolicy,
+    control.PublishStatus,
     control.OpenSession,
 }
 
@@ -40,7 +41,8 @@ def test_a_device_can_ask_for_nothing_that_people_ask_for() -> None:
 
 
 def test_changing_the_fleet_is_for_admins_alone() -> None:
-    for message_type in (control.SetDeviceStatus, control.RevokeToken, control.PublishPolicy):
+    changes = (control.SetDeviceStatus, control.RevokeToken, control.PublishPolicy, control.PublishStatus)
+    for message_type in changes:
         assert ACCESS[message_type] == {Role.ADMIN}
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,9 @@ from agent.live_session import BuildFor, DeviceSide
 from agent.local_server import LocalServer
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
+from agent.session_audit import SessionAudit
 from agent.session_runner import SessionRunner
+from agent.trust_intake import StatusIntake
 from agent.worker_desk import LISTS_CHECK_INTERVAL_S, SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.channel_io import ChannelStream
@@ -27,7 +29,9 @@ from protocol.audit import AuditEvent, AuditRecord, read_record, verify_records
 from protocol.grantables import Grantable
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId, new_session_id
+from protocol.messages.control import StatusPublished
 from protocol.messages.diagnostics import Display
+from protocol.trust_store import TrustStore
 from technician_client.opening import Wanted, establish
 from technician_client.sessions import TechnicianSession
 from tests.support.desktop import Answer, FakeDesktop, allow_all
@@ -62,6 +66,7 @@ class DeviceEnd:
         self.audit_path = folder / "audit.jsonl"
         self.private_windows_path = folder / "private-windows.json"
         self.policies = PolicyStore(folder / "policy.dsse", organisation.root_der)
+        self.statuses = TrustStore(self.policies.trust, folder / "status.dsse")
         self.desktop_link = DesktopLink()
         self.tickets = WorkerDesk(lists_check_interval_s)
         self.server = LocalServer(
@@ -105,6 +110,21 @@ class DeviceEnd:
     def publish(self, envelope: bytes) -> None:
         """Put a policy in force."""
         self.policies.accept(envelope, datetime.now(UTC))
+
+    def hand_over(self, envelope: bytes) -> None:
+        """Bring a status list, as the relay does."""
+        self.status_intake()(envelope)
+
+    def status_intake(self) -> Callable[[bytes], None]:
+        """What takes status lists, as one run of the agent has it."""
+        audit = SessionAudit(self.side.audit_log, self.device_id, session_id="")
+        intake = StatusIntake(self.statuses, audit, self._judge_again)
+        return lambda envelope: intake.take(StatusPublished(1, envelope))
+
+    def _judge_again(self) -> None:
+        self.policies.judge_again(datetime.now(UTC))
+        for runner in self.runners.values():
+            runner.judge_again()
 
     def offer(self, session_id: SessionId | None = None) -> tuple[SessionId, MemoryWire]:
         """Start a session; the technician's end of its wire is returned."""
