@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,20 @@ from protocol.messages import control
 from technician_client import opening
 from technician_client.config import TechnicianConfig
 from technician_client.link import RelayLink
+from technician_client.notices import SessionOver
 from technician_client.policies import PolicyStore
 from technician_client.relay_address import RelayAddress
+from technician_client.session_audit import SessionAudit
 from technician_client.sessions import TechnicianSession
+from technician_client.status_store import StatusStore
 from tests.support.audit_sink import RecordingSink
 from tests.support.organisation import acme
+from tests.support.scripted_agent import ScriptedAgent
 from tests.support.scripted_relay import RELAY_ID, ScriptedRelay
+from tests.support.statuses import revoked, signed_status
 from tests.support.wires import MemoryWire, wire_pair
 
-DEVICE = acme().device()
+DEVICE, OTHER = acme().device(), acme().device()
 SESSION = "s-" + "a" * 26
 
 
@@ -38,8 +44,15 @@ class Scene:
         address = RelayAddress("http://127.0.0.1:1", RELAY_ID)
         at_once = Backoff(draw=lambda least, most: 0.0)
         self.technician = acme().technician()
+        audit = SessionAudit(self.sink, actor="ada", device_id="", session_id="")
+        self.statuses = StatusStore(TechnicianConfig(folder), policies.trust, audit=audit)
         self.link = RelayLink(
-            address, self.technician, policies, open_wire=self.relay.open_wire, backoff=at_once
+            address,
+            self.technician,
+            policies,
+            statuses=self.statuses,
+            open_wire=self.relay.open_wire,
+            backoff=at_once,
         )
 
         async def pair(*_: object, tls_ca: Path | None) -> MemoryWire:
@@ -97,3 +110,28 @@ async def test_a_wire_that_closes_during_the_handshake_is_reported_and_recorded(
         await scene.run(pair_and_leave)
     assert caught.value.code == ErrorCode.E_LINK_LOST
     assert scene.sink.kinds == ["session.offered", "session.refused"]
+
+
+async def test_crt_04_a_list_that_revokes_the_device_ends_the_session_with_it_and_no_other(
+    tmp_path, monkeypatch
+):
+    scene = Scene(tmp_path, monkeypatch)
+
+    async def pair() -> None:
+        scene.is_paired.set()
+        await agent.ready()
+
+    async with ScriptedAgent(scene.far, DEVICE, SESSION) as agent:
+        session = await scene.run(pair)
+        scene.statuses.take(signed_status(acme(), revoked(OTHER)), now=datetime.now(UTC))
+        assert session.notices.empty()
+        both = (revoked(OTHER), revoked(DEVICE))
+        scene.statuses.take(signed_status(acme(), *both, version=2), now=datetime.now(UTC))
+        async with asyncio.timeout(5):
+            while not isinstance(notice := await session.notices.get(), SessionOver):
+                pass
+        assert notice.code == ErrorCode.E_CERT_REVOKED
+        await session.end()
+    assert [kind for kind in scene.sink.kinds if kind.startswith("s")] == [
+        "session.offered", "session.ready", "status.accepted", "status.accepted", "session.ended",
+    ]  # fmt: skip
