@@ -18,6 +18,8 @@ class ErrorCode(StrEnum):
     E_VERSION = auto()
     E_STATE = auto()
     E_HANDSHAKE = auto()
+    E_SEQ = auto()
+    E_TUNNEL_SPENT = auto()
     E_MESSAGE_FORMAT = auto()
     E_MESSAGE_SIZE = auto()
     E_MESSAGE_UNKNOWN = auto()
@@ -130,6 +132,16 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "The encrypted connection could not be set up.",
         "Try again; if it goes on, someone may be interfering with the connection.",
         5,
+    ),
+    _C.E_SEQ: (
+        "What came through the encrypted connection was changed, repeated, left out or out of order.",
+        "Open the session again; if it goes on, someone may be interfering with the connection.",
+        5,
+    ),
+    _C.E_TUNNEL_SPENT: (
+        "This session has carried as much as one set of keys may protect.",
+        "Open the session again.",
+        4,
     ),
     _C.E_MESSAGE_FORMAT: (
         "A message was malformed, so the connection was closed.",

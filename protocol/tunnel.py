@@ -19,14 +19,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
-from protocol.errors import CertificateRefused, ErrorCode, PeerViolation, SupportError, WrongState
+from protocol.errors import CertificateRefused, ErrorCode, PeerViolation, Refused, SupportError, WrongState
 from protocol.identity import Identity
-from protocol.limits import CHAIN_LIMIT_CERTIFICATES, HANDSHAKE_LIMIT_BYTES, SESSION_MESSAGE_LIMIT_BYTES
+from protocol.limits import (
+    CHAIN_LIMIT_CERTIFICATES,
+    HANDSHAKE_LIMIT_BYTES,
+    SESSION_MESSAGE_LIMIT_BYTES,
+    TUNNEL_RECORDS_LIMIT,
+)
 from protocol.version import TUNNEL_ALPN
 
 EXPORTER_LABEL: Final = b"EXPORTER-alongside-v1"
 EXPORTER_BYTES: Final = 32
 _READ_BYTES: Final = 64 << 10
+_RECORD_BYTES: Final = 16 << 10  # of plaintext at most, RFC 8446 section 5.1
 
 # every other verdict of OpenSSL is E_CERT_CHAIN
 _VERIFY_CODES: Final = {
@@ -86,7 +92,10 @@ class Tunnel:
         self._end = end
         self._state = _State.NEW
         self._handshake_bytes = 0
+        self._sealed_records = 0
+        self._has_heard = False
         self._refusal: SupportError | None = None
+        self._failure: SupportError | None = None
         self._connection = SSL.Connection(self._context(identity), None)
 
     def start(self) -> None:
@@ -104,7 +113,8 @@ class Tunnel:
         """What these bytes of the peer brought, oldest first.
 
         Raises:
-            PeerViolation: E_HANDSHAKE; not TLS 1.3, no certificate, wrong ALPN, a broken record.
+            PeerViolation: E_HANDSHAKE; not TLS 1.3, no certificate, wrong ALPN, or the peer refused ours.
+                E_SEQ; a record was changed, repeated, left out or out of order.
             CertificateRefused: E_CERT_CHAIN, E_CERT_EXPIRED, E_CERT_NOT_YET or E_CERT_ROLE.
             WrongState: before `start`, or after the tunnel ended or failed.
         """
@@ -133,9 +143,16 @@ class Tunnel:
 
         Raises:
             WrongState: the handshake is not done, or the tunnel ended.
+            PeerViolation, CertificateRefused: it failed; the same as `feed` raised.
+            Refused: E_TUNNEL_SPENT, its keys have sealed as much as they may (RFC 8446, section 5.5).
         """
+        if self._failure is not None:  # who sends while the reader still says goodbye hears the real reason
+            raise self._failure
         if self._state is not _State.OPEN:
             raise WrongState(f"plaintext while {self._state.name}")
+        self._sealed_records += -(-len(plaintext) // _RECORD_BYTES)
+        if self._sealed_records > TUNNEL_RECORDS_LIMIT:
+            raise Refused(f"{TUNNEL_RECORDS_LIMIT} records are sealed", code=ErrorCode.E_TUNNEL_SPENT)
         rest = memoryview(plaintext)
         try:
             while rest:
@@ -222,7 +239,9 @@ class Tunnel:
     def _read(self) -> Iterator[TunnelEvent]:
         while True:
             try:
-                yield Plaintext(self._connection.recv(_READ_BYTES))
+                content = self._connection.recv(_READ_BYTES)
+                self._has_heard = True
+                yield Plaintext(content)
             except SSL.WantReadError:
                 return
             except SSL.ZeroReturnError:
@@ -233,8 +252,12 @@ class Tunnel:
                 raise self._failed(repr(exc)) from None
 
     def _failed(self, detail: str) -> SupportError:
+        # a client's tunnel stands before the server has judged it: before its first word an alert refuses
+        is_cut_into = self._state is _State.OPEN and (self._has_heard or "alert" not in detail)
         self._state = _State.FAILED
-        return self._refusal or PeerViolation(detail[:300], code=ErrorCode.E_HANDSHAKE)
+        code = ErrorCode.E_SEQ if is_cut_into else ErrorCode.E_HANDSHAKE
+        self._failure = self._refusal or PeerViolation(detail[:300], code=code)
+        return self._failure
 
 
 def _select_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:

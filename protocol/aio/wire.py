@@ -1,8 +1,10 @@
 """A wire carries whole binary messages between two ends; here, a WebSocket client to the relay."""
 
 import ipaddress
+import re
 import socket
 import ssl
+import sys
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ CLOSE_TIMEOUT_S = 1.0
 UNSENT_LIMIT_BYTES = 16 << 10
 """One TLS record: what the kernel and websockets each keep of us that has not left the machine."""
 TOO_LARGE_CLOSE_CODE = 1009  # RFC 6455, 7.4.1
+_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 
 
 class Wire(Protocol):
@@ -87,7 +90,10 @@ def socket_url(relay_url: str, path: str, *, port: int = 0) -> str:
 
     Raises:
         UsageError: not http(s) or ws(s), no host, or unencrypted to another machine.
+        PeerViolation: the path, which a relay may have named, could change where the address leads.
     """
+    if not _PATH.fullmatch(path):
+        raise PeerViolation(f"{path!r} is no path of a relay")
     schemes = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
     try:
         parts = urlsplit(relay_url)
@@ -116,7 +122,7 @@ async def connect_wire(
     host = urlsplit(url).hostname or ""
     context = _tls_context(tls_ca) if is_encrypted else None
     try:
-        connection = await connect(
+        connection = await _Straight(
             url,
             ssl=context,
             compression=None,
@@ -135,6 +141,14 @@ async def connect_wire(
     return WebSocketWire(connection)
 
 
+class _Straight(connect):
+    """A redirect is a refusal: a relay does not choose where its clients connect to."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """See `connect`."""
+        return exc
+
+
 def _bound_unsent(connection: ClientConnection) -> None:
     """Keep old pictures and files from queuing in the kernel ahead of a key (tcp(7), TCP_NOTSENT_LOWAT)."""
     tcp: socket.socket | None = connection.transport.get_extra_info("socket")
@@ -143,8 +157,30 @@ def _bound_unsent(connection: ClientConnection) -> None:
 
 
 def _tls_context(tls_ca: Path | None) -> ssl.SSLContext:
+    """TLS 1.3 with full verification. The environment has no say (SSL_CERT_FILE, SSLKEYLOGFILE, …), which is
+    why this is not `ssl.create_default_context`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if tls_ca is None:
+        _load_system_authorities(context)
+        return context
     try:
-        return ssl.create_default_context(cafile=str(tls_ca) if tls_ca else None)
+        context.load_verify_locations(str(tls_ca))
     except OSError as exc:  # ssl.SSLError is one: no certificate in it
         detail = f"{tls_ca} cannot be used as an authority's certificate: {exc.strerror or exc}"
         raise UsageError(detail, code=ErrorCode.E_CONFIG) from None
+    return context
+
+
+def _load_system_authorities(context: ssl.SSLContext) -> None:
+    if sys.platform == "win32":
+        for certificate, encoding, trust in ssl.enum_certificates("ROOT"):
+            if encoding == "x509_asn" and (trust is True or ssl.Purpose.SERVER_AUTH.oid in trust):
+                context.load_verify_locations(cadata=certificate)
+        return
+    paths = ssl.get_default_verify_paths()
+    file, folder = Path(paths.openssl_cafile), Path(paths.openssl_capath)
+    if file.is_file():
+        context.load_verify_locations(cafile=str(file))
+    if folder.is_dir():
+        context.load_verify_locations(capath=str(folder))
