@@ -73,7 +73,15 @@ class AttackedDevice(DeviceEnd):
         facts = control.DeviceFacts("reception-pc", "linux", "1")
         address = AgentRelay(relay.url, relay.relay_id)
         self.link = AgentLink(
-            LinkParts(self.identity, address, None, facts, intake.take, self.sessions.offered),
+            LinkParts(
+                identity=self.identity,
+                relay=address,
+                tls_ca=None,
+                facts=facts,
+                on_policy=intake.take,
+                on_status=lambda published: self.status_intake()(published.envelope),
+                on_offer=self.sessions.offered,
+            ),
             Backoff(draw=lambda least, most: 0.05),
         )
 
