@@ -49,6 +49,7 @@ class SessionDesk:
         self.session_id = session_id
         self.stopped = asyncio.Event()
         self.screen_ended: asyncio.Future[ScreenEnded] = asyncio.get_running_loop().create_future()
+        self._start_no = 0
         self._shown = asyncio.Event()
         self._input_allowed: asyncio.Future[InputAllowed] | None = None
 
@@ -82,9 +83,14 @@ class SessionDesk:
         finally:
             self._input_allowed = None
 
-    def expect_screen(self) -> None:
-        """A new screen worker is about to be asked for: forget how the last one ended."""
+    def expect_screen(self) -> int:
+        """A new screen worker is about to be asked for: forget how the last one ended. The start's number.
+
+        One that ended by itself just before it was stopped is told of when the next one starts already.
+        """
         self.screen_ended = asyncio.get_running_loop().create_future()
+        self._start_no = self.seat.next_no()
+        return self._start_no
 
     def note(self, message: FromDesktop) -> None:
         """Take in what the desktop process said about this session."""
@@ -93,7 +99,7 @@ class SessionDesk:
                 self._shown.set()
             case StopPressed():
                 self.stopped.set()
-            case ScreenEnded() if not self.screen_ended.done():
+            case ScreenEnded(start_no=self._start_no) if not self.screen_ended.done():
                 self.screen_ended.set_result(message)
             case InputAllowed() if self._input_allowed is not None and not self._input_allowed.done():
                 self._input_allowed.set_result(message)

@@ -168,10 +168,10 @@ class SessionWorker:
         session_id = self._desk.session_id
         self._lists = self._read_lists()
         ticket, arrival = self._tickets.expect(session_id, self._changed_entries)
-        self._desk.expect_screen()
+        start_no = self._desk.expect_screen()
         try:
             entries = list(self._lists.entries)
-            await self._desk.send(StartScreen(session_id, ticket, self._source, entries))
+            await self._desk.send(StartScreen(session_id, ticket, self._source, entries, start_no))
             async with asyncio.timeout(WORKER_START_TIMEOUT_S):
                 either: set[asyncio.Future[Any]] = {arrival, self._desk.screen_ended}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -152,13 +152,14 @@ class StopPressed(Message, frozen=True, tag="ipc.stop_pressed"):
 class StartScreen(Message, frozen=True, tag="ipc.start_screen"):
     """Service to desktop: start a screen worker for this session; `source` is "auto" or a source's name.
 
-    `private_windows` are painted over in its pictures, or there are none.
+    `private_windows` are painted over in its pictures, or there are none. `start_no` is this start's own.
     """
 
     session_id: ShortText
     ticket: WorkerTicket
     source: ShortText
     private_windows: UnitedPrivateWindows = msgspec.field(default_factory=list)
+    start_no: int = 0
 
 
 class CoverWindows(Message, frozen=True, tag="ipc.cover_windows"):
@@ -174,11 +175,12 @@ class StopScreen(Message, frozen=True, tag="ipc.stop_screen"):
 
 
 class ScreenEnded(Message, frozen=True, tag="ipc.screen_ended"):
-    """Desktop to service: the worker is gone, or could not be started; `detail` is for the log."""
+    """Desktop to service: the worker of this start is gone, or could not start; `detail` is for the log."""
 
     session_id: ShortText
     code: ShortText
     detail: Annotated[str, Meta(max_length=512)]
+    start_no: int = 0
 
 
 class AllowInput(Message, frozen=True, tag="ipc.allow_input"):

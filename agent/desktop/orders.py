@@ -212,7 +212,7 @@ class Orders:
             self._parts.workers.start(order)
             return
         detail = "stopped, or no indicator is in sight"
-        self._parts.send(ScreenEnded(session_id=order.session_id, code=str(code), detail=detail))
+        self._parts.send(ScreenEnded(order.session_id, str(code), detail, order.start_no))
 
     def _input(self, order: AllowInput | Inject | EndInput | ReleaseInput) -> None:
         match order:

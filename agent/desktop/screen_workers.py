@@ -76,22 +76,21 @@ class ScreenWorkers:
                 start_new_session=True,
             )
         except OSError as exc:
-            self._tell(order.session_id, ErrorCode.E_SCREEN_FAILED, f"not started: {exc}")
+            self._tell(order, ErrorCode.E_SCREEN_FAILED, f"not started: {exc}")
             return
         with self._lock:
             self._children[order.session_id] = child
         assert child.stdin is not None
         with contextlib.suppress(BrokenPipeError), child.stdin:
             child.stdin.write(_standard_input(order))
-        threading.Thread(
-            target=self._watch, args=(order.session_id, child), name="screen-worker", daemon=True
-        ).start()
+        threading.Thread(target=self._watch, args=(order, child), name="screen-worker", daemon=True).start()
 
     def kill(self, session_id: str) -> None:
         """SIGKILL to the worker and all it started; works on a stopped one too. Returns at once."""
         with self._lock:
             child = self._children.pop(session_id, None)
-            if child is not None and child.poll() is None:
+            if child is not None:
+                # not reaped yet, even if it has ended: the number is its own
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
 
@@ -100,7 +99,7 @@ class ScreenWorkers:
         for session_id in tuple(self._children):
             self.kill(session_id)
 
-    def _watch(self, session_id: str, child: subprocess.Popen[bytes]) -> None:
+    def _watch(self, order: StartScreen, child: subprocess.Popen[bytes]) -> None:
         assert child.stderr is not None
         tail = b""
         with child.stderr:
@@ -109,15 +108,15 @@ class ScreenWorkers:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
             status = child.wait()
-            if self._children.get(session_id) is not child:
+            if self._children.get(order.session_id) is not child:
                 return  # killed by order: whoever ordered it knows
-            del self._children[session_id]
+            del self._children[order.session_id]
         detail = tail.decode("utf-8", "replace").strip()[-ERROR_TAIL_CHARS:]
-        log.info("screen.worker_ended", session_id=session_id, status=status)
-        self._tell(session_id, *_meaning(status, detail))
+        log.info("screen.worker_ended", session_id=order.session_id, status=status)
+        self._tell(order, *_meaning(status, detail))
 
-    def _tell(self, session_id: str, code: str, detail: str) -> None:
-        self._on_ended(ScreenEnded(session_id=session_id, code=str(code), detail=detail))
+    def _tell(self, order: StartScreen, code: str, detail: str) -> None:
+        self._on_ended(ScreenEnded(order.session_id, str(code), detail, order.start_no))
 
 
 def _standard_input(order: StartScreen) -> bytes:

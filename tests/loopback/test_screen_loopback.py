@@ -106,7 +106,8 @@ FAILED = screen.ScreenFailed(code=ErrorCode.E_SCREEN_FAILED)
 async def die(opened: OpenChannel, worker: FakeWorker, code: str = ErrorCode.E_SCREEN_FAILED) -> None:
     """The worker ends by itself, and the desktop process tells it."""
     worker.close()
-    await opened.desktop.say(ipc.ScreenEnded(opened.session.session_id, code, "killed"))
+    start_no = opened.desktop.all_of(ipc.StartScreen)[-1].start_no
+    await opened.desktop.say(ipc.ScreenEnded(opened.session.session_id, code, "killed", start_no))
 
 
 async def told(opened: OpenChannel) -> screen.FromAgent:
@@ -360,3 +361,19 @@ async def test_with_a_list_that_cannot_be_read_no_screen_is_started(tmp_path: Pa
     assert [(one.kind, one.succeeded, one.facts) for one in screens] == [
         ("screen.ended", False, {"code": "E_CONFIG"})
     ]
+
+
+async def test_the_end_of_an_earlier_worker_that_is_told_late_is_not_taken_for_the_next_ones(
+    tmp_path: Path,
+) -> None:
+    """It sees the end of its connection before the order to end it comes: both are right."""
+    async with open_channel(acme(), tmp_path, VIEW) as opened:
+        first = await opened.desktop.worker()
+        opened.desktop.does_start_workers = False
+        await die(opened, first)
+        again = await opened.desktop.order(ipc.StartScreen, 2)
+        before = opened.desktop.all_of(ipc.StartScreen)[0]
+        await opened.desktop.say(ipc.ScreenEnded(before.session_id, "", "late", before.start_no))
+        second = await FakeWorker.connect(opened.device.server.socket_path, again.session_id, again.ticket)
+        assert await told(opened) == screen.ScreenRestarted()
+        second.close()

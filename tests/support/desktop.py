@@ -163,7 +163,10 @@ class FakeDesktop:
             case ipc.ShowIndicator() if self.does_show_indicator:
                 await self.say(ipc.IndicatorShown(session_id=order.session_id))
             case ipc.StartScreen() if self.screen_code:
-                await self.say(ipc.ScreenEnded(order.session_id, self.screen_code, "as the test wants"))
+                ended = ipc.ScreenEnded(
+                    order.session_id, self.screen_code, "as the test wants", order.start_no
+                )
+                await self.say(ended)
             case ipc.StartScreen() if self.does_start_workers:
                 worker = await FakeWorker.connect(self._socket_path, order.session_id, order.ticket)
                 self._started.append(worker)
