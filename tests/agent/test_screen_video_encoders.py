@@ -118,6 +118,15 @@ def test_only_what_the_viewer_decodes_is_chosen_the_best_first(codecs, chosen):
     assert EncoderChoice(SOFTWARE)(codecs, TERMS).codec == chosen
 
 
+@pytest.mark.parametrize(("codec", "size"), [(VP8, (1920, 1080)), (VP9, (1280, 720))])
+def test_a_region_that_would_take_libvpx_too_much_memory_comes_as_jpeg(codec, size):
+    choice = EncoderChoice(SOFTWARE)
+    assert choice([codec, JPEG], EncoderTerms(*size, 300_000)).codec == JPEG
+    assert choice([codec, JPEG], EncoderTerms(640, 352, 300_000)).codec == codec
+    with pytest.raises(BackendUnavailable):
+        choice([codec], EncoderTerms(*size, 300_000))
+
+
 def test_a_viewer_that_decodes_nothing_of_ours_is_told_so():
     with pytest.raises(BackendUnavailable, match="decodes no codec of ours"):
         EncoderChoice(SOFTWARE)(["av01.0.08M.08"], TERMS)

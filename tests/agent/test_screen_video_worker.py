@@ -41,10 +41,10 @@ class Film:
             host.run(max(0.01, next_s - time.monotonic()))
 
 
-def watching(host: WorkerHost, codec: str) -> VideoViewer:
-    """A viewer that decodes this codec, with its first picture."""
-    viewer = host.viewer = VideoViewer([codec])
-    host.send(Decodes([codec]))
+def watching(host: WorkerHost, *codecs: str) -> VideoViewer:
+    """A viewer that decodes these codecs, with its first picture."""
+    viewer = host.viewer = VideoViewer(list(codecs))
+    host.send(Decodes(list(codecs)))
     assert host.run_until(lambda: bool(viewer.pictures) and viewer.pictures[-1].is_last)
     return viewer
 

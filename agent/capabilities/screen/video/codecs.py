@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from protocol.limits import PICTURE_AREA_LIMIT_PIXELS
+
 H264 = "avc1.42E033"
 VP8 = "vp8"
 VP9 = "vp09.00.51.08"
@@ -22,7 +24,8 @@ Options = Mapping[str, str]
 class CodecTerms:
     """`codec` is the name on the wire (WebCodecs codec registry, or JPEG), `library` FFmpeg's encoder.
 
-    `levels` are added to the options, the best first, each cheaper than the one before.
+    `levels` are added to the options, the best first, each cheaper than the one before. Larger regions than
+    `area_limit_pixels` would take it more memory than a worker may hold.
     """
 
     codec: str
@@ -32,6 +35,7 @@ class CodecTerms:
     pixel_format: str = "yuv420p"
     is_hardware: bool = False
     has_bit_rate: bool = True
+    area_limit_pixels: int = PICTURE_AREA_LIMIT_PIXELS
 
 
 # the options are in FFmpeg's source, libavcodec/{nvenc_h264,qsvenc_h264,amfenc_h264,videotoolboxenc,mfenc}.c
@@ -90,12 +94,16 @@ _SOFTWARE = (
         {"deadline": "realtime", "lag-in-frames": "0", "undershoot-pct": "95"}
         | {"qmin": "16", "qmax": "56", "max-intra-rate": "600"},
         levels=({"cpu-used": "12"}, {"cpu-used": "14"}),
+        # 42 bytes a pixel: 82 MiB for 1920x1080, where x264 takes 28
+        area_limit_pixels=1280 * 720,
     ),
     CodecTerms(
         VP9,
         "libvpx-vp9",
         {"deadline": "realtime", "lag-in-frames": "0", "row-mt": "0", "cpu-used": "8"}
         | {"qmin": "26", "qmax": "56"},
+        # 90 bytes a pixel
+        area_limit_pixels=640 * 480,
     ),
 )
 _PICTURES = (CodecTerms(JPEG, "mjpeg", {}, pixel_format="yuvj420p"),)

@@ -86,8 +86,10 @@ class EncoderChoice:
         raise BackendUnavailable("; ".join(tried) or "the viewer decodes no codec of ours")
 
     def _is_passed_over(self, one: CodecTerms, terms: EncoderTerms) -> bool:
-        is_small = terms.width * terms.height < HARDWARE_MIN_PIXELS
-        return one.is_hardware and (is_small or one.library in self.reasons)
+        pixels = terms.width * terms.height
+        if one.is_hardware and (pixels < HARDWARE_MIN_PIXELS or one.library in self.reasons):
+            return True
+        return pixels > one.area_limit_pixels
 
 
 class _Hardware:
