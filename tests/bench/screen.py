@@ -42,7 +42,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workloads", type=_names, default=list(WORKLOADS), help=", ".join(WORKLOADS))
     parser.add_argument("--seconds", type=float, default=10.0, help="of each workload (default 10)")
     parser.add_argument("--repeats", type=int, default=1, help="of everything, in turns (default 1)")
-    parser.add_argument("--link", help="ROUND-TRIP/BANDWIDTH[/LOSS][/BUFFER], such as 150ms/5mbit/1%%")
+    parser.add_argument(
+        "--link", help="ROUND-TRIP/BANDWIDTH[/LOSS][/BUFFER][/packets], such as 150ms/5mbit/1%%"
+    )
     parser.add_argument("--limit-s", type=float, default=3600.0, help="begin nothing new after so long")
     parser.add_argument("--keep", type=Path, help="keep logs and pictures in this folder")
     parser.add_argument("--install", action="store_true", help="install the Debian packages first (root)")

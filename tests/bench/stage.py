@@ -53,6 +53,12 @@ class Stage:
             word for port in ports for word in ("--from", f"{FAR_HOST}:{port}", "--to", f"127.0.0.1:{port}")
         ]
         log = self.folder / "shaper.log"
+        if self.link.has_packets:
+            words = [word for port in ports for word in ("--port", str(port))]
+            link = [sys.executable, "-m", "tests.bench.packet_link", "--link", str(self.link)]
+            self.start("shaper", [*link, "--at", FAR_HOST, *words])
+            until_said(log, "ready", 10)
+            return FAR_HOST
         words = [sys.executable, "-m", "tests.bench.shaper", "--link", str(self.link), *pairs]
         self.start("shaper", words)
         until_said(log, "ready", 10)
