@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agent.absence import watching
 from agent.capabilities.base import Capability
 from agent.capabilities.commands.capability import CommandsCapability
 from agent.capabilities.commands.ledger import CommandLedger
@@ -16,20 +17,32 @@ from agent.capabilities.diagnostics.capability import DiagnosticsCapability
 from agent.capabilities.input.capability import InputCapability
 from agent.capabilities.screen.capability import ScreenCapability
 from agent.config import AgentConfig
-from agent.desktop.ipc_messages import DesktopHello, LeaveOrdered, ListsChanged, StatusAsked, WorkerHello
+from agent.desktop.ipc_messages import (
+    DesktopHello,
+    LeaveOrdered,
+    ListsChanged,
+    StandingAsked,
+    StandingRevoked,
+    StatusAsked,
+    WorkerHello,
+)
 from agent.desktop_link import DesktopLink, SessionDesk
 from agent.desktop_process import DesktopProcess, display_of
 from agent.exec.start import start_worker
 from agent.input_desk import SessionInput
 from agent.joining import leave_organisation
+from agent.kept_patience import load_patience
 from agent.link import LinkParts, RelayLink
 from agent.live_session import BuildFor, DeviceSide
 from agent.local_server import LocalServer
+from agent.platform.logind.person_watch import LogindWatch
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
 from agent.service import PolicyIntake, Service, ServiceParts, StatusFacts
 from agent.session_audit import SessionAudit
 from agent.sessions import Sessions
+from agent.standing import StandingConsents
+from agent.standing_desk import StandingDesk
 from agent.state import DataDir, RelayAddress, ServiceLock
 from agent.trust_intake import StatusIntake
 from agent.worker_desk import SessionWorker, WorkerDesk
@@ -99,10 +112,13 @@ class _Assembly:
         self.statuses.load()
         self.policies = PolicyStore(data.policy, self.statuses.trust)
         self.policies.load(datetime.now(UTC))
+        self.standing = StandingConsents(data.standing)
 
     async def run(self) -> bool:
         tickets = WorkerDesk()
-        desktop = DesktopLink()
+        desktop = DesktopLink(watching([LogindWatch()]))
+        self.standing.load()
+        consents = StandingDesk(self.standing, self.audit_log, self.device_id)
         sessions = Sessions(self._device_side(desktop, tickets), self._open_wire)
         intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
         link = RelayLink(
@@ -126,6 +142,7 @@ class _Assembly:
                 link,
                 sessions,
                 self.audit_log,
+                consents,
             )
         )
         server = LocalServer(
@@ -136,6 +153,8 @@ class _Assembly:
                 StatusAsked: service.handle_status,
                 LeaveOrdered: service.handle_leave,
                 ListsChanged: tickets.handle_lists_changed,
+                StandingAsked: consents.handle,
+                StandingRevoked: consents.handle,
             },
             allowed_uids=frozenset({os.geteuid(), 0}),
         )
@@ -161,6 +180,8 @@ class _Assembly:
             desktop=desktop,
             audit_log=self.audit_log,
             build_capabilities=self._capability_builder(tickets),
+            patience=load_patience(self.data.patience, asyncio.get_running_loop().time()),
+            standing=self.standing,
         )
 
     def _capability_builder(self, tickets: WorkerDesk) -> Callable[[BuildFor], dict[str, Capability]]:
@@ -172,9 +193,7 @@ class _Assembly:
                     SessionWorker(tickets, session.desk, self.config.source, self._private_lists),
                     session.audit,
                 ),
-                InputCapability(
-                    SessionInput(session.desk), session.audit, lambda: session.peer_clock.offset_ms
-                ),
+                InputCapability(SessionInput(session.desk), session.audit, session.peer_clock),
                 DiagnosticsCapability(lambda: _read_displays(session.desk)),
                 CommandsCapability(
                     CommandSurroundings(

@@ -42,6 +42,12 @@ private_windows = typer.Typer(
 )
 app.add_typer(private_windows, name="private-windows")
 
+consents = typer.Typer(
+    help="What you allowed technicians beforehand: shown, and taken back. It is given in the prompt alone.",
+    no_args_is_help=True,
+)
+app.add_typer(consents, name="consents")
+
 ClassOption: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -239,6 +245,31 @@ def remove_private_window(
     _tell_lists_changed(folder)
     text = f"Your list has {len(entries)} entries now. That holds at once, also in a session."
     render.result({"removed": True, "entries": len(entries)}, text, as_json=as_json)
+
+
+@consents.command("list")
+def list_consents(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show what technicians may do without asking you again, and for how long."""
+    from agent.local_client import ask_standing
+
+    rows = asyncio.run(ask_standing(DataDir(data or default_data()).socket))
+    render.result(render.consents_json(rows), render.consents_text(rows), as_json=as_json)
+
+
+@consents.command("revoke")
+def revoke_consent(
+    standing_id: Annotated[
+        str, typer.Argument(metavar="ID", help='As `consents list` shows it; "all" takes everything back.')
+    ],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back what you allowed beforehand. A session that rests on it loses it at once."""
+    from agent.local_client import revoke_standing
+
+    rows = asyncio.run(revoke_standing(DataDir(data or default_data()).socket, standing_id))
+    text = f"Taken back: {len(rows)}. You are asked again from now on."
+    render.result({"revoked": [row.standing_id for row in rows]}, text, as_json=as_json)
 
 
 def _tell_lists_changed(folder: DataDir) -> None:

@@ -58,11 +58,13 @@ class ConsentRunner:
         self._facts: asyncio.Queue[Callable[[], list[Effect]]] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def run(self, consent: Consent, *, is_anybody_there: bool) -> Outcome:
-        """Carry out the machine's effects until it is over."""
-        now_s = asyncio.get_running_loop().time
+    async def run(self, consent: Consent, *, is_anybody_there: bool, is_standing: bool = False) -> Outcome:
+        """Carry out the machine's effects until it is over. `is_standing`: all was allowed beforehand."""
+        now_s = asyncio.get_running_loop().time()
         try:
-            effects = self._machine.start(consent, is_anybody_there=is_anybody_there, now_s=now_s())
+            effects = self._machine.start(
+                consent, is_anybody_there=is_anybody_there, now_s=now_s, is_standing=is_standing
+            )
             while True:
                 for effect in effects:
                     outcome = self._carry_out(effect)

@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import msgspec
 import structlog
 
+from agent.absence import Absence, WatchPerson, watch_nobody
 from agent.desktop.ipc_messages import (
     FROM_DESKTOP_CODEC,
     TO_DESKTOP_CODEC,
@@ -51,6 +53,7 @@ class SessionDesk:
         self.screen_ended: asyncio.Future[ScreenEnded] = asyncio.get_running_loop().create_future()
         self._start_no = 0
         self._shown = asyncio.Event()
+        self._show_no = 0
         self._input_allowed: asyncio.Future[InputAllowed] | None = None
 
     async def send(self, order: ToDesktop) -> None:
@@ -64,12 +67,14 @@ class SessionDesk:
     async def show_indicator(self, shown: ShowIndicator) -> None:
         """Show it, or change it, and return when it is on the screen; the caller owns the time limit."""
         self._shown.clear()
-        await self.send(shown)
+        await self.change_indicator(shown)
         await self._shown.wait()
 
     async def change_indicator(self, shown: ShowIndicator) -> None:
         """Show what changed, without waiting for it."""
-        await self.send(shown)
+        # what was in sight before says nothing about these words
+        self._show_no = self.seat.next_no()
+        await self.send(msgspec.structs.replace(shown, show_no=self._show_no))
 
     async def ask_input(self, order: ToDesktop) -> str:
         """Send `AllowInput`; returns the answer's code, "" when events act from now on."""
@@ -95,7 +100,7 @@ class SessionDesk:
     def note(self, message: FromDesktop) -> None:
         """Take in what the desktop process said about this session."""
         match message:
-            case IndicatorShown():
+            case IndicatorShown() if message.show_no == self._show_no:
                 self._shown.set()
             case StopPressed():
                 self.stopped.set()
@@ -118,11 +123,17 @@ class DesktopSeat:
         self.pid = hello.pid
         self.lost = asyncio.Event()
         self.controlled_by = ""
+        self.absence = Absence()
         self._connection = connection
         self._desks: dict[str, SessionDesk] = {}
         self._prompt: tuple[int, asyncio.Future[PromptAnswered]] | None = None
         self._displays: dict[int, asyncio.Future[DisplaysRead]] = {}
         self._numbers = 0
+
+    @property
+    def is_prompting(self) -> bool:
+        """Whether a prompt is open: no input acts then."""
+        return self._prompt is not None
 
     async def run(self) -> None:
         """Take in messages until the connection ends; raises what ended it."""
@@ -232,13 +243,16 @@ class DesktopSeat:
         for future in waiting:
             if not future.done():
                 future.set_exception(gone)
+                future.exception()  # whoever sent the order hears it from there, and asks no more
 
 
 class DesktopLink:
     """Holds the desktop process that is connected now, if any."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch_person: WatchPerson = watch_nobody) -> None:
+        """`watch_person` tells when the person at a desktop leaves it."""
         self.seat: DesktopSeat | None = None
+        self._watch_person = watch_person
         self.attached = asyncio.Event()
         self.is_free = asyncio.Event()
         self.is_free.set()
@@ -255,13 +269,22 @@ class DesktopLink:
         self.is_free.clear()
         self.attached.set()
         log.info("desktop.attached", os_session=hello.os_session, pid=hello.pid)
+        watching = asyncio.create_task(self._watch(hello, seat))
         try:
             await seat.run()
         finally:
+            watching.cancel()
             self.seat = None
             self.attached.clear()
             self.is_free.set()
             log.info("desktop.gone", os_session=hello.os_session, pid=hello.pid)
+
+    async def _watch(self, hello: DesktopHello, seat: DesktopSeat) -> None:
+        _, colon, display = hello.os_session.partition(":")
+        try:
+            await self._watch_person(hello.pid, colon + display, seat.absence.tell)
+        except Exception:
+            log.exception("person.watch_failed")
 
     def _refusal(self, hello: DesktopHello) -> ErrorCode | None:
         if hello.version != PROTOCOL_VERSION:

@@ -23,6 +23,11 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.CONSENT_ALLOWED: lambda who, facts: f"Allowed by the {who}: {_plain(facts.get('granted'))}",
     _K.CONSENT_DENIED: lambda _, facts: f"Not allowed: {_why(facts, 'codes')}",
     _K.CONSENT_TIMED_OUT: lambda _, __: "Nobody answered, so nothing was allowed",
+    _K.STANDING_GIVEN: lambda _, facts: (
+        f"The person allowed {facts.get('whom')} beforehand, until {facts.get('until')}: "
+        f"{_plain(facts.get('granted'))}"
+    ),
+    _K.STANDING_ENDED: lambda _, facts: f"What {facts.get('whom')} was allowed beforehand is over",
     _K.GRANT_GIVEN: lambda who, facts: f"{who} may from now: {_plain(facts.get('grantable'))}",
     _K.GRANT_ENDED: lambda _, facts: f"No longer allowed: {_plain(facts.get('grantable'))}",
     _K.CHANNEL_OPENED: lambda who, facts: f"{who} began to use: {facts.get('capability')}",

@@ -14,6 +14,11 @@ class SessionInput:
     def __init__(self, desk: SessionDesk) -> None:
         self._desk = desk
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a prompt is open."""
+        return self._desk.seat.is_prompting
+
     async def allow(self) -> str:
         """Ask the desktop process to let events act; E_BUSY while another session controls it."""
         if self._desk.seat.controlled_by:

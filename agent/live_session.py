@@ -21,6 +21,7 @@ from agent.policy_store import PolicyStore
 from agent.session_audit import Appends, SessionAudit
 from agent.session_channels import ChannelParts, SessionChannels
 from agent.session_consent import SessionConsent, SessionFacts
+from agent.standing import StandingConsent, StandingConsents
 from protocol.aio.channel_io import ChannelEnded, ChannelIO
 from protocol.aio.first_of import first_of
 from protocol.aio.tunnel_io import TunnelIO
@@ -71,6 +72,7 @@ class DeviceSide:
     audit_log: Appends
     build_capabilities: Callable[[BuildFor], dict[str, Capability]]
     patience: AskPatience = field(default_factory=AskPatience)
+    standing: StandingConsents = field(default_factory=lambda: StandingConsents(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class LiveSession:
         self._desk_bound: asyncio.Future[SessionDesk] = asyncio.get_running_loop().create_future()
         self._grants_changed = asyncio.Event()
         self._ends_s = _now_s() + (admitted.peer.not_after - datetime.now(UTC)).total_seconds()
+        self._over_soon: asyncio.Queue[list[Grant]] = asyncio.Queue()
         self.consent = SessionConsent(
             SessionFacts(
                 device_id=device.device_id,
@@ -112,6 +115,8 @@ class LiveSession:
                 admit_again=parts.admit_again,
                 certificate_ends_s=self._ends_s,
                 patience=device.patience,
+                standing=device.standing,
+                group=device.group,
             ),
             device.desktop,
             self._audit,
@@ -129,16 +134,20 @@ class LiveSession:
     async def run(self, tunnel_io: TunnelIO) -> str:
         """Serve until it is over; returns the cause. Nothing acts any more when this returns."""
         pump = asyncio.create_task(self._pump())
+        self._device.standing.listeners.add(self._standing_ended)
         try:
             await self._tell(self._ready())
             self._machine.accepted(_now_s(), self._ends_s)
-            await first_of(self._listen(), self._tick(), self._watch_desk(), self._wait_over())
+            await first_of(
+                self._listen(), self._tick(), self._watch_desk(), self._wait_over(), self._end_taken_back()
+            )
         except SupportError as exc:
             self.end(exc.code)
         except asyncio.CancelledError:
             self.end(FINISHED)
             raise
         finally:
+            self._device.standing.listeners.discard(self._standing_ended)
             await self._stop()
             await say_goodbye(self._io, tunnel_io, self._over.result(), is_pumping=True)
             pump.cancel()
@@ -196,6 +205,7 @@ class LiveSession:
                 case messages.Heartbeat():
                     await self._tell(messages.HeartbeatAnswer(message.beat_no, message.sent_at_ms, _now_ms()))
                 case messages.HeartbeatAnswer():
+                    self._machine.answered(message.beat_no)
                     self._clock.answered(message.beat_no, message.answered_at_ms, _now_s() * 1000)
                 case messages.EndSession():
                     self.end(TECHNICIAN_LEFT)
@@ -252,7 +262,12 @@ class LiveSession:
             await desk.seat.lost.wait()
             self.end(ErrorCode.E_CONSENT_NOBODY)
 
-        await first_of(stopped(), lost())
+        async def left() -> None:
+            while True:
+                await desk.seat.absence.departed()
+                await self._end_grants(ErrorCode.E_CONSENT_AWAY)
+
+        await first_of(stopped(), lost(), left())
 
     async def _tick(self) -> None:
         while True:
@@ -267,7 +282,10 @@ class LiveSession:
                         self.end(cause)
                         return
             for grant in self.consent.book.end_due(_now_s()) if self.consent.book else []:
-                await self._grant_over(grant)
+                self.consent.note_ended(grant, ErrorCode.E_GRANT_ENDED)
+                await self._grant_over(grant, ErrorCode.E_GRANT_ENDED)
+            if self.consent.is_absent:
+                await self._end_grants(ErrorCode.E_CONSENT_AWAY)
 
     async def _sleep(self) -> None:
         book = self.consent.book
@@ -282,13 +300,30 @@ class LiveSession:
     async def _release(self, message: ReleaseGrant) -> None:
         book = self.consent.book
         grant = book.find(message.grant_id) if book else None
-        if grant is not None and book is not None and book.end(grant):
-            await self._grant_over(grant)
+        if grant is not None and self.consent.end(grant, ErrorCode.E_GRANT_ENDED):
+            await self._grant_over(grant, ErrorCode.E_GRANT_ENDED)
 
-    async def _grant_over(self, grant: Grant) -> None:
-        await self._channels.end_for(grant.grantable, ErrorCode.E_GRANT_ENDED)
-        self.consent.note_ended(grant, ErrorCode.E_GRANT_ENDED)
-        await self._tell(GrantEnded(grant.grant_id, grant.grantable.value, ErrorCode.E_GRANT_ENDED))
+    def _standing_ended(self, ended: StandingConsent) -> None:
+        grants = self.consent.resting_on(ended.standing_id)
+        for grant in grants:  # now: what the channels still do is refused from here on
+            self.consent.end(grant, ErrorCode.E_GRANT_ENDED)
+        self._over_soon.put_nowait(grants)
+
+    async def _end_taken_back(self) -> None:
+        while True:
+            for grant in await self._over_soon.get():
+                await self._grant_over(grant, ErrorCode.E_GRANT_ENDED)
+
+    async def _end_grants(self, code: ErrorCode) -> None:
+        """Every grant is over, all of them before anything waits; the session goes on without."""
+        live = self.consent.book.live if self.consent.book else []
+        ended = [grant for grant in live if self.consent.end(grant, code)]
+        for grant in ended:
+            await self._grant_over(grant, code)
+
+    async def _grant_over(self, grant: Grant, code: ErrorCode) -> None:
+        await self._channels.end_for(grant.grantable, code)
+        await self._tell(GrantEnded(grant.grant_id, grant.grantable.value, code))
         await self.consent.refresh_indicator()
 
     async def _tell(self, message: messages.FromAgent) -> None:

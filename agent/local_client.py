@@ -10,6 +10,10 @@ from agent.desktop.ipc_messages import (
     Left,
     ListsChanged,
     ListsTaken,
+    StandingAsked,
+    StandingList,
+    StandingRevoked,
+    StandingRow,
     Status,
     StatusAsked,
 )
@@ -51,9 +55,35 @@ async def tell_lists_changed(socket_path: Path) -> None:
         raise PeerViolation(f"{type(answer).__name__} instead of a receipt")
 
 
+async def ask_standing(socket_path: Path) -> list[StandingRow]:
+    """What the person allowed beforehand.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: what the service said.
+    """
+    return await _standing(socket_path, StandingAsked())
+
+
+async def revoke_standing(socket_path: Path, standing_id: str) -> list[StandingRow]:
+    """Take one back, or "all"; returns what was taken back.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: E_CONSENT_UNKNOWN, or what else the service said.
+    """
+    return await _standing(socket_path, StandingRevoked(standing_id))
+
+
+async def _standing(socket_path: Path, question: StandingAsked | StandingRevoked) -> list[StandingRow]:
+    answer = await _ask(socket_path, question)
+    if not isinstance(answer, StandingList):
+        raise PeerViolation(f"{type(answer).__name__} instead of a list")
+    return answer.standing
+
+
 async def _ask(
-    socket_path: Path, question: StatusAsked | LeaveOrdered | ListsChanged
-) -> Status | Left | ListsTaken:
+    socket_path: Path,
+    question: StatusAsked | LeaveOrdered | ListsChanged | StandingAsked | StandingRevoked,
+) -> Status | Left | ListsTaken | StandingList:
     connection = await connect_local(str(socket_path))
     try:
         await connection.send(HELLO_CODEC.encode(question))

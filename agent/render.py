@@ -9,11 +9,12 @@ import msgspec
 import structlog
 
 from protocol.errors import ErrorCode, SupportError, error_text, exit_status
+from protocol.grantables import PLAIN_WORDS, Grantable
 from protocol.log_text import plain_values
 from protocol.names import shown_text
 
 if TYPE_CHECKING:
-    from agent.desktop.ipc_messages import Status
+    from agent.desktop.ipc_messages import StandingRow, Status
     from agent.doctor import Check
     from agent.history import HistoryLine
     from agent.joining import Joined
@@ -136,6 +137,35 @@ def private_windows_text(lists: "PrivateLists") -> str:
             told = ", ".join(f"{name} {shown_text(text, 200)}" for name, text in given.items() if text)
             lines.append(f"by {whose}: {told}")
     return "\n".join(lines) or "No window is private: a technician who may see the screen sees all of it."
+
+
+def consents_json(rows: Sequence["StandingRow"]) -> dict[str, Any]:
+    """What `consents list --json` says."""
+    return {
+        "consents": [
+            {
+                "id": row.standing_id,
+                "whom": row.whom,
+                "name": row.name,
+                "grantable": row.grantable,
+                "left_s": round(row.left_s),
+            }
+            for row in rows
+        ]
+    }
+
+
+def consents_text(rows: Sequence["StandingRow"]) -> str:
+    """What `consents list` says."""
+    lines = []
+    for row in rows:
+        group = row.whom.removeprefix("group:")
+        who = f"everyone who may help group {group}" if group != row.whom else f"{row.name} ({row.whom})"
+        words = PLAIN_WORDS[Grantable(row.grantable)] if row.grantable in set(Grantable) else row.grantable
+        hours, minutes = divmod(int(row.left_s) // 60, 60)
+        left = f"{hours} h {minutes} min"
+        lines.append(f"{row.standing_id}  {shown_text(who, 160)}: {words}, {left} left")
+    return "\n".join(lines) or "You are asked every time: nothing is allowed beforehand."
 
 
 def start_log(*, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from agent.policy_store import PolicyStore
 from agent.rate import RateLimit
 from agent.session_audit import Appends
 from agent.sessions import Sessions
+from agent.standing_desk import StandingDesk
 from protocol.audit import AuditEvent, AuditKind
 from protocol.errors import SupportError
 from protocol.ids import DeviceId
@@ -93,6 +94,7 @@ class ServiceParts:
     link: RelayLink
     sessions: Sessions
     audit_log: Appends
+    consents: StandingDesk
 
 
 class Service:
@@ -139,6 +141,7 @@ class Service:
             loop.add_signal_handler(number, self._ended.set)
         await server.open()
         running = [asyncio.create_task(server.serve()), asyncio.create_task(self._parts.link.run())]
+        running.append(asyncio.create_task(self._parts.consents.keep_true()))
         if self._parts.desktop_process is not None:
             running.append(asyncio.create_task(self._parts.desktop_process.run()))
         note_agent(self._parts.audit_log, AuditKind.AGENT_STARTED, self._parts.facts.device_id)

@@ -29,22 +29,32 @@ Answer = ChannelOpened | ChannelRefused | ChannelClosed
 
 
 class GrantedChannel:
-    """Implements `CapabilityChannel`: every use goes back to the grant book."""
+    """Implements `CapabilityChannel`: every use goes back to the grant book.
 
-    def __init__(self, stream: ChannelStream, consent: SessionConsent) -> None:
+    No message passes, in either direction, unless the grant lives at that moment: a handler that forgets to
+    ask still gets nothing to act on. It is of one grantable, and vouches for no other one.
+    """
+
+    def __init__(self, stream: ChannelStream, consent: SessionConsent, grantable: Grantable) -> None:
         self._stream = stream
         self._consent = consent
+        self._grantable = grantable
 
     async def send(self, message: bytes) -> None:
         """See `CapabilityChannel.send`."""
+        self.require(self._grantable)
         await self._stream.send(message)
 
     async def receive(self) -> bytes:
         """See `CapabilityChannel.receive`."""
-        return await self._stream.receive()
+        message = await self._stream.receive()
+        self.require(self._grantable)
+        return message
 
     def require(self, grantable: Grantable) -> Grant:
         """See `CapabilityChannel.require`."""
+        if grantable is not self._grantable:
+            raise NotGranted(f"{grantable} on the channel of {self._grantable}")
         return self._consent.require(grantable)
 
 
@@ -151,7 +161,7 @@ class SessionChannels:
     async def _run(self, capability: Capability, stream: ChannelStream) -> str | None:
         """Serve, and say how it ended; None when the whole session ends with it."""
         try:
-            await capability.serve(GrantedChannel(stream, self._parts.consent))
+            await capability.serve(GrantedChannel(stream, self._parts.consent, capability.grantable))
         except PeerViolation as exc:
             log.warning(
                 "channel.violation", capability=capability.name, code=str(exc.code), detail=exc.detail

@@ -1,28 +1,40 @@
-"""One session's asks and grants: who is asked through which desktop, what was given, and its end."""
+"""The consent broker: one session's asks and grants; who is asked through which desktop, and the end.
+
+Nothing else in the agent holds a `GrantBook`, so nothing else can make a grant.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
 
 from agent.admission import Admitted
 from agent.ask_patience import AskPatience
 from agent.consent_runner import ConsentRunner, Outcome, PersonAnswer
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink, SessionDesk
+from agent.lasting_time import slept_s
 from agent.session_audit import SessionAudit
+from agent.standing import StandingConsent, StandingConsents, Whom
 from protocol.audit import AuditKind
 from protocol.consent import ConsentMachine, GiveGrants, ShowIndicator, ShowPrompt
 from protocol.errors import ErrorCode, NotGranted, Refused, SupportError, Unreachable
 from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant, GrantBook, GrantParties
 from protocol.ids import DeviceId, SessionId
-from protocol.limits import ASK_LIMIT_PER_SESSION
+from protocol.limits import ASK_LIMIT_PER_SESSION, STANDING_LENGTH_LIMIT_S
 from protocol.messages.consent import Ask
 from protocol.names import shown_name, shown_reason, shown_text
 from protocol.policy import Consent
 
 PERSON, POLICY, AGENT = "person", "policy", "agent"
+SLEEP_NOTICED_S = 2.0
+TECHNICIAN, GROUP = "technician", "group"  # for whom the person allows something beforehand
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,21 @@ class SessionFacts:
     admit_again: Callable[[], Admitted]
     certificate_ends_s: float  # on the loop's clock
     patience: AskPatience
+    standing: StandingConsents
+    group: str
+    slept_s: Callable[[], float] = slept_s
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What the indicator shows already, and what is granted once the person can see that."""
+
+    grantables: frozenset[Grantable] = frozenset()
+    length_s: float = 0.0
+    is_standing: bool = False
+
+
+NOTHING = Coming()
 
 
 class SessionConsent:
@@ -58,6 +85,9 @@ class SessionConsent:
         self._stack = AsyncExitStack()
         self._asks = 0
         self._is_asking = False
+        self._resting: dict[Grantable, str] = {}  # what rests on a standing consent, and its id
+        self._coming = NOTHING
+        self._slept_s = facts.slept_s()
         self.desk: SessionDesk | None = None
         self.book: GrantBook | None = None
 
@@ -65,6 +95,15 @@ class SessionConsent:
     def is_unattended(self) -> bool:
         """Whether policy let the newest ask go without an answer."""
         return self._admitted.rules.consent is Consent.UNATTENDED
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the person is away from this desktop, or the machine has slept since grants were given."""
+        return self._has_slept or (self.desk is not None and self.desk.seat.absence.is_away)
+
+    @property
+    def _has_slept(self) -> bool:
+        return self._facts.slept_s() - self._slept_s > SLEEP_NOTICED_S
 
     def require(self, grantable: Grantable) -> Grant:
         """The live grant.
@@ -74,6 +113,8 @@ class SessionConsent:
         """
         if self.book is None:
             raise NotGranted(grantable.value)
+        if self.is_absent:
+            raise NotGranted(grantable.value, code=ErrorCode.E_CONSENT_AWAY)
         return self.book.require(grantable, asyncio.get_running_loop().time())
 
     async def ask(self, ask: Ask, pending: Callable[[float], Awaitable[None]]) -> Outcome:
@@ -86,6 +127,7 @@ class SessionConsent:
                 outcome = await self._run(ask, asked, pending)
             finally:
                 self._is_asking = False
+                self._coming = NOTHING
         else:
             outcome = Outcome(frozenset(), dict.fromkeys(asked, refusal))
             if self._asks <= ASK_LIMIT_PER_SESSION:
@@ -99,8 +141,10 @@ class SessionConsent:
             return ErrorCode.E_RATE
         if self._is_asking:
             return ErrorCode.E_BUSY
-        may_ask = self._facts.patience.may_ask(self._technician_id, asyncio.get_running_loop().time())
-        return None if may_ask else ErrorCode.E_RATE
+        seat = self._desktop.seat
+        if seat is not None and seat.absence.is_away:
+            return ErrorCode.E_CONSENT_AWAY
+        return self._facts.patience.refusal(self._technician_id, asyncio.get_running_loop().time())
 
     def _judge_again(self) -> ErrorCode | None:
         """A policy that came since the session began, and the certificate's end, hold for this ask."""
@@ -111,8 +155,17 @@ class SessionConsent:
         return None
 
     @property
+    def _is_verified(self) -> bool:
+        """Whether the person's organisation vouches for who this is."""
+        return bool(self._facts.organisation_name)
+
+    @property
     def _technician_id(self) -> str:
         return self._facts.admitted.peer.subject_id
+
+    def block(self) -> None:
+        """The person does not want to be asked by this technician for a while."""
+        self._facts.patience.block(self._technician_id, asyncio.get_running_loop().time())
 
     def note_no(self) -> None:
         """The person refused, did not answer, or pressed Stop."""
@@ -129,10 +182,13 @@ class SessionConsent:
         except SupportError as exc:
             return Outcome(frozenset(), dict.fromkeys(asked, exc.code))
         is_there = await self._bind()
-        person = _PersonAtDesk(self, ask, pending)
+        self._end_before_sleep()
+        standing = self._covering(machine.possible)
+        person = _PersonAtDesk(self, ask, pending, standing)
         runner = ConsentRunner(machine, person, lambda effect: self._give(effect, person))
         try:
-            outcome = await runner.run(self._admitted.rules.consent, is_anybody_there=is_there)
+            consent = self._admitted.rules.consent
+            outcome = await runner.run(consent, is_anybody_there=is_there, is_standing=bool(standing))
         except asyncio.CancelledError:
             self._audit.note(AuditKind.CONSENT_DENIED, {"codes": "withdrawn"}, succeeded=False)
             self._remember(person, is_yes=False)
@@ -141,6 +197,34 @@ class SessionConsent:
         outcome = _with_failure(outcome, person.failure)
         self._note_refused(outcome)
         return outcome
+
+    def _covering(self, possible: frozenset[Grantable]) -> dict[Grantable, StandingConsent]:
+        """What the person allowed beforehand, if that is all that is possible here."""
+        if self.is_unattended or not self._is_verified:
+            return {}
+        found = self._facts.standing.covering(self._technician_id, self._facts.group, possible)
+        return found if set(found) == possible else {}
+
+    def _end_before_sleep(self) -> None:
+        """Before anybody is asked anew: what was given before the machine slept is over."""
+        if not self._has_slept:
+            return
+        for grant in self.book.live if self.book else []:
+            self.end(grant, ErrorCode.E_CONSENT_AWAY)
+        self._slept_s = self._facts.slept_s()
+
+    def end(self, grant: Grant, code: str) -> bool:
+        """Take one grant away and write that down; False if it was gone already."""
+        if self.book is None or not self.book.end(grant):
+            return False
+        self._resting.pop(grant.grantable, None)
+        self.note_ended(grant, code)
+        return True
+
+    def resting_on(self, standing_id: str) -> list[Grant]:
+        """The grants that were given without a question because of this standing consent."""
+        live = self.book.live if self.book else []
+        return [grant for grant in live if self._resting.get(grant.grantable) == standing_id]
 
     def _remember(self, person: "_PersonAtDesk", *, is_yes: bool) -> None:
         if not person.was_asked:
@@ -170,16 +254,42 @@ class SessionConsent:
 
     def _give(self, effect: GiveGrants, person: "_PersonAtDesk") -> None:
         assert self.book is not None
-        length_s = person.ask_terms.length_s
+        length_s = person.length_s
+        if self.is_absent:
+            raise Refused("the person left meanwhile", code=ErrorCode.E_CONSENT_AWAY)
         self._audit.write(
             AuditKind.CONSENT_ALLOWED,
             {"granted": " ".join(sorted(effect.granted))} | person.answer_facts,
             actor=POLICY if self.is_unattended else PERSON,
         )
         for grantable in sorted(effect.granted):
-            self._audit.write(AuditKind.GRANT_GIVEN, {"grantable": grantable.value, "length_s": length_s})
+            self._audit.write(
+                AuditKind.GRANT_GIVEN, {"grantable": grantable.value, "length_s": round(length_s)}
+            )
         now_s = asyncio.get_running_loop().time()
         self.book.mint(effect.granted, until_s=min(now_s + length_s, self._facts.certificate_ends_s))
+        self._resting |= dict.fromkeys(effect.granted, "")
+        self._resting |= {grantable: each.standing_id for grantable, each in person.standing.items()}
+        self._keep_standing(person.stands_for, effect.granted)
+
+    def _keep_standing(self, stands_for: str, granted: frozenset[Grantable]) -> None:
+        """The person wants it to hold for the next time too; when that cannot be kept, it does not."""
+        if not stands_for:
+            return
+        is_group = stands_for == GROUP
+        name = shown_name(self._facts.admitted.peer.name)
+        whom = Whom(group=self._facts.group) if is_group else Whom(self._technician_id, name=name)
+        until = datetime.now(UTC) + timedelta(seconds=STANDING_LENGTH_LIMIT_S)
+        facts = {
+            "whom": f"group:{whom.group}" if is_group else whom.technician_id,
+            "granted": " ".join(sorted(granted)),
+            "until": f"{until:%Y-%m-%d %H:%M} UTC",
+        }
+        try:
+            self._audit.write(AuditKind.STANDING_GIVEN, facts, actor=PERSON)
+            self._facts.standing.give(whom, granted, STANDING_LENGTH_LIMIT_S)
+        except SupportError as exc:
+            log.error("standing.not_kept", code=str(exc.code), detail=exc.detail)
 
     def _note_refused(self, outcome: Outcome) -> None:
         if outcome.granted:
@@ -190,20 +300,26 @@ class SessionConsent:
         actor = PERSON if ErrorCode.E_CONSENT_DENIED in codes else AGENT
         self._audit.note(kind, {"codes": " ".join(sorted(codes))}, succeeded=False, actor=actor)
 
-    def indicator(
-        self, extra: frozenset[Grantable] = frozenset(), length_s: float = 0.0
-    ) -> ipc.ShowIndicator:
-        """What the indicator says now, with what is about to be granted for so long."""
+    def indicator(self) -> ipc.ShowIndicator:
+        """What the indicator says now: what is granted, and what is about to be."""
         live = self.book.live if self.book else []
         now_s = asyncio.get_running_loop().time()
+        coming = self._coming
         return ipc.ShowIndicator(
             session_id=self._facts.session_id,
             technician_name=shown_name(self._facts.admitted.peer.name),
             organisation_name=shown_name(self._facts.organisation_name),
-            grantables=in_order({grant.grantable for grant in live} | set(extra)),
-            remaining_s=max((length_s, *(grant.until_s - now_s for grant in live))),
+            grantables=in_order({grant.grantable for grant in live} | coming.grantables),
+            remaining_s=max((coming.length_s, *(grant.until_s - now_s for grant in live))),
             is_unattended=self.is_unattended,
+            is_standing=coming.is_standing or any(self._resting.get(grant.grantable) for grant in live),
         )
+
+    async def show_coming(self, coming: Coming) -> None:
+        """Return when the person can see that these are about to be granted. Raises SupportError."""
+        assert self.desk is not None
+        self._coming = coming
+        await self.desk.show_indicator(self.indicator())
 
     def prompt(self, ask: Ask, shown: ShowPrompt) -> ipc.ShowPrompt:
         """What the person reads; every text of the technician goes through `protocol.names`."""
@@ -220,6 +336,7 @@ class SessionConsent:
             ticket_number=shown_text(ask.ticket_number, 40),
             length_s=ask.length_s,
             timeout_s=shown.timeout_s,
+            may_stand=self._is_verified,
         )
 
     async def refresh_indicator(self) -> None:
@@ -227,7 +344,7 @@ class SessionConsent:
         if self.desk is None or self.book is None:
             return
         with suppress(Unreachable):
-            if self.book.live:
+            if self.book.live or self._coming.grantables:
                 await self.desk.change_indicator(self.indicator())
             else:
                 await self.desk.send(ipc.HideIndicator(session_id=self._facts.session_id))
@@ -245,14 +362,23 @@ class _PersonAtDesk:
     """Implements `Person` for one ask."""
 
     def __init__(
-        self, consent: SessionConsent, ask: Ask, pending: Callable[[float], Awaitable[None]]
+        self,
+        consent: SessionConsent,
+        ask: Ask,
+        pending: Callable[[float], Awaitable[None]],
+        standing: dict[Grantable, StandingConsent],
     ) -> None:
         self._consent = consent
         self.ask_terms = ask
+        self.standing = standing
+        self.stands_for = ""
+        self.length_s: float = min((ask.length_s, *(each.left_s for each in standing.values())))
         self._pending = pending
         self.failure: ErrorCode | None = None
         self.was_asked = False
         self.answer_facts: dict[str, str | int] = {}
+        if standing:
+            self.answer_facts = {"standing": " ".join(sorted(one.standing_id for one in standing.values()))}
 
     async def ask(self, prompt: ShowPrompt) -> PersonAnswer:
         assert self._consent.desk is not None
@@ -266,13 +392,19 @@ class _PersonAtDesk:
             self.failure = exc.code
             self.was_asked = False  # not by the person's doing
             raise
-        self.answer_facts = {"text_sha256": answer.text_sha256, "took_ms": round(answer.took_s * 1000)}
+        self.answer_facts = {
+            "text_sha256": answer.text_sha256,
+            "locale": answer.locale,
+            "took_ms": round(answer.took_s * 1000),
+        }
+        if answer.code == ErrorCode.E_CONSENT_BLOCKED:
+            self._consent.block()
+        elif answer.standing in (TECHNICIAN, GROUP):
+            self.stands_for = answer.standing
         return PersonAnswer(_known(answer.allowed) & prompt.grantables, answer.code)
 
     async def show_indicator(self, shown: ShowIndicator) -> None:
-        assert self._consent.desk is not None
-        shown_now = self._consent.indicator(shown.grantables, self.ask_terms.length_s)
-        await self._consent.desk.show_indicator(shown_now)
+        await self._consent.show_coming(Coming(shown.grantables, self.length_s, bool(self.standing)))
 
 
 def _known(words: list[str]) -> frozenset[Grantable]:

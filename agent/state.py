@@ -68,6 +68,16 @@ class DataDir:
         return self.root / "private-windows.json"
 
     @property
+    def patience(self) -> Path:
+        """How often the person said no, and whom it blocked."""
+        return self.root / "patience.json"
+
+    @property
+    def standing(self) -> Path:
+        """What the person allowed beforehand."""
+        return self.root / "standing.json"
+
+    @property
     def socket(self) -> Path:
         """The service's local socket."""
         return self.root / "run" / "agent.sock"
@@ -116,8 +126,12 @@ class DataDir:
         write_private_file(self.relay, msgspec.json.encode(address))
 
     def forget(self) -> None:
-        """Remove identity, relay, policy and status list; audit log and private windows are the person's."""
-        for path in (self.identity, self.relay, self.relay_ca, self.policy, self.status):
+        """Remove identity, relay, policy, status list and what was allowed beforehand.
+
+        Audit log and list of private windows stay: they are the person's.
+        """
+        ours = (self.identity, self.relay, self.relay_ca, self.policy, self.status)
+        for path in (*ours, self.standing, self.patience):
             path.unlink(missing_ok=True)
 
 

@@ -42,6 +42,8 @@ class AuditKind(StrEnum):
     CONSENT_ALLOWED = "consent.allowed"
     CONSENT_DENIED = "consent.denied"
     CONSENT_TIMED_OUT = "consent.timed_out"
+    STANDING_GIVEN = "standing.given"
+    STANDING_ENDED = "standing.ended"
     GRANT_GIVEN = "grant.given"
     GRANT_REFUSED = "grant.refused"
     GRANT_ENDED = "grant.ended"

@@ -2,7 +2,7 @@
 
     NEW --ask_person--> PROMPTING --allowed--> SHOWING --indicator_shown--> ALLOWED
      |                      |                     |
-     |--unattended----------|-------------------->|
+     |--unattended, standing|-------------------->|
      `--policy_refused------`--denied, timed_out--`--nobody, withdrawn--> REFUSED
 
 Nothing is granted before the person's indicator is on the screen, unattended or not.
@@ -35,6 +35,7 @@ class Input(Enum):
 
     ASK_PERSON = auto()
     UNATTENDED = auto()
+    STANDING = auto()
     POLICY_REFUSED = auto()
     ALLOWED = auto()
     DENIED = auto()
@@ -47,6 +48,7 @@ class Input(Enum):
 TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.NEW, Input.ASK_PERSON): State.PROMPTING,
     (State.NEW, Input.UNATTENDED): State.SHOWING,
+    (State.NEW, Input.STANDING): State.SHOWING,
     (State.NEW, Input.POLICY_REFUSED): State.REFUSED,
     (State.NEW, Input.NOBODY): State.REFUSED,
     (State.PROMPTING, Input.ALLOWED): State.SHOWING,
@@ -127,14 +129,24 @@ class ConsentMachine:
         self._refused = dict.fromkeys(asked - offered, ErrorCode.E_POLICY_CAPABILITY)
         self._prompt_timeout_s = prompt_timeout_s
 
-    def start(self, consent: Consent, *, is_anybody_there: bool, now_s: float) -> list[Effect]:
-        """Begin: `consent` is the policy's word for this device's group."""
+    @property
+    def possible(self) -> frozenset[Grantable]:
+        """What may be granted at all: asked for, and offered."""
+        return self._possible
+
+    def start(
+        self, consent: Consent, *, is_anybody_there: bool, now_s: float, is_standing: bool = False
+    ) -> list[Effect]:
+        """Begin: `consent` is the policy's word for this device's group.
+
+        `is_standing`: the person allowed all that is possible here beforehand.
+        """
         if not self._possible:
             return self._refuse(Input.POLICY_REFUSED)
         if not is_anybody_there:
             return self._refuse(Input.NOBODY)
-        if consent is Consent.UNATTENDED:
-            self._step(Input.UNATTENDED)
+        if consent is Consent.UNATTENDED or is_standing:
+            self._step(Input.STANDING if is_standing else Input.UNATTENDED)
             return self._show_indicator(self._possible, now_s)
         self._step(Input.ASK_PERSON)
         longest_s = self._prompt_timeout_s * (1 + CONSENT_EXTENSIONS_LIMIT)

@@ -78,6 +78,9 @@ class ErrorCode(StrEnum):
     E_CONSENT_DENIED = auto()
     E_CONSENT_TIMEOUT = auto()
     E_CONSENT_NOBODY = auto()
+    E_CONSENT_AWAY = auto()
+    E_CONSENT_BLOCKED = auto()
+    E_CONSENT_UNKNOWN = auto()
     E_GRANT_NONE = auto()
     E_GRANT_ENDED = auto()
     E_SESSION_STOPPED = auto()
@@ -89,6 +92,8 @@ class ErrorCode(StrEnum):
     E_SCREEN_TOGETHER = auto()
     E_SCREEN_POINTER = auto()
     E_INPUT_NONE = auto()
+    E_INPUT_LATE = auto()
+    E_INPUT_PAUSED = auto()
     E_COMMAND_UNKNOWN = auto()
     E_COMMAND_PARAMETER = auto()
     E_COMMAND_PLATFORM = auto()
@@ -347,6 +352,21 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Ask the person to log in, then try again.",
         3,
     ),
+    _C.E_CONSENT_AWAY: (
+        "The person's desktop was locked, left or put to sleep.",
+        "Ask again when the person is back.",
+        3,
+    ),
+    _C.E_CONSENT_BLOCKED: (
+        "The person does not want to be asked by you for a while.",
+        "Talk to the person; ask again in an hour.",
+        3,
+    ),
+    _C.E_CONSENT_UNKNOWN: (
+        "There is no such standing permission.",
+        "List them with: alongside-agent consents list.",
+        3,
+    ),
     _C.E_GRANT_NONE: ("This was not allowed by the person at the device.", "Ask for it in the session.", 3),
     _C.E_GRANT_ENDED: ("The permission for this has ended.", "Ask for it again in the session.", 3),
     _C.E_SESSION_STOPPED: (
@@ -388,6 +408,16 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "The device cannot be controlled.",
         "Run alongside-agent doctor on the device; it says what is missing.",
         6,
+    ),
+    _C.E_INPUT_LATE: (
+        "What you did took more than two seconds to get there, so it was not carried out.",
+        "Look at the screen as it is now, then do it again.",
+        4,
+    ),
+    _C.E_INPUT_PAUSED: (
+        "The person is being asked something, so mouse and keyboard wait.",
+        "Do it again once the person has answered.",
+        3,
     ),
     _C.E_COMMAND_UNKNOWN: (
         "There is no such command in the organisation's catalogue.",

@@ -1,9 +1,12 @@
-"""Grants: the only thing that lets a capability act. Only a `GrantBook` makes them."""
+"""Grants: the only thing that lets a capability act. Only a `GrantBook` makes them.
+
+The consent broker (`agent/session_consent.py`) is the only code that may hold a book: `tests/rules` looks.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -33,19 +36,35 @@ class GrantParties:
 class Grant:
     """One permission, for exactly one grantable, technician, device, OS session and session.
 
-    `until_s` is on the monotonic clock of the agent that minted it. It cannot be constructed outside
-    of a `GrantBook`, and it says nothing once its book has ended it: handlers ask the book each time.
+    `until_s` is on the monotonic clock of the agent that minted it. It cannot be constructed, copied or
+    changed outside of a `GrantBook`, and it says nothing once its book has ended it: handlers ask the book
+    each time.
     """
 
     __slots__ = ("grant_id", "grantable", "parties", "until_s")
 
+    grant_id: GrantId
+    grantable: Grantable
+    parties: GrantParties
+    until_s: float
+
     def __init__(self, mint: object, grantable: Grantable, parties: GrantParties, *, until_s: float) -> None:
         if mint is not _MINT:
             raise WrongState("a grant is minted by a GrantBook alone")
-        self.grant_id: GrantId = new_grant_id()
-        self.grantable = grantable
-        self.parties = parties
-        self.until_s = until_s
+        values = (new_grant_id(), grantable, parties, until_s)
+        for name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise WrongState("there is one kind of grant")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise WrongState("a grant cannot be changed")
+
+    __delattr__ = None  # type: ignore[assignment]  # nor emptied
+
+    def __reduce__(self) -> NoReturn:  # what copying and pickling go by
+        raise WrongState("a grant cannot be copied")
 
 
 class GrantBook:
@@ -137,7 +156,12 @@ def seal_grant(
     """The grant as a document signed by the device, so that the exec worker can check it by itself.
 
     `request_sha256` binds it to one request; `remaining_s` is what is left of the grant.
+
+    Raises:
+        WrongState: it only looks like a grant.
     """
+    if type(grant) is not Grant:
+        raise WrongState("no grant of a GrantBook")
     payload = SealedGrant(
         grant_id=grant.grant_id,
         grantable=grant.grantable,

@@ -68,6 +68,16 @@ class PeerClock:
         """How wrong the offset of an honest peer is at most; None before the first answer."""
         return self._best.error_ms(now_ms) if self._best else None
 
+    def oldest_ms(self, sent_at_ms: float, now_ms: float) -> float | None:
+        """How old at most something is that an honest peer stamped with its clock; None: nobody can tell.
+
+        The error counts in full, so that what is held back in one direction alone does not look young.
+        """
+        offset_ms, error_ms = self.offset_ms, self.error_ms(now_ms)
+        if offset_ms is None or error_ms is None:
+            return None
+        return now_ms - (sent_at_ms - offset_ms) + error_ms
+
     def waiting_ms(self, now_ms: float) -> float:
         """For how long the oldest heartbeat without an answer has been waiting; 0 if there is none."""
         return max(0.0, now_ms - min(self._waiting.values())) if self._waiting else 0.0

@@ -83,6 +83,7 @@ class SessionMachine:
         self._certificate_ends_s = math.inf
         self._next_beat_s: float | None = None
         self._beat_no = 0
+        self._unanswered: dict[int, float] = {}  # number of a heartbeat: when it was sent
         self._beat_at_s = self._busy_until_s = now_s
 
     @property
@@ -90,7 +91,7 @@ class SessionMachine:
         """When `tick` has something to do; None once the session has ended."""
         if self.state is State.ENDED:
             return None
-        last_s = min(self._limit_s, self._certificate_ends_s)
+        last_s = min(self._silence_limit_s(), self._certificate_ends_s)
         return last_s if self._next_beat_s is None else min(last_s, self._next_beat_s)
 
     @property
@@ -123,6 +124,11 @@ class SessionMachine:
         if self.state is State.READY:
             self._limit_s = now_s + SESSION_SILENCE_LIMIT_S
 
+    def answered(self, beat_no: int) -> None:
+        """The peer answered that heartbeat, and so all before it; one that nobody waits for is ignored."""
+        if beat_no in self._unanswered:
+            self._unanswered = {number: at for number, at in self._unanswered.items() if number > beat_no}
+
     def stirred(self, now_s: float) -> bool:
         """For a while it matters whether the peer can be heard. Returns whether the deadline moved."""
         self._busy_until_s = now_s + BUSY_S
@@ -146,15 +152,20 @@ class SessionMachine:
             return []
         if now_s >= self._certificate_ends_s:
             return self.end(ErrorCode.E_CERT_EXPIRED)
-        if now_s >= self._limit_s:
+        if now_s >= self._silence_limit_s():
             is_silence = self.state in (State.READY, State.PAIRING)
             return self.end(ErrorCode.E_PEER_SILENT if is_silence else ErrorCode.E_HANDSHAKE)
         if self._next_beat_s is None or now_s < self._next_beat_s:
             return []
         self._beat_no += 1
-        self._beat_at_s = now_s
+        self._beat_at_s = self._unanswered[self._beat_no] = now_s
         self._next_beat_s = now_s + self._pause_s(now_s)
         return [SendHeartbeat(self._beat_no)]
+
+    def _silence_limit_s(self) -> float:
+        # bytes that a relay held back and lets out one by one are heard, but answer no heartbeat
+        oldest_s = next(iter(self._unanswered.values()), None)
+        return self._limit_s if oldest_s is None else min(self._limit_s, oldest_s + SESSION_SILENCE_LIMIT_S)
 
     def _pause_s(self, now_s: float) -> float:
         if self._beat_no <= len(FIRST_BEATS_S):

@@ -249,6 +249,7 @@ class TechnicianSession:
                 case Heartbeat(beat_no, sent_at_ms):
                     await self._send(HeartbeatAnswer(beat_no, sent_at_ms, _now_ms()))
                 case HeartbeatAnswer():
+                    self._machine.answered(message.beat_no)
                     self._clock.answered(message.beat_no, message.answered_at_ms, _now_s() * 1000)
                 case EndSession(cause):
                     self._machine.end(cause)

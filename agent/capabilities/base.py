@@ -12,11 +12,11 @@ class CapabilityChannel(Protocol):
     """One open channel, as a capability sees it."""
 
     async def send(self, message: bytes) -> None:
-        """Send one message; waits while the channel is full. Raises ChannelEnded."""
+        """Send one message; waits while the channel is full. Raises ChannelEnded, NotGranted."""
         ...
 
     async def receive(self) -> bytes:
-        """The next message of the technician. Raises ChannelEnded when the channel is over."""
+        """The next message of the technician. Raises ChannelEnded at the channel's end, NotGranted."""
         ...
 
     def require(self, grantable: Grantable) -> Grant:

@@ -116,12 +116,16 @@ class Desktop:
         has_hot_key = self._keys.is_available()
         self._restacked = RestackWatch(settings.display, lambda: self._bars.frame_ids())
         is_told = self._restacked.descriptor() is not None
-        calls = BarCalls(lambda name: self._orders.shown(name), lambda name: self._orders.stop(name), is_told)
+        calls = BarCalls(
+            lambda name, number: self._orders.shown(name, number),
+            lambda name: self._orders.stop(name),
+            is_told,
+        )
         self._bars = Bars(self._looks, self._properties, calls)
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
         self._gate = InputGate(lambda: XTestInjector(settings.display))
         self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)
-        tools = PromptTools(self._looks, self._properties, has_hot_key)
+        tools = PromptTools(self._looks, self._properties, has_hot_key, lambda: self._gate.is_settled)
 
         def open_prompt(order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> Prompt:
             return Prompt(tools, order, on_answer)

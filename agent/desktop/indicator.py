@@ -33,12 +33,12 @@ _SIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class BarCalls:
-    """What a bar tells: the session's id comes along. Each may come more than once.
+    """What a bar tells: the session's id comes along, and which order is shown. Each may come more than once.
 
     `is_told`: somebody calls `Bars.check` whenever other windows may have come before it.
     """
 
-    on_shown: Callable[[str], None]
+    on_shown: Callable[[str, int], None]
     on_stop: Callable[[str], None]
     is_told: bool = False
 
@@ -49,6 +49,7 @@ class Bar:
     def __init__(self, looks: Looks, properties: WindowProperties, calls: BarCalls, number: int) -> None:
         self._looks, self._properties, self._calls = looks, properties, calls
         self._session_id = ""
+        self._show_no = 0
         self._until_s = 0.0
         self._top = 0
         self._owes_shown = False
@@ -85,7 +86,7 @@ class Bar:
 
     def show(self, order: ShowIndicator) -> None:
         """Show it, or change what it says; `on_shown` follows when it is in sight."""
-        self._session_id = order.session_id
+        self._session_id, self._show_no = order.session_id, order.show_no
         self._until_s = time.monotonic() + order.remaining_s
         who, may = indicator_text(order)
         self._who.configure(text=who)
@@ -189,7 +190,7 @@ class Bar:
     def _tell_shown(self) -> None:
         if self._owes_shown:
             self._owes_shown = False
-            self._calls.on_shown(self._session_id)
+            self._calls.on_shown(self._session_id, self._show_no)
 
     def _tick(self) -> None:
         self.check()

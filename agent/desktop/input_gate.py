@@ -3,9 +3,15 @@
 Injection runs on its own thread, event by event under a lock. Stop and prompts close the gate first, without
 waiting for anything, and then let go of what is held; should the display server keep the injector busy, the
 injecting thread lets go as soon as it comes back.
+
+A prompt cannot tell our events from those of a person's on-screen keyboard: the X server gives all XTest
+events the same source device. So the two never meet: nothing is injected from before a prompt is armed until
+PROMPT_GUARD_S after it is gone, and it is armed only once `is_settled` says that the server has taken the
+last injected event. What was injected before went to the windows that were there then.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -16,6 +22,7 @@ import structlog
 from agent.desktop.ipc_messages import Inject
 from agent.platform.input_interface import InputInjector
 from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.limits import PROMPT_GUARD_S
 from protocol.messages.input import Event, TypeText
 
 log = structlog.get_logger()
@@ -43,8 +50,13 @@ class _End:
 class InputGate:
     """Opened by `allow`, closed by `end`, `suspend` (a prompt is open) and `close`. Any thread may call."""
 
-    def __init__(self, open_injector: Callable[[], InputInjector]) -> None:
+    def __init__(
+        self, open_injector: Callable[[], InputInjector], now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._open_injector = open_injector
+        self._now_s = now_s
+        self._acts_from_s = 0.0
+        self._suspended = self._settled = 0  # how many `suspend` there were, and the newest that is settled
         self._injector: InputInjector | None = None
         self._busy = threading.Lock()  # held while the injector is used
         self._allowed: frozenset[str] = frozenset()
@@ -52,6 +64,11 @@ class InputGate:
         self._epoch = 0  # what was queued under an older one never acts
         self._queue: SimpleQueue[_Batch | _Release | _End] = SimpleQueue()
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of what was injected before the newest `suspend` can still come."""
+        return self._injector is None or self._settled == self._suspended
 
     def allow(self, session_id: str) -> str:
         """Events of this session act from now on; "" or the code that says why they cannot."""
@@ -95,19 +112,20 @@ class InputGate:
             self._queue.put(_Release())
             return
         try:
-            if self._injector is not None:
-                self._injector.release_all()
+            self._let_go()
         finally:
             self._busy.release()
 
     def suspend(self) -> None:
         """A prompt of ours opens: what is down goes up, and nothing acts until `resume`."""
+        self._suspended += 1
         self._prompts += 1
         self.release()
 
     def resume(self) -> None:
-        """That prompt is gone."""
+        """That prompt is gone; events act again PROMPT_GUARD_S later."""
         self._epoch += 1
+        self._acts_from_s = self._now_s() + PROMPT_GUARD_S
         self._prompts -= 1
 
     def close(self) -> None:
@@ -130,7 +148,8 @@ class InputGate:
                 self._busy.release()
 
     def _may_act(self, session_id: str, epoch: int) -> bool:
-        return session_id in self._allowed and not self._prompts and epoch == self._epoch
+        is_open = session_id in self._allowed and not self._prompts and epoch == self._epoch
+        return is_open and self._now_s() >= self._acts_from_s
 
     def _run(self, queue: "SimpleQueue[_Batch | _Release | _End]") -> None:
         while True:
@@ -139,10 +158,24 @@ class InputGate:
                     self._play(batch)
                 case _Release():
                     with self._busy:
-                        if self._injector is not None:
-                            self._injector.release_all()
+                        self._let_go()
                 case _End():
                     return
+
+    def _let_go(self) -> None:
+        """Called with `_busy` held: who injects holds it too, and has asked before whether it may."""
+        if self._injector is None:
+            return
+        suspended = self._suspended
+        self._injector.release_all()
+        if self._settled == suspended:
+            return
+        try:
+            self._injector.settle()
+            self._settled = suspended
+        except BackendUnavailable as exc:
+            log.warning("input.lost", detail=exc.detail)
+            self._allowed = frozenset()
 
     def _play(self, batch: _Batch) -> None:
         for event in _small_steps(batch.events):

@@ -3,8 +3,8 @@
 There is no verb here that names a path, a program, a URL or a policy. Each message travels behind a
 4-byte big-endian length. The first message on a connection says what the connection is for:
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
-the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered` or
-`ListsChanged` (the command line).
+the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered`,
+`ListsChanged`, `StandingAsked` or `StandingRevoked` (the command line).
 """
 
 from typing import Annotated, TypeAlias
@@ -54,6 +54,16 @@ class ListsChanged(Message, frozen=True, tag="ipc.lists_changed"):
     """Command line to service: the person's list of private windows was changed; read it."""
 
 
+class StandingAsked(Message, frozen=True, tag="ipc.standing_asked"):
+    """Command line to service: what was allowed beforehand."""
+
+
+class StandingRevoked(Message, frozen=True, tag="ipc.standing_revoked"):
+    """Command line to service: take this back ("all": everything); sessions that rest on it lose it now."""
+
+    standing_id: ShortText
+
+
 class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
     """One live session, as `status` shows it."""
 
@@ -86,8 +96,27 @@ class ListsTaken(Message, frozen=True, tag="ipc.lists_taken"):
     """Service to command line: every screen worker is being told the lists as they are now."""
 
 
+class StandingRow(Message, frozen=True, tag="ipc.standing_row"):
+    """One permission that was given beforehand; `whom` is a technician's id, or "group:" and a group."""
+
+    standing_id: ShortText
+    whom: ShortText
+    name: ShortText
+    grantable: ShortText
+    left_s: float
+
+
+class StandingList(Message, frozen=True, tag="ipc.standing_list"):
+    """Service to command line: what holds; as an answer to `StandingRevoked`, what was taken back."""
+
+    standing: list[StandingRow]
+
+
 class ShowPrompt(Message, frozen=True, tag="ipc.show_prompt"):
-    """Service to desktop: ask the person. Every text went through `protocol.names` already."""
+    """Service to desktop: ask the person. Every text went through `protocol.names` already.
+
+    `may_stand`: the person may allow it for the next time too.
+    """
 
     prompt_no: int
     session_id: ShortText
@@ -99,6 +128,7 @@ class ShowPrompt(Message, frozen=True, tag="ipc.show_prompt"):
     ticket_number: Annotated[str, Meta(max_length=TICKET_NUMBER_LIMIT_CHARS)]
     length_s: int
     timeout_s: float
+    may_stand: bool = False
 
 
 class CancelPrompt(Message, frozen=True, tag="ipc.cancel_prompt"):
@@ -108,9 +138,10 @@ class CancelPrompt(Message, frozen=True, tag="ipc.cancel_prompt"):
 
 
 class PromptAnswered(Message, frozen=True, tag="ipc.prompt_answered"):
-    """Desktop to service. `allowed` empty is a refusal; `code` is "" or E_CONSENT_DENIED / _TIMEOUT.
+    """Desktop to service. `allowed` empty is a refusal; `code` is "" or E_CONSENT_DENIED, _TIMEOUT, _BLOCKED.
 
-    `text_sha256` is over the text that the person saw; `took_s` from shown to answered.
+    `text_sha256` is over the text that the person saw, in the language `locale`; `took_s` from shown to
+    answered. `standing` is "", or whom the person allows it for the next time too: "technician" or "group".
     """
 
     prompt_no: int
@@ -118,6 +149,8 @@ class PromptAnswered(Message, frozen=True, tag="ipc.prompt_answered"):
     code: ShortText
     text_sha256: ShortText
     took_s: float
+    locale: ShortText = "en"
+    standing: ShortText = ""
 
 
 class ShowIndicator(Message, frozen=True, tag="ipc.show_indicator"):
@@ -129,12 +162,15 @@ class ShowIndicator(Message, frozen=True, tag="ipc.show_indicator"):
     grantables: Grantables
     remaining_s: float
     is_unattended: bool
+    is_standing: bool = False
+    show_no: int = 0
 
 
 class IndicatorShown(Message, frozen=True, tag="ipc.indicator_shown"):
-    """Desktop to service: it is mapped and on top. No grant acts before this came."""
+    """Desktop to service: it is mapped and on top, with the words of that order. No grant acts before."""
 
     session_id: ShortText
+    show_no: int = 0
 
 
 class HideIndicator(Message, frozen=True, tag="ipc.hide_indicator"):
@@ -236,7 +272,9 @@ class IpcRefused(Message, frozen=True, tag="ipc.refused"):
     code: ShortText
 
 
-Hello: TypeAlias = DesktopHello | WorkerHello | StatusAsked | LeaveOrdered | ListsChanged
+Hello: TypeAlias = (
+    DesktopHello | WorkerHello | StatusAsked | LeaveOrdered | ListsChanged | StandingAsked | StandingRevoked
+)
 FromDesktop: TypeAlias = (
     PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputAllowed | DisplaysRead
 )
@@ -255,7 +293,7 @@ ToDesktop: TypeAlias = (
     | IpcRefused
 )
 ToWorker: TypeAlias = FromTechnician | CoverWindows
-ToCommandLine: TypeAlias = Status | Left | ListsTaken | IpcRefused
+ToCommandLine: TypeAlias = Status | Left | ListsTaken | StandingList | IpcRefused
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
 FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)

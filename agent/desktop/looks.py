@@ -34,6 +34,8 @@ TEXT_PAIRS = (
     (ON_ACCENT, DANGER),
     (ON_ACCENT, DANGER_DARK),
     (DANGER, BACKGROUND),
+    (DANGER, QUIET),
+    (ACCENT, QUIET),
     (MUTED, DISABLED),
 )
 
@@ -211,10 +213,10 @@ class Button(tk.Button):
 class TickBox(tk.Checkbutton):
     """One line with a box in front; the whole line can be pressed."""
 
-    def __init__(self, parent: tk.Misc, looks: Looks, text: str) -> None:
+    def __init__(self, parent: tk.Misc, looks: Looks, text: str, *, is_on: bool = True) -> None:
         self._looks = looks
         self._background = str(parent["background"])
-        self._is_on = tk.BooleanVar(parent, value=True)
+        self._is_on = tk.BooleanVar(parent, value=is_on)
         super().__init__(
             parent,
             text=text,

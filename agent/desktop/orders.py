@@ -142,9 +142,9 @@ class Orders:
             case IpcRefused():
                 self._parts.leave(order.code)
 
-    def shown(self, session_id: str) -> None:
-        """The person can see this session's indicator."""
-        self._parts.send(IndicatorShown(session_id=session_id))
+    def shown(self, session_id: str, show_no: int) -> None:
+        """The person can see this session's indicator, as that order wanted it."""
+        self._parts.send(IndicatorShown(session_id, show_no))
 
     def stop(self, session_id: str) -> None:
         """The person wants it to end, or cannot see it any more: first end it, then tell the service."""

@@ -12,7 +12,7 @@ from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
 from agent.desktop.looks import Looks, TickBox
 from agent.desktop.place import place_at_pointer
 from agent.desktop.prompt_rules import Answer, PromptRules
-from agent.desktop.prompt_text import clock, prompt_text
+from agent.desktop.prompt_text import GROUP, LOCALE, TECHNICIAN, clock, prompt_text
 from agent.desktop.prompt_view import PromptView
 from agent.desktop.x11_windows import WindowProperties, name_parts
 
@@ -26,6 +26,7 @@ class PromptTools:
     looks: Looks
     properties: WindowProperties
     has_hot_key: bool
+    is_input_settled: Callable[[], bool]
 
 
 class Prompt:
@@ -46,6 +47,7 @@ class Prompt:
         self._view = PromptView(tools.looks, self._text, self._place.height)
         self._window = self._view.window
         self._ticking = ""
+        self._is_visible = False
         self._bind()
         self._show()
 
@@ -63,10 +65,19 @@ class Prompt:
         view.refuse.configure(command=self._on_refuse)
         view.allow.configure(command=self._on_allow)
         view.more.configure(command=self._on_more_time)
-        parts: dict[str, tk.Widget] = {"more_time": view.more, "refuse": view.refuse, "allow": view.allow}
+        view.block.configure(command=self._on_block)
+        parts: dict[str, tk.Widget] = {
+            "more_time": view.more,
+            "block": view.block,
+            "refuse": view.refuse,
+            "allow": view.allow,
+        }
         for grantable, box in view.boxes.items():
             box.configure(command=partial(self._on_box, grantable, box))
             parts[f"box:{grantable}"] = box
+        for whom, box in view.standing.items():
+            box.configure(command=self._on_standing)
+            parts[f"standing:{whom}"] = box
         for widget in parts.values():
             self._guard(widget)
         name_parts(self._tools.properties, parts)
@@ -100,6 +111,8 @@ class Prompt:
         if answer:
             self._give(answer)
             return
+        if self._is_visible and self._tools.is_input_settled():
+            self._rules.shown(now_s)
         arming_s = self._rules.arming_left_s(now_s)
         self._view.allow.enable(is_enabled=self._rules.may_allow(now_s))
         self._view.allow.configure(
@@ -116,11 +129,22 @@ class Prompt:
     def _on_visible(self, event: Any) -> None:
         if event.widget is not self._window or event.state == "VisibilityFullyObscured":
             return
-        self._rules.shown(time.monotonic())
+        # shown counts from when no injected event can come any more: the next tick looks
+        self._is_visible = True
 
     def _on_box(self, grantable: str, box: TickBox) -> None:
         self._rules.tick_box(grantable, is_ticked=box.is_on)
         self._view.allow.enable(is_enabled=self._rules.may_allow(time.monotonic()))
+
+    def _on_standing(self) -> None:
+        # everyone is more than this one
+        ticked = [whom for whom in (GROUP, TECHNICIAN) if self._view.standing[whom].is_on]
+        self._rules.standing = ticked[0] if ticked else ""
+
+    def _on_block(self) -> None:
+        answer = self._rules.block(time.monotonic())
+        if answer:
+            self._give(answer)
 
     def _on_more_time(self) -> None:
         self._rules.more_time(time.monotonic())
@@ -155,6 +179,8 @@ class Prompt:
                 code=answer.code,
                 text_sha256=self._text.sha256(),
                 took_s=answer.took_s,
+                locale=LOCALE,
+                standing=answer.standing,
             )
         )
 

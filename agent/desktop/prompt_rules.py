@@ -20,11 +20,15 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`allowed` empty is a refusal, and `code` says which; `took_s` counts from when it was shown."""
+    """`allowed` empty is a refusal, and `code` says which; `took_s` counts from when it was shown.
+
+    `standing`: "" or for whom it is allowed for the next time too.
+    """
 
     allowed: tuple[str, ...]
     code: str
     took_s: float
+    standing: str = ""
 
 
 class PromptRules:
@@ -37,6 +41,7 @@ class PromptRules:
     def __init__(self, asked: Iterable[str], *, ordered_s: float, timeout_s: float) -> None:
         self.asked = tuple(asked)
         self.ticked = set(self.asked)
+        self.standing = ""
         self.state = State.HIDDEN
         self.deadline_s = ordered_s + timeout_s
         self.extensions_left = CONSENT_EXTENSIONS_LIMIT
@@ -91,6 +96,10 @@ class PromptRules:
             return None
         return self._answer(tuple(name for name in self.asked if name in self.ticked), "", now_s)
 
+    def block(self, now_s: float) -> Answer | None:
+        """Don't allow, and no more questions of this technician for a while."""
+        return self._answer((), ErrorCode.E_CONSENT_BLOCKED, now_s)
+
     def refuse(self, now_s: float) -> Answer | None:
         """Don't allow, Escape or closing; None when it was answered already."""
         return self._answer((), ErrorCode.E_CONSENT_DENIED, now_s)
@@ -105,4 +114,5 @@ class PromptRules:
         if self.state is State.ANSWERED:
             return None
         self.state = State.ANSWERED
-        return Answer(allowed, str(code), max(0.0, now_s - self._shown_s))
+        standing = self.standing if allowed else ""
+        return Answer(allowed, str(code), max(0.0, now_s - self._shown_s), standing)

@@ -7,9 +7,16 @@ from math import ceil, inf
 
 from agent.desktop.ipc_messages import ShowIndicator, ShowPrompt
 from protocol.grantables import PLAIN_WORDS, Grantable
-from protocol.limits import NAME_LIMIT_CHARS, REASON_LIMIT_CHARS, TICKET_NUMBER_LIMIT_CHARS
+from protocol.limits import (
+    NAME_LIMIT_CHARS,
+    REASON_LIMIT_CHARS,
+    STANDING_LENGTH_LIMIT_S,
+    TICKET_NUMBER_LIMIT_CHARS,
+)
 from protocol.names import shown_text
 
+LOCALE = "en"  # the language of every text here
+TECHNICIAN, GROUP = "technician", "group"  # for whom something may be allowed beforehand
 HOT_KEY_TEXT = "Ctrl+Alt+Shift+X"
 _LAST_PLAIN_SYMBOL = 0x218F  # below: ©, °, ™, №, Roman numerals; above: arrows, ticks, locks, pictures
 _MARKS_IN_A_ROW_LIMIT = 2
@@ -39,6 +46,8 @@ class PromptText:
     ticket: str
     length: str
     recording: str
+    standing: tuple[tuple[str, str], ...] = ()
+    block: str = "Block for 1 hour"
     refuse: str = "Don't allow"
     allow: str = "Allow"
 
@@ -55,6 +64,8 @@ class PromptText:
             self.ticket,
             self.length,
             self.recording,
+            *(line for _, line in self.standing),
+            self.block,
             self.refuse,
             self.allow,
         )
@@ -88,6 +99,7 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool) -> PromptText:
         ticket=f"Ticket {ticket}" if ticket else "",
         length=f"For at most {duration(order.length_s)}. To end it sooner, press {stop}.",
         recording="Nothing is recorded. A log on this computer notes what was allowed and done.",
+        standing=_standing_lines(name, organisation) if order.may_stand and organisation else (),
     )
 
 
@@ -150,7 +162,17 @@ def indicator_text(order: ShowIndicator) -> tuple[str, str]:
     who = f"{name}, {organisation}" if organisation else name
     words = [_SHORT_WORDS[Grantable(known)] for known in order.grantables if known in set(Grantable)]
     may = f"can {_listed(words)}" if words else "is connected and can do nothing yet"
-    return who, may + (" (allowed by your organisation without asking)" if order.is_unattended else "")
+    if order.is_unattended:
+        return who, f"{may} (allowed by your organisation without asking)"
+    return who, may + (" (allowed by you before)" if order.is_standing else "")
+
+
+def _standing_lines(name: str, organisation: str) -> tuple[tuple[str, str], ...]:
+    hours = STANDING_LENGTH_LIMIT_S // 3600
+    return (
+        (TECHNICIAN, f"Allow {name} the same without asking, for {hours} hours"),
+        (GROUP, f"\u2026 and everyone else at {organisation} who helps you"),
+    )
 
 
 def _plain_words(grantable: str) -> str:

@@ -21,6 +21,7 @@ class PromptView:
         self._looks = looks
         self._text = text
         self.boxes: dict[str, TickBox] = {}
+        self.standing: dict[str, TickBox] = {}
         self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
         self.window.withdraw()
         self.window.title(TITLE)
@@ -41,6 +42,7 @@ class PromptView:
         self._build_reason(inner, self._text)
         for line in (self._text.length, self._text.recording):
             lk.label(inner, self._looks, line, lk.Type(13, lk.MUTED)).pack(anchor="w", pady=(px(3), 0))
+        self._build_standing(inner, self._text)
         self.window.update_idletasks()
         fit(None)
 
@@ -74,6 +76,15 @@ class PromptView:
                 anchor="w", padx=(px(36), 0)
             )
 
+    def _build_standing(self, parent: tk.Frame, text: PromptText) -> None:
+        if not text.standing:
+            return
+        px = self._looks.px
+        tk.Frame(parent, background=lk.LINE, height=1).pack(fill="x", pady=(px(14), px(10)))
+        for whom, line in text.standing:
+            box = self.standing[whom] = TickBox(parent, self._looks, line, is_on=False)
+            box.pack(fill="x", anchor="w", pady=px(1))
+
     def _build_reason(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
         lk.label(parent, self._looks, text.reason_title, lk.Type(13, lk.MUTED)).pack(
@@ -97,9 +108,28 @@ class PromptView:
         words.pack(side="left", fill="both", expand=True, padx=(px(28), px(8)), pady=px(14))
         self.waiting = lk.label(words, self._looks, "\n", lk.Type(13, lk.MUTED, width_px=240))
         self.waiting.pack(anchor="w")
-        self.more = tk.Button(
-            words,
-            text="More time",
+        quiet = tk.Frame(words, background=lk.QUIET)
+        self.more = self._quiet_button(quiet, "More time", lk.ACCENT)
+        self.block = self._quiet_button(quiet, text.block, lk.DANGER)
+        right = tk.Frame(footer, background=lk.QUIET)
+        right.pack(side="right", padx=(0, px(24)), pady=px(14))
+        self.refuse = Button(right, self._looks, lk.PLAIN, (text.refuse,))
+        self.allow = Button(right, self._looks, lk.PRIMARY, (text.allow, f"{text.allow} in 2"))
+        self.refuse.pack(side="left")
+        self.allow.pack(side="left", padx=(px(4), 0))
+        self.allow.enable(is_enabled=False)
+        quiet.pack(anchor="w", pady=(px(2), 0))
+        self.more.pack(side="left")
+        self.block.pack(side="left", padx=(px(18), 0))
+        # Tab follows the stacking order: what is asked, then Don't allow, Allow, More time, Block
+        footer.lift()
+        words.lift()
+
+    def _quiet_button(self, parent: tk.Frame, text: str, colour: str) -> tk.Button:
+        px = self._looks.px
+        return tk.Button(
+            parent,
+            text=text,
             font=self._looks.font(13),
             relief="flat",
             borderwidth=0,
@@ -108,23 +138,12 @@ class PromptView:
             highlightbackground=lk.QUIET,
             background=lk.QUIET,
             activebackground=lk.QUIET,
-            foreground=lk.ACCENT,
-            activeforeground=lk.ACCENT_DARK,
+            foreground=colour,
+            activeforeground=lk.ACCENT_DARK if colour == lk.ACCENT else lk.DANGER_DARK,
             padx=0,
             pady=px(2),
             cursor="hand2",
         )
-        right = tk.Frame(footer, background=lk.QUIET)
-        right.pack(side="right", padx=(0, px(24)), pady=px(14))
-        self.refuse = Button(right, self._looks, lk.PLAIN, (text.refuse,))
-        self.allow = Button(right, self._looks, lk.PRIMARY, (text.allow, f"{text.allow} in 2"))
-        self.refuse.pack(side="left")
-        self.allow.pack(side="left", padx=(px(4), 0))
-        self.allow.enable(is_enabled=False)
-        self.more.pack(anchor="w", pady=(px(2), 0))
-        # Tab follows the stacking order: what is asked, then Don't allow, Allow, More time
-        footer.lift()
-        words.lift()
 
 
 def _scrolled(window: tk.Toplevel, height_limit: int) -> tuple[tk.Frame, Callable[[Any], None]]:

@@ -27,6 +27,14 @@ class InputInjector(Protocol):
         """Every key and button that this injector holds goes up. Never raises for a desktop that is gone."""
         ...
 
+    def settle(self) -> None:
+        """Return when the desktop has taken all that was played so far: nothing of it comes later.
+
+        Raises:
+            BackendUnavailable: E_INPUT_NONE, the desktop is gone.
+        """
+        ...
+
     def close(self) -> None:
         """Release all, undo what was changed in the keyboard mapping, disconnect. May be called twice."""
         ...

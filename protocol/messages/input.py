@@ -1,4 +1,4 @@
-"""Channel `input`: what the technician's pointer and keyboard do. One way, from technician to agent."""
+"""Channel `input`: what the technician's pointer and keyboard do, and what of it did not act."""
 
 from typing import Annotated, TypeAlias
 
@@ -73,6 +73,14 @@ class InputState(Message, frozen=True, tag="input.state"):
     code: ShortText
 
 
+class InputDropped(Message, frozen=True, tag="input.dropped"):
+    """Agent to technician: so many events did not act since the last one of these, and why (E_INPUT_*)."""
+
+    events: int
+    code: ShortText
+
+
 FromTechnician: TypeAlias = InputEvents | ReleaseAll
+FromAgent: TypeAlias = InputState | InputDropped
 FROM_TECHNICIAN_CODEC: Codec[FromTechnician] = Codec(FromTechnician, CHANNEL_MESSAGE_LIMIT_BYTES)
-FROM_AGENT_CODEC: Codec[InputState] = Codec(InputState, 1024)
+FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, 1024)

@@ -10,13 +10,15 @@ from protocol.messages.input import (
     FROM_TECHNICIAN_CODEC,
     Event,
     FromTechnician,
+    InputDropped,
     InputEvents,
+    InputState,
     PointerMove,
     ReleaseAll,
 )
 from technician_client.console.backend import Channel
 from technician_client.console.page import Page
-from technician_client.console.page_messages import SayInputState, problem
+from technician_client.console.page_messages import SayInputDropped, SayInputState, problem
 
 QUEUE_LIMIT_MESSAGES = 256
 
@@ -74,9 +76,12 @@ class InputFeed:
 
     async def _receive(self) -> None:
         while True:
-            state = FROM_AGENT_CODEC.decode(await self._channel.receive())
-            why = None if state.is_active or not state.code else problem(state.code)
-            await self._page.say(SayInputState(state.is_active, why))
+            match FROM_AGENT_CODEC.decode(await self._channel.receive()):
+                case InputState(is_active, code):
+                    why = None if is_active or not code else problem(code)
+                    await self._page.say(SayInputState(is_active, why))
+                case InputDropped(events, code):
+                    await self._page.say(SayInputDropped(events, problem(code)))
 
     async def _send(self) -> None:
         while True:

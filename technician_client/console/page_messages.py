@@ -240,6 +240,13 @@ class SayInputState(PageMessage, frozen=True, tag="input_state"):
     problem: Problem | None
 
 
+class SayInputDropped(PageMessage, frozen=True, tag="input_dropped"):
+    """So many events did not act, and why."""
+
+    events: int
+    problem: Problem
+
+
 class SayStats(PageMessage, frozen=True, tag="stats"):
     """Twice a second. `late_s` is how old the picture is if it is older than it should be, else 0."""
 
@@ -304,6 +311,7 @@ ToPage: TypeAlias = (
     | SayCursorMoved
     | SayScreenRestarted
     | SayInputState
+    | SayInputDropped
     | SayStats
     | SaySnapshot
     | SayCommandStarted

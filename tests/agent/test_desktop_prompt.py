@@ -16,6 +16,7 @@ from agent.desktop.ipc_messages import (
     PromptAnswered,
 )
 from protocol.errors import ErrorCode
+from protocol.limits import PROMPT_GUARD_S
 from protocol.messages.input import PointerButton, PointerMove
 from tests.support.desktop_person import ESCAPE, RETURN, SPACE, TAB, armed, seen, take_keyboard
 from tests.support.desktop_service import DesktopProcess, a_prompt, an_indicator, wait_for
@@ -180,5 +181,6 @@ def test_injected_input_cannot_press_the_prompt(desktop: DesktopProcess, person:
     assert (before.root_x, before.root_y) == (after.root_x, after.root_y)
     person.click(*seen(person, "refuse").middle)
     assert desktop.expect(PromptAnswered).allowed == []
+    time.sleep(PROMPT_GUARD_S)
     desktop.order(Inject(session_id="s1", display_index=0, events=[PointerMove(x=5, y=6)]))
     wait_for(lambda: person.connection.core.QueryPointer(person.root).reply().root_x == 5)

@@ -23,6 +23,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.did: list[object] = []
+        self.is_paused = False
 
     async def allow(self) -> str:
         """See `InputDesk`."""
@@ -42,11 +43,23 @@ class Desk:
         self.did.append("end")
 
 
+class Ages:
+    """A clock of the technician's that is known exactly, or not at all."""
+
+    def __init__(self, offset_ms: float | None) -> None:
+        self._offset_ms = offset_ms
+
+    def oldest_ms(self, sent_at_ms: float, now_ms: float) -> float | None:
+        """See `PeerAges`."""
+        return None if self._offset_ms is None else now_ms - (sent_at_ms - self._offset_ms)
+
+
 class Audit:
     """Keeps kinds; can be full."""
 
     def __init__(self) -> None:
         self.kinds: list[AuditKind] = []
+        self.facts: dict[str, str | int] = {}
         self.is_full = False
 
     def write(
@@ -62,6 +75,7 @@ class Audit:
     ) -> None:
         """See `CapabilityAudit`."""
         self.kinds.append(kind)
+        self.facts = dict(facts or {})
 
 
 def sent(age_ms: int, offset_ms: int, *events: messages.Event) -> bytes:
@@ -72,7 +86,7 @@ def sent(age_ms: int, offset_ms: int, *events: messages.Event) -> bytes:
 
 async def serve(channel: MemoryChannel, desk: Desk, audit: Audit, offset_ms: float | None = 0.0) -> None:
     """Run the capability on this channel to its end."""
-    capability = InputCapability(desk, audit, lambda: offset_ms, lambda: NOW_S)
+    capability = InputCapability(desk, audit, Ages(offset_ms), lambda: NOW_S)
     with pytest.raises(SupportError) as caught:
         await capability.serve(channel)
     if not isinstance(caught.value, ChannelOver):
@@ -99,6 +113,39 @@ def test_age_is_measured_on_the_technician_s_own_clock(age_ms: int, offset_ms: i
         assert (PRESS in desk.did) is (age_ms <= 2000)
 
     asyncio.run(check())
+
+
+async def test_what_is_dropped_is_told_and_counted() -> None:
+    channel, desk, audit = MemoryChannel(Grantable.INPUT_CONTROL), Desk(), Audit()
+    for age_ms in (2500, 2600, 0):
+        channel.feed(sent(age_ms, 0, PRESS, PRESS))
+    channel.close()
+    await serve(channel, desk, audit)
+    state, told = [messages.FROM_AGENT_CODEC.decode(await channel.answer()) for _ in range(2)]
+    assert state == messages.InputState(is_active=True, code="")
+    assert told == messages.InputDropped(2, ErrorCode.E_INPUT_LATE)
+    assert not channel.has_answers, "what follows within a second is told with the next one"
+    assert audit.facts == {"events": 2, "late": 4, "paused": 0}
+
+
+async def test_what_nobody_can_tell_the_age_of_does_not_act() -> None:
+    channel, desk = MemoryChannel(Grantable.INPUT_CONTROL), Desk()
+    channel.feed(sent(0, 0, PRESS))
+    channel.close()
+    await serve(channel, desk, Audit(), None)
+    assert PRESS not in desk.did
+
+
+async def test_con_08_while_a_prompt_is_open_nothing_acts_and_the_technician_is_told() -> None:
+    channel, desk = MemoryChannel(Grantable.INPUT_CONTROL), Desk()
+    desk.is_paused = True
+    channel.feed(sent(0, 0, PRESS))
+    channel.close()
+    await serve(channel, desk, Audit())
+    await channel.answer()
+    told = messages.FROM_AGENT_CODEC.decode(await channel.answer())
+    assert told == messages.InputDropped(1, ErrorCode.E_INPUT_PAUSED)
+    assert desk.did == ["allow", "release", "end"]
 
 
 async def test_without_the_grant_nothing_reaches_the_desktop() -> None:

@@ -99,7 +99,7 @@ async def test_unattended_is_granted_without_a_prompt_but_not_before_the_indicat
             assert shown.is_unattended
             await asyncio.sleep(0.1)
             assert not asking.done(), "a grant acted before the indicator was on the screen"
-            await desktop.say(ipc.IndicatorShown(session_id=session.session_id))
+            await desktop.say(ipc.IndicatorShown(session.session_id, shown.show_no))
             assert [given.grantable for given in (await asking).granted] == [VIEW]
         assert not desktop.all_of(ipc.ShowPrompt)
 
@@ -189,7 +189,8 @@ async def test_a_grant_that_runs_out_ends_its_channel_and_not_the_session(tmp_pa
         stream = await session.open_channel(VIEW)
         worker = await desktop.worker()
         book = next(iter(device.runners.values())).live_grants
-        book[0].until_s = asyncio.get_running_loop().time() + 0.05
+        until_s = asyncio.get_running_loop().time() + 0.05
+        object.__setattr__(book[0], "until_s", until_s)  # what no code of ours can do
         await session.ask([Grantable.DIAGNOSTICS_READ])  # its answer makes the clock look again
         assert await worker.is_cut_off()
         with pytest.raises(SupportError):

@@ -1,6 +1,9 @@
 """Grants: minted in one place, bound to everything, gone when they are over."""
 
+import copy
+import pickle
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +24,28 @@ def parties(device_id: str = "d-aaaaaaaaaaaaaaaaaaaa") -> GrantParties:
 def test_nobody_but_the_book_can_make_a_grant():
     with pytest.raises(WrongState):
         Grant(object(), VIEW, parties(), until_s=1e9)
+
+
+def test_p4_a_grant_cannot_be_forged_from_one_that_is_there():
+    [grant] = GrantBook(parties()).mint([VIEW], until_s=100.0)
+    for forge in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(WrongState):
+            forge(grant)
+    for name in Grant.__slots__:
+        with pytest.raises(WrongState):
+            setattr(grant, name, RUN)
+        with pytest.raises((WrongState, TypeError)):
+            delattr(grant, name)
+    with pytest.raises(WrongState):
+        type("Forged", (Grant,), {})
+
+
+def test_p4_what_only_looks_like_a_grant_is_not_sealed():
+    [grant] = GrantBook(parties()).mint([RUN], until_s=100.0)
+    forged = SimpleNamespace(**{name: getattr(grant, name) for name in Grant.__slots__})
+    device = Organisation(now=NOW).device()
+    with pytest.raises(WrongState):
+        seal_grant(forged, "ab" * 32, device, remaining_s=60, now=NOW)
 
 
 def test_only_what_was_minted_may_be_used_and_only_until_its_end():

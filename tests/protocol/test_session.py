@@ -59,8 +59,31 @@ def beats(machine: SessionMachine, from_s: float, until_s: float) -> list[float]
     while (deadline_s := machine.deadline_s) is not None and deadline_s <= until_s:
         now_s = max(now_s, deadline_s)
         machine.heard(now_s)
-        sent += [now_s for effect in machine.tick(now_s) if isinstance(effect, SendHeartbeat)]
+        for effect in machine.tick(now_s):
+            if isinstance(effect, SendHeartbeat):
+                sent.append(now_s)
+                machine.answered(effect.beat_no)
     return sent
+
+
+def test_a_peer_whose_bytes_come_but_who_answers_no_heartbeat_is_silent():
+    """What a relay held back and lets out bit by bit is no sign of life."""
+    machine, now_s = ready(), 0.0
+    while (deadline_s := machine.deadline_s) is not None:
+        now_s = max(now_s, deadline_s)
+        machine.heard(now_s)
+        machine.tick(now_s)
+    assert machine.cause == ErrorCode.E_PEER_SILENT
+    assert now_s == SESSION_SILENCE_LIMIT_S
+
+
+def test_an_answer_that_nobody_waits_for_is_no_sign_of_life():
+    machine = ready()
+    assert machine.tick(0.0) == [SendHeartbeat(1)]
+    for beat_no in (0, 2, 1 << 63, -1):
+        machine.answered(beat_no)
+    machine.heard(SESSION_SILENCE_LIMIT_S)
+    assert machine.tick(SESSION_SILENCE_LIMIT_S) == [Ended(ErrorCode.E_PEER_SILENT)]
 
 
 def test_heartbeats_are_numbered():

@@ -161,7 +161,7 @@ class FakeDesktop:
             case ipc.ShowPrompt() if (answer := self.answer(order)) is not None:
                 await self.say(answer)
             case ipc.ShowIndicator() if self.does_show_indicator:
-                await self.say(ipc.IndicatorShown(session_id=order.session_id))
+                await self.say(ipc.IndicatorShown(order.session_id, order.show_no))
             case ipc.StartScreen() if self.screen_code:
                 ended = ipc.ScreenEnded(
                     order.session_id, self.screen_code, "as the test wants", order.start_no

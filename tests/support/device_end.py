@@ -99,7 +99,7 @@ class DeviceEnd:
             ScreenCapability(
                 SessionWorker(self.tickets, session.desk, "auto", self._private_lists), session.audit
             ),
-            InputCapability(SessionInput(session.desk), session.audit, lambda: session.peer_clock.offset_ms),
+            InputCapability(SessionInput(session.desk), session.audit, session.peer_clock),
             DiagnosticsCapability(read_displays),
         ]
         return {capability.name: capability for capability in built}

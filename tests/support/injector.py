@@ -50,6 +50,9 @@ class RecordingInjector:
         self.held_keys.clear()
         self.held_buttons.clear()
 
+    def settle(self) -> None:
+        """See `InputInjector`."""
+
     def close(self) -> None:
         """See `InputInjector`."""
         if self.is_open:

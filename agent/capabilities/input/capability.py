@@ -1,9 +1,11 @@
 """The service's part of `input`: bounds events, drops old ones, hands the rest to the desktop process.
 
 Keys and buttons that are down go up when the channel ends, however it ends. What was typed reaches no log.
+The technician is told of what was dropped, and the audit log has how much it was.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
@@ -15,14 +17,23 @@ from protocol.limits import INPUT_AGE_LIMIT_S
 from protocol.messages.input import (
     FROM_AGENT_CODEC,
     FROM_TECHNICIAN_CODEC,
+    InputDropped,
     InputEvents,
     InputState,
     ReleaseAll,
 )
 
+TELL_EVERY_S = 1.0
+_DROPPED_FOR = {ErrorCode.E_INPUT_LATE: "late", ErrorCode.E_INPUT_PAUSED: "paused"}
+
 
 class InputDesk(Protocol):
     """The desktop process, as far as input is concerned."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a prompt of ours is open, so that no event acts."""
+        ...
 
     async def allow(self) -> str:
         """Events act from now on; returns "" or the code that says why they cannot."""
@@ -41,6 +52,14 @@ class InputDesk(Protocol):
         ...
 
 
+class PeerAges(Protocol):
+    """The technician's monotonic clock, as the heartbeats tell it."""
+
+    def oldest_ms(self, sent_at_ms: float, now_ms: float) -> float | None:
+        """How old at most something with this stamp is; None while nobody can tell."""
+        ...
+
+
 class InputCapability:
     """One input channel at a time for each session."""
 
@@ -51,13 +70,13 @@ class InputCapability:
         self,
         desk: InputDesk,
         audit: CapabilityAudit,
-        peer_offset_ms: Callable[[], float | None],
+        ages: PeerAges,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`peer_offset_ms`: the technician's monotonic clock minus ours, None while it is not known."""
+        """`now_s` is the clock that `ages` compares the technician's with."""
         self._desk = desk
         self._audit = audit
-        self._peer_offset_ms = peer_offset_ms
+        self._ages = ages
         self._now_s = now_s
         self._is_serving = False
 
@@ -68,7 +87,7 @@ class InputCapability:
             raise Refused("input is being controlled already", code=ErrorCode.E_BUSY)
         self._is_serving = True
         self._audit.write(AuditKind.INPUT_STARTED)
-        counts = {"events": 0, "dropped": 0}
+        counts = Counter(events=0, late=0, paused=0)
         try:
             code = await self._desk.allow()
             await channel.send(FROM_AGENT_CODEC.encode(InputState(is_active=not code, code=code)))
@@ -81,23 +100,45 @@ class InputCapability:
             finally:
                 self._audit.note(AuditKind.INPUT_ENDED, counts)
 
-    async def _pass_on(self, channel: CapabilityChannel, counts: dict[str, int]) -> None:
+    async def _pass_on(self, channel: CapabilityChannel, counts: Counter[str]) -> None:
+        telling = _Telling(channel)
         while True:
             message = FROM_TECHNICIAN_CODEC.decode(await channel.receive())
             channel.require(self.grantable)
-            match message:
-                case ReleaseAll():
-                    await self._desk.release()
-                case InputEvents() if self._is_too_old(message.sent_at_ms):
-                    counts["dropped"] += len(message.events)
-                    await self._desk.release()
-                case InputEvents():
-                    counts["events"] += len(message.events)
-                    await self._desk.inject(message)
+            if isinstance(message, ReleaseAll):
+                await self._desk.release()
+                continue
+            code = self._why_not(message)
+            if code is None:
+                counts["events"] += len(message.events)
+                await self._desk.inject(message)
+                continue
+            counts[_DROPPED_FOR[code]] += len(message.events)
+            await self._desk.release()
+            await telling.dropped(code, len(message.events), self._now_s())
 
-    def _is_too_old(self, sent_at_ms: int) -> bool:
-        offset_ms = self._peer_offset_ms()
-        if offset_ms is None:
-            return False
-        age_ms = self._now_s() * 1000 - (sent_at_ms - offset_ms)
-        return age_ms > INPUT_AGE_LIMIT_S * 1000
+    def _why_not(self, message: InputEvents) -> ErrorCode | None:
+        if self._desk.is_paused:
+            return ErrorCode.E_INPUT_PAUSED
+        age_ms = self._ages.oldest_ms(message.sent_at_ms, self._now_s() * 1000)
+        # whose age nobody can tell is not carried out either: a relay could have kept it for an hour
+        is_late = age_ms is None or age_ms > INPUT_AGE_LIMIT_S * 1000
+        return ErrorCode.E_INPUT_LATE if is_late else None
+
+
+class _Telling:
+    """Tells the technician what was dropped: the first at once, what follows once a second."""
+
+    def __init__(self, channel: CapabilityChannel) -> None:
+        self._channel = channel
+        self._untold: Counter[ErrorCode] = Counter()
+        self._told_s: dict[ErrorCode, float] = {}
+
+    async def dropped(self, code: ErrorCode, events: int, now_s: float) -> None:
+        """These did not act."""
+        self._untold[code] += events
+        if now_s - self._told_s.get(code, -TELL_EVERY_S) < TELL_EVERY_S:
+            return
+        self._told_s[code] = now_s
+        told = InputDropped(events=self._untold.pop(code), code=code)
+        await self._channel.send(FROM_AGENT_CODEC.encode(told))

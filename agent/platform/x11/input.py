@@ -103,6 +103,11 @@ class XTestInjector:
                 self._fake(BUTTON_RELEASE, button)
             self._connection.flush()
 
+    def settle(self) -> None:
+        """See `InputInjector.settle`. The server takes a client's requests in order, XTest events at once."""
+        with self._alive():
+            self._connection.core.GetInputFocus().reply()
+
     def release_leftovers(self) -> None:
         """Let go of what a process of ours that was killed left down: the server does not do it.
 

@@ -79,6 +79,7 @@ export class ScreenPanel {
       .on("input_state", (message) => {
         if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
       })
+      .on("input_dropped", ({ problem }) => this.#hint(`${problem.sentence} ${problem.remedy}`))
       .on("problem", ({ problem }) => this.#hint(`${problem.sentence} ${problem.remedy}`, PROBLEM_MS))
       .on("stats", (message) => this.#stats(message));
   }

@@ -1,0 +1,48 @@
+"""Keeps the patience of a device in its data folder, so that a restart of the service does not begin anew."""
+
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from agent.ask_patience import AskPatience, KeptPatience
+from agent.lasting_time import Moment, Now, elapsed_s, now
+from agent.state import read_bounded
+from protocol.errors import SupportError
+from protocol.private_files import write_private_file
+
+log = structlog.get_logger()
+
+FILE_LIMIT_BYTES = 256 << 10
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    written: Moment
+    kept: KeptPatience
+
+
+def load_patience(path: Path, now_s: float, moment_now: Now = now) -> AskPatience:
+    """The patience that was kept there; every change is kept from now on. `now_s` is this moment.
+
+    A clock that was set back while the machine was off counts as no time at all.
+    """
+    started = moment_now()
+
+    def keep(changed: AskPatience) -> None:
+        moment = moment_now()
+        at_s = now_s + (elapsed_s(started, moment) or 0.0)
+        try:
+            write_private_file(path, msgspec.json.encode(_File(moment, changed.kept(at_s))))
+        except SupportError as exc:  # it still holds as long as the service runs
+            log.error("patience.not_kept", code=str(exc.code), detail=exc.detail)
+
+    patience = AskPatience(keep)
+    try:
+        found = msgspec.json.decode(read_bounded(path, FILE_LIMIT_BYTES), type=_File)
+    except FileNotFoundError:
+        return patience
+    except (SupportError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        log.error("patience.unreadable", path=str(path), detail=str(exc)[:200])
+        return patience
+    patience.restore(found.kept, now_s, away_s=elapsed_s(found.written, started) or 0.0)
+    return patience

@@ -1,0 +1,219 @@
+"""Lock, log-out, user switch and sleep of the person's OS session, told by systemd-logind.
+
+Source: org.freedesktop.login1(5). A signal only wakes us: what holds is read from logind itself, and signals
+of other senders are ignored, so that nobody on the bus can say that the person is back.
+"""
+
+import asyncio
+import os
+from importlib import import_module
+from typing import Any
+
+import structlog
+
+from agent.absence import PersonFact, Tell
+from protocol.aio.backoff import Backoff
+from protocol.errors import BackendUnavailable
+
+log = structlog.get_logger()
+
+LOGIND = "org.freedesktop.login1"
+_MANAGER_PATH = "/org/freedesktop/login1"
+_MANAGER, _SESSION = f"{LOGIND}.Manager", f"{LOGIND}.Session"
+_BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+_PROPERTIES = f"{_BUS}.Properties"
+CALL_TIMEOUT_S = 5.0
+
+
+class LogindWatch:
+    """Implements `PersonWatch`. `bus_address` "" is the system bus."""
+
+    def __init__(self, bus_address: str = "") -> None:
+        self._bus_address = bus_address
+
+    async def run(self, pid: int, display: str, tell: Tell) -> None:
+        """See `PersonWatch.run`. A bus or a logind that restarts is connected to again."""
+        backoff = Backoff(first_s=1.0)
+        has_worked = False
+        while True:
+            watched = _Watched(_Bus(self._bus_address), tell)
+            try:
+                await watched.open(pid, display)
+                has_worked = True
+                backoff.reset()
+                await watched.until_lost()
+            except BackendUnavailable as exc:
+                if not has_worked:
+                    raise
+                log.warning("person.watch_lost", detail=exc.detail)
+            finally:
+                watched.close()
+            await asyncio.sleep(backoff.next_delay_s())
+
+
+class _Bus:
+    """One connection to a message bus, with the two calls that are needed."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._bus: Any = None
+        self._kinds: Any = None
+
+    async def open(self) -> None:
+        try:
+            library, aio = import_module("dbus_fast"), import_module("dbus_fast.aio")
+        except ImportError as exc:
+            raise BackendUnavailable(f"{exc}; install the agent's requirements") from None
+        self._kinds = library
+        given = {"bus_address": self._address} if self._address else {}
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                bus = aio.MessageBus(bus_type=library.BusType.SYSTEM, **given)
+                self._bus = await bus.connect()
+        except (OSError, EOFError, TimeoutError, library.errors.DBusError, ValueError) as exc:
+            raise BackendUnavailable(f"no system bus ({exc!r}); lock and log-out are not noticed") from None
+
+    async def call(self, target: tuple[str, str, str, str], signature: str = "", *arguments: object) -> Any:
+        """Call (destination, path, interface, member); the first value of the answer, or None."""
+        destination, path, interface, member = target
+        message = self._kinds.Message(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(arguments),
+        )
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                reply = await self._bus.call(message)
+        except (OSError, EOFError, TimeoutError, self._kinds.errors.DBusError) as exc:
+            raise BackendUnavailable(f"{member}: {exc!r}") from None
+        if reply is None or reply.message_type is self._kinds.MessageType.ERROR:
+            detail = f"{reply.error_name} {reply.body}" if reply is not None else "no answer"
+            raise BackendUnavailable(f"{member}: {detail}"[:300])
+        return reply.body[0] if reply.body else None
+
+    def on_signal(self, handle: Any) -> None:
+        """`handle(message)` is called with each signal."""
+
+        def take(message: Any) -> None:
+            if message.message_type is self._kinds.MessageType.SIGNAL:
+                handle(message)
+
+        self._bus.add_message_handler(take)
+
+    async def lost(self) -> None:
+        await self._bus.wait_for_disconnect()
+
+    def close(self) -> None:
+        if self._bus is not None:
+            self._bus.disconnect()
+            self._bus = None
+
+
+class _Watched:
+    """One OS session on one connection."""
+
+    def __init__(self, bus: _Bus, tell: Tell) -> None:
+        self._bus = bus
+        self._tell = tell
+        self._owner = ""
+        self._path = ""
+        self._is_sleeping = False
+        self._is_over = False
+        self._changed = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    async def open(self, pid: int, display: str) -> None:
+        """Find the session, have its signals sent, and say how it is now."""
+        await self._bus.open()
+        self._owner = await self._bus.call((_BUS, _BUS_PATH, _BUS, "GetNameOwner"), "s", LOGIND)
+        self._path = await self._find(pid, display)
+        self._bus.on_signal(self._take)
+        rules = [f"type='signal',sender='{LOGIND}',path='{path}'" for path in (_MANAGER_PATH, self._path)]
+        rules.append(f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{LOGIND}'")
+        for rule in rules:
+            await self._bus.call((_BUS, _BUS_PATH, _BUS, "AddMatch"), "s", rule)
+        await self._look()
+        log.info("person.watched", session=self._path)
+
+    async def until_lost(self) -> None:
+        """Follow the session until bus or logind is gone."""
+        looking = asyncio.create_task(self._look_again())
+        losing = [asyncio.create_task(self._bus.lost()), asyncio.create_task(self._gone.wait()), looking]
+        try:
+            await asyncio.wait(losing, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in losing:
+                task.cancel()
+            await asyncio.gather(*losing, return_exceptions=True)
+
+    def close(self) -> None:
+        self._bus.close()
+
+    async def _find(self, pid: int, display: str) -> str:
+        manager = (LOGIND, _MANAGER_PATH, _MANAGER)
+        try:
+            return str(await self._bus.call((*manager, "GetSessionByPID"), "u", pid))
+        except BackendUnavailable as exc:
+            why = exc
+        # a desktop process that the service started is in no session of its own
+        for _, uid, _, _, path in await self._bus.call((*manager, "ListSessions")):
+            if uid == os.getuid() and display and await self._read(path, "Display") == display:
+                return str(path)
+        raise BackendUnavailable(f"logind knows no session of this desktop ({why.detail})")
+
+    async def _look_again(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._look()
+
+    async def _look(self) -> None:
+        """Read how it is and say so."""
+        if self._is_over:
+            return
+        is_locked = await self._read(self._path, "LockedHint")
+        is_active = await self._read(self._path, "Active")
+        if self._is_sleeping:
+            return
+        if is_locked:
+            self._tell(PersonFact.LOCKED)
+        elif not is_active:
+            self._tell(PersonFact.SWITCHED)
+        else:
+            self._tell(PersonFact.BACK)
+
+    async def _read(self, path: str, name: str) -> Any:
+        found = await self._bus.call((LOGIND, path, _PROPERTIES, "Get"), "ss", _SESSION, name)
+        return found.value
+
+    def _take(self, signal: Any) -> None:
+        if signal.sender == _BUS and signal.member == "NameOwnerChanged":
+            self._gone.set()
+        if signal.sender != self._owner:
+            return
+        match signal.member:
+            case "PrepareForSleep":
+                self._is_sleeping = bool(signal.body and signal.body[0] is True)
+                self._tell(PersonFact.SLEEPING)  # also at the end, should the beginning have been missed
+                self._changed.set()
+            case "SessionRemoved" if len(signal.body) > 1 and signal.body[1] == self._path:
+                self._is_over = True
+                self._tell(PersonFact.LOGGED_OUT)
+            case "Lock" if signal.path == self._path:
+                self._tell(PersonFact.LOCK_ASKED)
+                self._changed.set()
+            case "PropertiesChanged" if signal.path == self._path:
+                self._took(signal.body[1] if len(signal.body) > 1 else {})
+                self._changed.set()
+            case _:
+                pass
+
+    def _took(self, changed: dict[str, Any]) -> None:
+        """Somebody who was away for a moment only was away all the same."""
+        if "LockedHint" in changed and changed["LockedHint"].value is True:
+            self._tell(PersonFact.LOCKED)
+        if "Active" in changed and changed["Active"].value is False:
+            self._tell(PersonFact.SWITCHED)
