@@ -3,10 +3,12 @@
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from agent.absence import watching
 from agent.capabilities.base import Capability
@@ -16,9 +18,11 @@ from agent.capabilities.commands.run import CommandSurroundings, PolicyInForce
 from agent.capabilities.diagnostics.capability import DiagnosticsCapability
 from agent.capabilities.input.capability import InputCapability
 from agent.capabilities.screen.capability import ScreenCapability
+from agent.code_desk import CodeDesk, CodeDeskParts
 from agent.config import AgentConfig
 from agent.desktop.ipc_messages import (
     DesktopHello,
+    HelpAsked,
     LeaveOrdered,
     ListsChanged,
     StandingAsked,
@@ -48,11 +52,11 @@ from agent.trust_intake import StatusIntake
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
-from protocol.aio.wire import Wire
+from protocol.aio.wire import Wire, socket_url
 from protocol.audit import AuditEvent, AuditKind
-from protocol.certificates import Role, VerifiedPeer, verify_chain
+from protocol.certificates import Role, VerifiedPeer, verify_chain, verify_visitor
 from protocol.errors import CertificateRefused, ErrorCode, Refused, SupportError, Unreachable
-from protocol.identity import Identity, load_identity
+from protocol.identity import Identity, load_identity, visitor_identity
 from protocol.ids import DeviceId
 from protocol.messages.control import DeviceFacts, SessionOffered
 from protocol.messages.diagnostics import Display
@@ -82,6 +86,39 @@ def run_service(config: AgentConfig) -> bool:
     return was_left
 
 
+@dataclass(frozen=True, slots=True)
+class PortableTerms:
+    """Which relay, and what is done once everything runs: `work` gets the local socket's path."""
+
+    relay_url: str
+    relay_ca: Path | None
+    work: Callable[[Path], Awaitable[None]]
+
+
+def run_portable(config: AgentConfig, terms: PortableTerms) -> None:
+    """Show one code and serve the session that comes of it, on a device without an organisation.
+
+    Identity and code live in memory; of all this the history alone stays.
+
+    Raises:
+        SupportError: E_ALREADY_JOINED; it cannot start; what became of the code (see `help_me`).
+    """
+    os.umask(0o077)
+    data = DataDir(config.data)
+    if data.identity.exists():
+        detail = "run help-me without --relay; only its technicians can use the code"
+        raise Refused(detail, code=ErrorCode.E_ALREADY_JOINED)
+    socket_url(terms.relay_url, "/")
+    data.prepare()
+    identity = visitor_identity(Role.DEVICE, now=datetime.now(UTC))
+    own = Own(identity, verify_visitor(identity.chain, role=Role.DEVICE, now=datetime.now(UTC)))
+    relay = RelayAddress(url=terms.relay_url, relay_id="")
+    with ServiceLock(data.lock):
+        assembly = _Assembly(config, data, own, relay)
+        assembly.tls_ca = terms.relay_ca
+        asyncio.run(assembly.run_once(terms.work))
+
+
 @contextmanager
 def _refusal_noted(data: DataDir) -> Iterator[None]:
     """An identity that is not good enough is refused, and a refusal leaves a record."""
@@ -108,24 +145,38 @@ class _Assembly:
         self.identity, self.peer = own.identity, own.peer
         self.device_id = DeviceId(own.identity.subject_id)
         self.audit_log = AuditLog(data.audit)
+        self.tls_ca = data.tls_ca
         self.statuses = TrustStore(Trust(own.identity.root_der), data.status)
-        self.statuses.load()
         self.policies = PolicyStore(data.policy, self.statuses.trust)
-        self.policies.load(datetime.now(UTC))
         self.standing = StandingConsents(data.standing)
+        if not own.identity.is_visitor:  # whom nobody signed for has nobody to believe
+            self.statuses.load()
+            self.policies.load(datetime.now(UTC))
 
     async def run(self) -> bool:
+        service, server, _ = self._build()
+        await service.run(server, as_json=self.config.as_json)
+        return service.was_left
+
+    async def run_once(self, work: Callable[[Path], Awaitable[None]]) -> None:
+        service, server, sessions = self._build()
+        async with service.running(server):
+            await work(server.socket_path)
+            await sessions.idle()
+
+    def _build(self) -> tuple[Service, LocalServer, Sessions]:
         tickets = WorkerDesk()
         desktop = DesktopLink(watching([LogindWatch()]))
         self.standing.load()
         consents = StandingDesk(self.standing, self.audit_log, self.device_id)
-        sessions = Sessions(self._device_side(desktop, tickets), self._open_wire)
+        codes = CodeDesk(self._code_parts())
+        sessions = Sessions(self._device_side(desktop, tickets, codes), self._open_wire)
         intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
-        link = RelayLink(
+        self.link = link = RelayLink(
             LinkParts(
                 identity=self.identity,
                 relay=self.relay,
-                tls_ca=self.data.tls_ca,
+                tls_ca=self.tls_ca,
                 facts=self._facts(),
                 on_policy=intake.take,
                 on_status=self._status_intake(sessions).take,
@@ -155,11 +206,11 @@ class _Assembly:
                 ListsChanged: tickets.handle_lists_changed,
                 StandingAsked: consents.handle,
                 StandingRevoked: consents.handle,
+                HelpAsked: codes.handle_help,
             },
             allowed_uids=frozenset({os.geteuid(), 0}),
         )
-        await service.run(server, as_json=self.config.as_json)
-        return service.was_left
+        return service, server, sessions
 
     def _status_intake(self, sessions: Sessions) -> StatusIntake:
         def judge_again() -> None:
@@ -169,12 +220,26 @@ class _Assembly:
         audit = SessionAudit(self.audit_log, self.device_id, session_id="")
         return StatusIntake(self.statuses, audit, judge_again)
 
-    def _device_side(self, desktop: DesktopLink, tickets: WorkerDesk) -> DeviceSide:
+    def _code_parts(self) -> CodeDeskParts:
+        return CodeDeskParts(
+            device_id=self.device_id,
+            audit_log=self.audit_log,
+            hold=lambda held: self.link.hold(held),
+            release=lambda: self.link.release(),
+            check_policy=self._check_codes_allowed,
+        )
+
+    def _check_codes_allowed(self) -> None:
+        if not self.policies.allows_codes(datetime.now(UTC)):
+            raise Refused("by its policy", code=ErrorCode.E_CODE_POLICY)
+
+    def _device_side(self, desktop: DesktopLink, tickets: WorkerDesk, codes: CodeDesk) -> DeviceSide:
+        is_visitor = self.identity.is_visitor
         return DeviceSide(
             identity=self.identity,
             device_id=self.device_id,
-            device_name=self.identity.name,
-            organisation_name=self.identity.organisation_name,
+            device_name=socket.gethostname() if is_visitor else self.identity.name,
+            organisation_name="" if is_visitor else self.identity.organisation_name,
             group=self.peer.group,
             policies=self.policies,
             desktop=desktop,
@@ -182,6 +247,7 @@ class _Assembly:
             build_capabilities=self._capability_builder(tickets),
             patience=load_patience(self.data.patience, asyncio.get_running_loop().time()),
             standing=self.standing,
+            codes=codes,
         )
 
     def _capability_builder(self, tickets: WorkerDesk) -> Callable[[BuildFor], dict[str, Capability]]:
@@ -227,7 +293,7 @@ class _Assembly:
         return DesktopProcess(self.data.socket, display, desktop.is_free)
 
     async def _open_wire(self, offer: SessionOffered) -> Wire:
-        return await open_session_wire(self.relay.url, offer.route, offer.ticket, tls_ca=self.data.tls_ca)
+        return await open_session_wire(self.relay.url, offer.route, offer.ticket, tls_ca=self.tls_ca)
 
     def _facts(self) -> DeviceFacts:
         return DeviceFacts(
@@ -238,6 +304,8 @@ class _Assembly:
 
 
 def _status_facts(peer: VerifiedPeer, identity: Identity, relay: RelayAddress) -> StatusFacts:
+    if identity.is_visitor:
+        return StatusFacts(DeviceId(identity.subject_id), "", "", "", relay.url)
     return StatusFacts(
         device_id=DeviceId(identity.subject_id),
         organisation_id=identity.organisation_id,

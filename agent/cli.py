@@ -190,6 +190,47 @@ def history(
 
 
 @app.command()
+def help_me(
+    relay: Annotated[
+        str,
+        typer.Option(
+            "--relay",
+            metavar="URL",
+            help="For a computer that belongs to no organisation: the relay where both meet.",
+        ),
+    ] = "",
+    relay_ca: Annotated[
+        Path | None,
+        typer.Option("--relay-ca", metavar="FILE", help="With --relay: authority of its TLS certificate."),
+    ] = None,
+    display: Annotated[
+        str | None, typer.Option("--display", metavar=":N", help="With --relay: X display. Default: DISPLAY.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a support code to read to the technician you called. Ctrl+C makes it void.
+
+    The code works once, for ten minutes. Whoever has it is still asked for on your screen: nothing is
+    seen or done before you allow it.
+    """
+    from agent.help_me import show_code
+
+    folder = DataDir(data or default_data())
+    if not relay:
+        asyncio.run(show_code(folder.socket, as_json=as_json))
+        return
+    config = load_config(folder.root, folder.settings, {"display": display, "as_json": as_json})
+    render.start_log(as_json=as_json)
+    from agent.app import PortableTerms, run_portable
+
+    async def work(socket_path: Path) -> None:
+        await show_code(socket_path, as_json=as_json, is_portable=True)
+
+    run_portable(config, PortableTerms(relay, relay_ca, work))
+
+
+@app.command()
 def leave(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Leave the organisation: end every session, forget identity and policy. The history stays."""
     from agent.joining import leave_organisation

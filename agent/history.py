@@ -47,6 +47,13 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.COMMAND_ENDED: lambda _, facts: f"{facts.get('command_id')} ended with {facts.get('exit_status')}",
     _K.POLICY_ACCEPTED: lambda _, facts: f"Policy version {facts.get('version')} is in force",
     _K.POLICY_REFUSED: lambda _, facts: f"A policy was refused: {_why(facts)}",
+    _K.CODE_SHOWN: lambda _, __: "A support code was shown",
+    _K.CODE_TRIED: lambda _, __: "Somebody tried the support code",
+    _K.CODE_MATCHED: lambda _, __: "The support code that was tried was right",
+    _K.CODE_REFUSED: lambda _, facts: f"The support code is void: {_why(facts)}",
+    _K.CODE_ENDED: lambda _, facts: (
+        f"The support code is void: {_why(facts)}" if "code" in facts else "The support code was taken back"
+    ),
     _K.DEVICE_JOINED: lambda _, facts: (
         f"This computer could not join: {_why(facts)}"
         if "code" in facts

@@ -1,6 +1,7 @@
-"""The agent's control link to the relay: for ever, with jittered waits; log-in, facts, policy, offers."""
+"""The agent's control link to the relay: for ever, with jittered waits; log-in, policy, offers, codes."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import structlog
 
+from agent.code_desk import HeldNameplate
 from agent.state import RelayAddress
 from protocol.aio.backoff import Backoff
 from protocol.aio.first_of import first_of
 from protocol.aio.log_in import connect_control, log_in
 from protocol.aio.wire import Wire
-from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable
+from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError, Unreachable
 from protocol.identity import Identity
 from protocol.limits import LINK_SILENCE_LIMIT_S
 from protocol.messages import control
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 # a refusal that somebody has to change first: asked again now and then
 SLOW_RETRY_S = 60.0
 HEARTBEAT_SHORTEST_S = 1.0
+HOLD_TIMEOUT_S = 10.0
 
 CONNECTED, CONNECTING, REFUSED = "connected", "connecting", "refused"
 
@@ -53,6 +56,49 @@ class RelayLink:
         self.code = ""
         self.is_pending = False
         self.settled = asyncio.Event()
+        self._wire: Wire | None = None
+        self._up = asyncio.Event()
+        self._held: HeldNameplate | None = None
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[None]] = {}
+
+    async def hold(self, held: HeldNameplate) -> None:
+        """Wait for technicians behind this nameplate, over every new link, until `release`.
+
+        Raises:
+            SupportError: the relay's refusal, E_CODE_TAKEN among others; why the relay cannot be asked.
+        """
+        try:
+            async with asyncio.timeout(HOLD_TIMEOUT_S):
+                await self.settled.wait()
+                if self.state == REFUSED:
+                    raise Refused(self._parts.relay.url, code=_known(self.code))
+                await self._up.wait()
+                self._held = held
+                await self._send_hold()
+        except TimeoutError:
+            self._held = None
+            raise Unreachable(self._parts.relay.url, code=_known(self.code)) from None
+        except BaseException:
+            self._held = None
+            raise
+
+    async def release(self) -> None:
+        """Nobody waits behind the nameplate any more; a relay that cannot be told forgets it by itself."""
+        held, self._held = self._held, None
+        if held is not None and self._wire is not None:
+            await _send(self._wire, control.ReleaseNameplate(held.nameplate))
+
+    async def _send_hold(self) -> None:
+        if self._held is None or self._wire is None:
+            raise Unreachable("", code=ErrorCode.E_LINK_LOST)
+        number = next(self._numbers)
+        future = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            await _send(self._wire, control.HoldNameplate(number, self._held.nameplate, self._held.holder))
+            await future
+        finally:
+            self._answers.pop(number, None)
 
     async def run(self) -> None:
         """Keep the link until cancelled."""
@@ -84,14 +130,25 @@ class RelayLink:
         parts = self._parts
         wire = await connect_control(parts.relay.url, tls_ca=parts.tls_ca)
         try:
-            welcome, _ = await log_in(wire, parts.identity, parts.relay.relay_id)
-            await _send(wire, parts.facts)
+            welcome, _ = await log_in(wire, parts.identity, parts.relay.relay_id or None)
+            if not parts.identity.is_visitor:
+                await _send(wire, parts.facts)
             self._backoff.reset()
             self.state, self.code, self.is_pending = CONNECTED, "", welcome.status == "pending"
             self.settled.set()
             log.info("link.up", relay=parts.relay.url, status=welcome.status)
+            self._wire = wire
+            self._up.set()
+            if self._held is not None:  # one guess and ten minutes are counted here: nothing is won by it
+                again = control.HoldNameplate(next(self._numbers), self._held.nameplate, self._held.holder)
+                await _send(wire, again)
             await first_of(self._listen(wire), _beat(wire, welcome.heartbeat_s))
         finally:
+            self._wire = None
+            self._up.clear()
+            for future in self._answers.values():
+                if not future.done():
+                    future.set_exception(Unreachable("", code=ErrorCode.E_LINK_LOST))
             with suppress(SupportError):
                 await wire.close()
 
@@ -112,8 +169,23 @@ class RelayLink:
                     await self._parts.on_offer(message, decline)
                 case control.Refused(request_no, code) if request_no == 0:
                     raise _refusal(code)
+                case control.Done(request_no):
+                    self._answer(request_no, None)
+                case control.Refused(request_no, code):
+                    self._answer(request_no, _refusal(code))
                 case _:
                     pass  # answers to requests that an agent never makes
+
+    def _answer(self, request_no: int, refusal: SupportError | None) -> None:
+        future = self._answers.get(request_no)
+        if future is None or future.done():
+            if refusal is not None:
+                log.warning("link.refused", code=str(refusal.code))
+            return
+        if refusal is None:
+            future.set_result(None)
+        else:
+            future.set_exception(refusal)
 
 
 async def _receive(wire: Wire) -> control.FromRelay:
@@ -124,6 +196,10 @@ async def _receive(wire: Wire) -> control.FromRelay:
         raise Unreachable("the relay is silent", code=ErrorCode.E_PEER_SILENT) from None
 
 
+async def _send(wire: Wire, message: control.FromClient) -> None:
+    await wire.send(control.FROM_CLIENT_CODEC.encode(message))
+
+
 async def _beat(wire: Wire, heartbeat_s: float) -> None:
     ping_no = 0
     while True:
@@ -132,8 +208,11 @@ async def _beat(wire: Wire, heartbeat_s: float) -> None:
         await _send(wire, control.Ping(ping_no=ping_no))
 
 
-async def _send(wire: Wire, message: control.FromClient) -> None:
-    await wire.send(control.FROM_CLIENT_CODEC.encode(message))
+def _known(code: str) -> ErrorCode:
+    try:
+        return ErrorCode(code)
+    except ValueError:
+        return ErrorCode.E_RELAY_UNREACHABLE
 
 
 def _refusal(code: str) -> SupportError:

@@ -16,6 +16,7 @@ import structlog
 from agent.admission import Admitted
 from agent.ask_patience import AskPatience
 from agent.capabilities.base import Capability
+from agent.code_desk import CodeDesk
 from agent.desktop_link import DesktopLink, SessionDesk
 from agent.policy_store import PolicyStore
 from agent.session_audit import Appends, SessionAudit
@@ -31,10 +32,11 @@ from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId
+from protocol.limits import NAME_LIMIT_CHARS
 from protocol.messages import session as messages
 from protocol.messages.channel import CloseChannel, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded, ReleaseGrant
-from protocol.names import shown_name
+from protocol.names import shown_name, shown_text
 from protocol.peer_clock import PeerClock
 from protocol.session import Ended, SendHeartbeat, SessionMachine
 from protocol.version import PROTOCOL_VERSION
@@ -71,6 +73,7 @@ class DeviceSide:
     desktop: DesktopLink
     audit_log: Appends
     build_capabilities: Callable[[BuildFor], dict[str, Capability]]
+    codes: CodeDesk | None = None
     patience: AskPatience = field(default_factory=AskPatience)
     standing: StandingConsents = field(default_factory=lambda: StandingConsents(None))
 
@@ -79,7 +82,8 @@ class DeviceSide:
 class SessionParts:
     """What a session has from its first moment; `over` takes the cause of its end.
 
-    `admit_again` judges the technician anew, under the policy and at the time of the call.
+    `admit_again` judges the technician anew, under the policy and at the time of the call. `pump` is the
+    running `channels.run()` when the two ends have talked before.
     """
 
     session_id: SessionId
@@ -88,6 +92,8 @@ class SessionParts:
     machine: SessionMachine
     over: "asyncio.Future[str]"
     admit_again: Callable[[], Admitted]
+    readback: str
+    pump: asyncio.Task[None] | None = None
 
 
 class LiveSession:
@@ -99,6 +105,7 @@ class LiveSession:
         self._io = parts.channels
         self._admitted = admitted
         self._audit, self._machine, self._over = parts.audit, parts.machine, parts.over
+        self._pumping = parts.pump
         self._clock = PeerClock()
         self._capabilities: dict[str, Capability] = {}
         self._asking: set[asyncio.Task[None]] = set()
@@ -117,6 +124,7 @@ class LiveSession:
                 patience=device.patience,
                 standing=device.standing,
                 group=device.group,
+                readback=parts.readback,
             ),
             device.desktop,
             self._audit,
@@ -173,14 +181,14 @@ class LiveSession:
             version=PROTOCOL_VERSION,
             session_id=self._session_id,
             device_name=shown_name(self._device.device_name),
-            organisation_name=shown_name(self._device.organisation_name),
+            organisation_name=shown_text(self._device.organisation_name, NAME_LIMIT_CHARS),
             consent=self._admitted.rules.consent.value,
             offers=in_order(self._admitted.offers),
         )
 
     async def _pump(self) -> None:
         try:
-            await self._io.run()
+            await (self._pumping or self._io.run())
         except SupportError as exc:
             self.end(exc.code)
         except Exception:

@@ -1,10 +1,14 @@
 """The command line's side of the service's socket: one question, one answer."""
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from agent.desktop.ipc_messages import (
     HELLO_CODEC,
     TO_COMMAND_LINE_CODEC,
+    HelpAsked,
+    HelpCode,
+    HelpNews,
     IpcRefused,
     LeaveOrdered,
     Left,
@@ -80,6 +84,29 @@ async def _standing(socket_path: Path, question: StandingAsked | StandingRevoked
     return answer.standing
 
 
+async def ask_for_help(socket_path: Path) -> AsyncGenerator[HelpCode | HelpNews, None]:
+    """The code that the running service shows, then what came of it. Closing this makes the code void.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING; E_LINK_LOST, the service ended. Refused: what the service said.
+    """
+    connection = await connect_local(str(socket_path))
+    try:
+        await connection.send(HELLO_CODEC.encode(HelpAsked()))
+        while True:
+            frame = await connection.receive(TO_COMMAND_LINE_CODEC.limit_bytes)
+            answer = TO_COMMAND_LINE_CODEC.decode(frame)
+            if isinstance(answer, IpcRefused):
+                raise Refused("said by the service", code=_known(answer.code))
+            if not isinstance(answer, HelpCode | HelpNews):
+                raise PeerViolation(f"{type(answer).__name__} instead of a code")
+            yield answer
+            if isinstance(answer, HelpNews):
+                return
+    finally:
+        connection.close()
+
+
 async def _ask(
     socket_path: Path,
     question: StatusAsked | LeaveOrdered | ListsChanged | StandingAsked | StandingRevoked,
@@ -92,6 +119,8 @@ async def _ask(
         connection.close()
     if isinstance(answer, IpcRefused):
         raise Refused("said by the service", code=_known(answer.code))
+    if not isinstance(answer, Status | Left | ListsTaken):
+        raise PeerViolation(f"{type(answer).__name__} instead of an answer")
     return answer
 
 

@@ -76,6 +76,12 @@ class PolicyStore:
         self.policy, self.envelope, self.failure = policy, envelope, None
         return True
 
+    def allows_codes(self, now: datetime) -> bool:
+        """Whether support codes may be shown; not where the policy says no, nor where none holds any more."""
+        if self.failure is not None or (self.policy is not None and now >= self.policy.expires_at_utc):
+            return False
+        return self.policy is None or self.policy.support_codes
+
     def rules(self, group: str, role: str, now: datetime) -> Rules:
         """What holds for a peer of this role on a device of this group.
 

@@ -5,7 +5,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -139,6 +140,13 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
+        async with self.running(server):
+            await self._say_ready(server, as_json=as_json)
+            await self._ended.wait()
+
+    @asynccontextmanager
+    async def running(self, server: LocalServer) -> AsyncIterator[None]:
+        """Everything runs while the context is open; then sessions end, and the desktop child with them."""
         await server.open()
         running = [asyncio.create_task(server.serve()), asyncio.create_task(self._parts.link.run())]
         running.append(asyncio.create_task(self._parts.consents.keep_true()))
@@ -146,8 +154,7 @@ class Service:
             running.append(asyncio.create_task(self._parts.desktop_process.run()))
         note_agent(self._parts.audit_log, AuditKind.AGENT_STARTED, self._parts.facts.device_id)
         try:
-            await self._say_ready(server, as_json=as_json)
-            await self._ended.wait()
+            yield
         finally:
             await self._parts.sessions.end_all("finished")
             for task in running:

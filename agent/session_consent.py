@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from msgspec.structs import replace
+
 from agent.admission import Admitted
 from agent.ask_patience import AskPatience
 from agent.consent_runner import ConsentRunner, Outcome, PersonAnswer
@@ -25,7 +27,7 @@ from protocol.errors import ErrorCode, NotGranted, Refused, SupportError, Unreac
 from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant, GrantBook, GrantParties
 from protocol.ids import DeviceId, SessionId
-from protocol.limits import ASK_LIMIT_PER_SESSION, STANDING_LENGTH_LIMIT_S
+from protocol.limits import ASK_LIMIT_PER_SESSION, STANDING_LENGTH_LIMIT_S, VISITOR_SESSION_LIMIT_S
 from protocol.messages.consent import Ask
 from protocol.names import shown_name, shown_reason, shown_text
 from protocol.policy import Consent
@@ -50,7 +52,18 @@ class SessionFacts:
     patience: AskPatience
     standing: StandingConsents
     group: str
+    readback: str
     slept_s: Callable[[], float] = slept_s
+
+    @property
+    def shown_organisation(self) -> str:
+        """As the person reads it; "" when nobody can tell who the technician is."""
+        return "" if self.admitted.peer.is_visitor else shown_name(self.organisation_name)
+
+    @property
+    def shown_technician(self) -> str:
+        """As the person reads it; "" when nobody can tell."""
+        return "" if self.admitted.peer.is_visitor else shown_name(self.admitted.peer.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,8 @@ class SessionConsent:
     async def ask(self, ask: Ask, pending: Callable[[float], Awaitable[None]]) -> Outcome:
         """Carry one ask through. `pending` hears the time limit when the person is being asked."""
         asked = _known(ask.grantables)
+        if self._facts.admitted.peer.is_visitor:
+            ask = replace(ask, length_s=min(ask.length_s, VISITOR_SESSION_LIMIT_S))
         refusal = self._refusal() or self._judge_again()
         if refusal is None:
             self._is_asking = True
@@ -157,7 +172,7 @@ class SessionConsent:
     @property
     def _is_verified(self) -> bool:
         """Whether the person's organisation vouches for who this is."""
-        return bool(self._facts.organisation_name)
+        return bool(self._facts.shown_organisation)
 
     @property
     def _technician_id(self) -> str:
@@ -307,8 +322,8 @@ class SessionConsent:
         coming = self._coming
         return ipc.ShowIndicator(
             session_id=self._facts.session_id,
-            technician_name=shown_name(self._facts.admitted.peer.name),
-            organisation_name=shown_name(self._facts.organisation_name),
+            technician_name=self._facts.shown_technician,
+            organisation_name=self._facts.shown_organisation,
             grantables=in_order({grant.grantable for grant in live} | coming.grantables),
             remaining_s=max((coming.length_s, *(grant.until_s - now_s for grant in live))),
             is_unattended=self.is_unattended,
@@ -328,8 +343,8 @@ class SessionConsent:
         return ipc.ShowPrompt(
             prompt_no=self.desk.seat.next_no(),
             session_id=self._facts.session_id,
-            organisation_name=shown_name(self._facts.organisation_name),
-            technician_name=shown_name(peer.name),
+            organisation_name=self._facts.shown_organisation,
+            technician_name=self._facts.shown_technician,
             technician_id=peer.subject_id,
             grantables=in_order(shown.grantables),
             reason=shown_reason(ask.reason),
@@ -337,6 +352,7 @@ class SessionConsent:
             length_s=ask.length_s,
             timeout_s=shown.timeout_s,
             may_stand=self._is_verified,
+            readback=self._facts.readback,
         )
 
     async def refresh_indicator(self) -> None:

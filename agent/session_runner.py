@@ -7,18 +7,23 @@ from datetime import UTC, datetime
 import structlog
 
 from agent.admission import Admitted, admit
+from agent.desktop.ipc_messages import HelpNews, HelpOutcome
 from agent.live_session import GOODBYE_TIMEOUT_S, DeviceSide, LiveSession, SessionParts, say_goodbye
+from agent.pairing import PairingTerms, pair_as_device
 from agent.session_audit import SessionAudit
+from agent.visitor_admission import admit_visitor, still_admitted
 from protocol.aio.channel_io import ChannelIO
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.aio.wire import Wire
 from protocol.audit import AuditKind
-from protocol.errors import CertificateRefused, SupportError
+from protocol.errors import CertificateRefused, ErrorCode, Refused, SupportError
 from protocol.grants import Grant
 from protocol.ids import SessionId
 from protocol.names import shown_name
+from protocol.pairing import Binding
+from protocol.readback import readback_digits
 from protocol.session import SessionMachine
-from protocol.tunnel import Tunnel, TunnelEnd
+from protocol.tunnel import HandshakeDone, Tunnel, TunnelEnd
 
 log = structlog.get_logger()
 
@@ -26,10 +31,13 @@ log = structlog.get_logger()
 class SessionRunner:
     """Runs one session that the relay paired; `run` returns when nothing of it is left."""
 
-    def __init__(self, device: DeviceSide, session_id: SessionId) -> None:
+    def __init__(self, device: DeviceSide, session_id: SessionId, nameplate: str = "") -> None:
+        """`nameplate` is there when the technician comes by a support code."""
         self.session_id = session_id
         self.technician = ""
+        self.readback = ""
         self._device = device
+        self._nameplate = nameplate
         self._audit = SessionAudit(device.audit_log, device.device_id, session_id)
         self._machine = SessionMachine(now_s=self._now_s())
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -71,7 +79,8 @@ class SessionRunner:
         try:
             done = await tunnel_io.handshake()
             self._machine.handshake_done()
-            await self._verify_and_live(tunnel_io, done.peer_chain)
+            self.readback = readback_digits(done.exporter)
+            await self._verify_and_live(tunnel_io, done)
         except SupportError as exc:
             log.warning("session.failed", session_id=self.session_id, code=str(exc.code), detail=exc.detail)
             self._refused(exc.code)
@@ -80,29 +89,64 @@ class SessionRunner:
                 async with asyncio.timeout(GOODBYE_TIMEOUT_S):
                     await tunnel_io.close()
 
-    async def _verify_and_live(self, tunnel_io: TunnelIO, chain: tuple[bytes, ...]) -> None:
+    async def _verify_and_live(self, tunnel_io: TunnelIO, done: HandshakeDone) -> None:
         channels = ChannelIO(tunnel_io)
+        pump: asyncio.Task[None] | None = None
         try:
-            admitted = self._admit(chain)
-            self._chain = chain
+            admitted = self._admit(done.peer_chain)
+            self._chain = done.peer_chain
+            if self._nameplate:
+                pump = asyncio.create_task(channels.run())
+                await self._pair(channels, done, admitted)
+                admitted = self._admit_again(done.peer_chain, admitted)
             self.technician = admitted.peer.subject_id
             self._audit.actor = admitted.peer.subject_id
             self._audit.write(
                 AuditKind.SESSION_READY,
                 {"name": shown_name(admitted.peer.name), "consent": admitted.rules.consent.value},
             )
-        except SupportError as exc:
-            self._refused(exc.code)
-            log.warning("session.refused", session_id=self.session_id, code=str(exc.code), detail=exc.detail)
-            await say_goodbye(channels, tunnel_io, exc.code)
-            return
+        except BaseException as exc:
+            if isinstance(exc, SupportError):
+                self._refused(exc.code)
+                log.warning("session.refused", session_id=self.session_id, code=exc.code, detail=exc.detail)
+                await say_goodbye(channels, tunnel_io, exc.code, is_pumping=pump is not None)
+            await _end(pump)
+            if isinstance(exc, SupportError):
+                return
+            raise
         parts = SessionParts(
-            self.session_id, channels, self._audit, self._machine, self._over, lambda: self._admit(chain)
+            session_id=self.session_id,
+            channels=channels,
+            audit=self._audit,
+            machine=self._machine,
+            over=self._over,
+            admit_again=lambda: self._admit_again(done.peer_chain, admitted),
+            readback=self.readback,
+            pump=pump,
         )
         self._live = LiveSession(self._device, parts, admitted)
         cause = await self._live.run(tunnel_io)
         self._audit.note(AuditKind.SESSION_ENDED, {"cause": cause})
         log.info("session.ended", session_id=self.session_id, cause=cause)
+
+    async def _pair(self, channels: ChannelIO, done: HandshakeDone, admitted: Admitted) -> None:
+        """Prove the code; until then the technician is nobody, whatever the certificate says."""
+        codes, own = self._device.codes, self._device.identity
+        if codes is None:
+            raise Refused("no codes here", code=ErrorCode.E_CODE_UNKNOWN)
+        binding = Binding(self._nameplate, done.peer_chain[0], own.chain[0], done.exporter)
+        terms = PairingTerms(binding, lambda: codes.take(self._nameplate, self.session_id))
+        guess = await pair_as_device(channels.control, terms)
+        is_known = not admitted.peer.is_visitor
+        guess.matched(
+            HelpNews(
+                outcome=HelpOutcome.TECHNICIAN,
+                session_id=self.session_id,
+                technician_name=shown_name(admitted.peer.name) if is_known else "",
+                organisation_name=shown_name(self._device.organisation_name) if is_known else "",
+                readback=self.readback,
+            )
+        )
 
     def _refused(self, code: str) -> None:
         self._machine.end(code)
@@ -110,7 +154,20 @@ class SessionRunner:
 
     def _admit(self, chain: tuple[bytes, ...]) -> Admitted:
         device = self._device
+        if device.identity.is_visitor:
+            return admit_visitor(chain, now=datetime.now(UTC))
         return admit(chain, device.policies, group=device.group, now=datetime.now(UTC))
+
+    def _admit_again(self, chain: tuple[bytes, ...], before: Admitted) -> Admitted:
+        if before.peer.is_visitor:
+            return still_admitted(before, datetime.now(UTC))
+        return self._admit(chain)
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _end(pump: asyncio.Task[None] | None) -> None:
+    if pump is not None:
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)

@@ -55,18 +55,23 @@ class Sessions:
             log.error("audit.failed", code=str(exc.code), detail=exc.detail)
             await decline(SessionDeclined(session_id=session_id, code=exc.code))
             return
-        refusal = self._refusal(session_id)
+        refusal = self._refusal(session_id, offer.nameplate)
         if refusal is not None:
             audit.note(AuditKind.SESSION_REFUSED, {"code": refusal.value}, succeeded=False)
             await decline(SessionDeclined(session_id=session_id, code=refusal))
             return
         self._offered_ids.append(session_id)
-        runner = SessionRunner(self._device, session_id)
+        runner = SessionRunner(self._device, session_id, offer.nameplate)
         task = asyncio.create_task(self._run(runner, offer, audit))
         self._running[task] = runner
         task.add_done_callback(lambda done: self._running.pop(done))
 
-    def _refusal(self, session_id: SessionId) -> ErrorCode | None:
+    def _refusal(self, session_id: SessionId, nameplate: str) -> ErrorCode | None:
+        if self._device.identity.is_visitor and not nameplate:
+            return ErrorCode.E_CERT_ORG
+        codes = self._device.codes
+        if nameplate and (codes is None or codes.nameplate != nameplate):
+            return ErrorCode.E_CODE_UNKNOWN
         # indicator, Stop and screen worker go by this id: two sessions with one id could hide each other
         live_ids = {runner.session_id for runner in self._running.values()}
         if session_id in live_ids or session_id in self._offered_ids:
@@ -82,6 +87,11 @@ class Sessions:
         """A newer status list is in force: sessions that it does not allow end."""
         for runner in self._running.values():
             runner.judge_again()
+
+    async def idle(self) -> None:
+        """Return when no session is left."""
+        while self._running:
+            await asyncio.wait(list(self._running))
 
     async def end_all(self, cause: str) -> None:
         """End every session for this cause, and return when nothing of them is left."""
@@ -122,4 +132,5 @@ def _status(runner: SessionRunner, now_s: float) -> SessionStatus:
         technician=runner.technician,
         grantables=sorted(grant.grantable.value for grant in grants),
         remaining_s=max((grant.until_s - now_s for grant in grants), default=0.0),
+        readback=runner.readback,
     )

@@ -75,6 +75,11 @@ class AuditKind(StrEnum):
     DEVICE_REMOVED = "device.removed"
     TOKEN_MADE = "token.made"  # noqa: S105 - a kind of record
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a kind of record
+    CODE_SHOWN = "code.shown"
+    CODE_TRIED = "code.tried"
+    CODE_MATCHED = "code.matched"
+    CODE_REFUSED = "code.refused"
+    CODE_ENDED = "code.ended"
     ORGANISATION_MADE = "organisation.made"
     TECHNICIAN_ISSUED = "technician.issued"
     RELAY_CLAIMED = "relay.claimed"

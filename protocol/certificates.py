@@ -1,11 +1,13 @@
 """Issuing certificates, and the one verifier of chains after TLS.
 
 Who signs whom: the root signs people (admin, technician, policy) and enrollers; an enroller, which is a
-CA of path length 0, signs the devices of one group. No other chain exists.
+CA of path length 0, signs the devices of one group. No other chain exists. Beside them there are
+visitors: an end of a session by support code that shares no organisation with the other one brings a
+fresh certificate, signed by itself, that names its own key as its organisation.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -38,11 +40,12 @@ from protocol.certificate_profile import Scope as Scope
 from protocol.certificate_profile import spki as spki
 from protocol.errors import ErrorCode, WrongState
 from protocol.ids import OrganisationId, SubjectId, device_id, is_subject_id, organisation_id
-from protocol.limits import CHAIN_LIMIT_CERTIFICATES, CLOCK_SKEW_S
+from protocol.limits import CHAIN_LIMIT_CERTIFICATES, CLOCK_SKEW_S, VISITOR_SESSION_LIMIT_S
 from protocol.names import shown_name
 
 DEVICE_LIFETIME: Final = timedelta(days=730)
 ROOT_LIFETIME_YEARS: Final = 20
+VISITOR_LIFETIME: Final = timedelta(hours=12)
 _SKEW: Final = timedelta(seconds=CLOCK_SKEW_S)
 _MINT: Final = object()
 _DAYS_A_YEAR: Final = 365.25
@@ -51,6 +54,8 @@ _DAYS_A_YEAR: Final = 365.25
 @dataclass(frozen=True, slots=True)
 class VerifiedPeer:
     """Who the other side is. Only `verify_chain` makes one, so holding it proves that the check ran.
+
+    `verify_visitor` makes those with `is_visitor`: proved is the key alone, and nobody knows whose it is.
 
     `group` and `enroller` are there for devices (from the certificate above them) and for enrollers; people
     have "" and None. `name` may be shown. Times are aware UTC.
@@ -66,6 +71,7 @@ class VerifiedPeer:
     not_after: datetime
     enroller: EnrollerTerms | None
     leaf_der: bytes
+    is_visitor: bool = False
     minted_by: InitVar[object] = None
 
     def __post_init__(self, minted_by: object) -> None:
@@ -126,6 +132,31 @@ def verify_chain(
     enroller = authorities[0].enroller if authorities else leaf.enroller
     _check_lifetime(leaf, enroller, lifetime_limit)
     return _mint(leaf, enroller)
+
+
+def verify_visitor(chain: Sequence[bytes], *, role: Role, now: datetime) -> VerifiedPeer:
+    """Judge the certificate of a peer without an organisation; the code has to prove who it is.
+
+    The result is good for VISITOR_SESSION_LIMIT_S at most, and has neither a name nor a scope.
+
+    Raises:
+        CertificateRefused: E_CERT_FORMAT, E_CERT_CHAIN, E_CERT_ORG, E_CERT_ROLE, E_CERT_SUBJECT,
+            E_CERT_EXPIRED, E_CERT_NOT_YET or E_CERT_LIFETIME.
+    """
+    require(len(chain) == 1, f"{len(chain)} certificates", ErrorCode.E_CERT_CHAIN)
+    leaf = read_certificate(chain[0])
+    own = organisation_id(leaf.spki_der)
+    require(leaf.organisation_id == own, f"certificate of {leaf.organisation_id}", ErrorCode.E_CERT_ORG)
+    _check_links([leaf, leaf])
+    _check_times([leaf], now)
+    require(leaf.role is role, f"role {leaf.role}", ErrorCode.E_CERT_ROLE)
+    named = leaf.subject_id == SubjectId(device_id(leaf.spki_der))
+    require(named, "the id is not of its key", ErrorCode.E_CERT_SUBJECT)
+    require(leaf.scope == Scope() and leaf.enroller is None, "a visitor has no terms")
+    life = leaf.not_after - leaf.not_before
+    require(life <= VISITOR_LIFETIME + 2 * _SKEW, f"life of {life}", ErrorCode.E_CERT_LIFETIME)
+    until = min(leaf.not_after, now + timedelta(seconds=VISITOR_SESSION_LIMIT_S))
+    return replace(_mint(leaf, None), name="", not_after=until, is_visitor=True, minted_by=_MINT)
 
 
 def _mint(leaf: CertificateShape, enroller: EnrollerTerms | None) -> VerifiedPeer:
@@ -226,6 +257,18 @@ def make_root(
     return builder.sign(key, hashes.SHA256()), key
 
 
+def make_visitor(role: Role, *, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """A fresh certificate with its key for an end of a session by support code; nobody stands behind it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name("visitor")
+    builder = _builder(name, name, key.public_key(), key.public_key())
+    builder = builder.not_valid_before(_start(now)).not_valid_after(_whole_s(now) + VISITOR_LIFETIME)
+    builder = _with_constraints(builder, path_length=None)
+    own = spki(key.public_key())
+    builder = _with_role(builder, role, organisation_id(own), SubjectId(device_id(own)))
+    return builder.sign(key, hashes.SHA256()), key
+
+
 def issue(
     issuer: x509.Certificate,
     issuer_key: ec.EllipticCurvePrivateKey,
@@ -250,10 +293,7 @@ def issue(
     builder = builder.not_valid_before(max(_start(now), above.not_before))
     builder = builder.not_valid_after(min(_whole_s(now) + lifetime, above.not_after))
     builder = _with_constraints(builder, path_length=0 if subject.role is Role.ENROLLER else None)
-    usages = x509.ExtendedKeyUsage([TLS_USAGES[subject.role], ROLE_OIDS[subject.role]])
-    uri = f"alongside://{organisation}/{subject.role}/{subject.subject_id}"
-    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
-    builder = builder.add_extension(usages, critical=False).add_extension(names, critical=False)
+    builder = _with_role(builder, subject.role, organisation, subject.subject_id)
     if subject.enroller is not None:
         builder = _with_private(builder, ENROLLER_OID, encode_enroller(subject.enroller))
     elif subject.scope != Scope():
@@ -305,6 +345,15 @@ def _with_constraints(
     )
     constraints = x509.BasicConstraints(ca=is_authority, path_length=path_length)
     return builder.add_extension(constraints, critical=True).add_extension(usage, critical=True)
+
+
+def _with_role(
+    builder: x509.CertificateBuilder, role: Role, organisation: OrganisationId, subject: SubjectId
+) -> x509.CertificateBuilder:
+    usages = x509.ExtendedKeyUsage([TLS_USAGES[role], ROLE_OIDS[role]])
+    uri = f"alongside://{organisation}/{role}/{subject}"
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+    return builder.add_extension(usages, critical=False).add_extension(names, critical=False)
 
 
 def _with_private(

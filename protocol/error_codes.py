@@ -62,6 +62,15 @@ class ErrorCode(StrEnum):
     E_TOKEN_USED = auto()
     E_TOKEN_REVOKED = auto()
     E_ALREADY_JOINED = auto()
+    # support codes
+    E_CODE_FORMAT = auto()
+    E_CODE_WRONG = auto()
+    E_CODE_UNKNOWN = auto()
+    E_CODE_USED = auto()
+    E_CODE_EXPIRED = auto()
+    E_CODE_TAKEN = auto()
+    E_CODE_POLICY = auto()
+    E_CODE_VISITOR = auto()
     # policy and catalogue
     E_POLICY_SIGNATURE = auto()
     E_POLICY_FORMAT = auto()
@@ -297,6 +306,46 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
     _C.E_ALREADY_JOINED: (
         "This device already belongs to an organisation.",
         "Leave it first with: alongside-agent leave.",
+        3,
+    ),
+    _C.E_CODE_FORMAT: (
+        "That is not a whole support code.",
+        "Compare the 15 digits with the person's; the code was not used up.",
+        2,
+    ),
+    _C.E_CODE_WRONG: (
+        "The support code did not match, so it is void now.",
+        "Get a new one with alongside-agent help-me; if it happens again, someone may be in between.",
+        3,
+    ),
+    _C.E_CODE_UNKNOWN: (
+        "Nobody waits with this support code.",
+        "Check that the person's code is still shown and is no older than ten minutes.",
+        3,
+    ),
+    _C.E_CODE_USED: (
+        "This support code was tried before, and each one works once.",
+        "A new one comes from: alongside-agent help-me.",
+        3,
+    ),
+    _C.E_CODE_EXPIRED: (
+        "The time of this support code is over.",
+        "A new one comes from: alongside-agent help-me.",
+        3,
+    ),
+    _C.E_CODE_TAKEN: (
+        "Another device waits with the same first digits at the moment.",
+        "Run alongside-agent help-me again for another code.",
+        3,
+    ),
+    _C.E_CODE_POLICY: (
+        "The organisation does not allow support codes.",
+        "Ask its technicians to connect to the device by its name.",
+        3,
+    ),
+    _C.E_CODE_VISITOR: (
+        "This relay serves its own organisation only.",
+        "Use the relay of somebody who allows visitors: alongside-relay serve --visitors.",
         3,
     ),
     _C.E_POLICY_SIGNATURE: (

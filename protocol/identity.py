@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.utils import CryptographyDeprecationWarning
 
 from protocol.certificate_profile import CertificateShape, Role, read_certificate, spki
-from protocol.certificates import organisation_of_root
+from protocol.certificates import make_visitor, organisation_of_root
 from protocol.errors import CertificateRefused, EnvironmentFault, ErrorCode, SupportError
 from protocol.ids import OrganisationId, SubjectId
 from protocol.limits import CHAIN_LIMIT_CERTIFICATES
@@ -65,6 +65,11 @@ class Identity:
         return organisation_of_root(self.root_der)[1]
 
     @property
+    def is_visitor(self) -> bool:
+        """Whether this identity belongs to no organisation: its own certificate is all there is above it."""
+        return self.chain == (self.root_der,)
+
+    @property
     def subject_id(self) -> SubjectId:
         """The device id, or the person's short name."""
         assert self.leaf.subject_id is not None
@@ -85,6 +90,13 @@ class Identity:
     def not_after(self) -> datetime:
         """When the leaf ends, aware UTC."""
         return self.leaf.not_after
+
+
+def visitor_identity(role: Role, *, now: datetime) -> Identity:
+    """A fresh identity without an organisation, for one session by support code; it is never kept."""
+    certificate, key = make_visitor(role, now=now)
+    der = certificate.public_bytes(Encoding.DER)
+    return Identity(key, (der,), der)
 
 
 def save_identity(identity: Identity, path: Path, *, passphrase: bytes | None = None) -> None:

@@ -55,6 +55,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     technician_lifetime_days_limit: Annotated[int, Meta(ge=1, le=TECHNICIAN_LIFETIME_LIMIT_DAYS)]
     catalogue: Catalogue
     private_windows: PrivateWindowList = msgspec.field(default_factory=list)
+    support_codes: bool = True
 
     def __post_init__(self) -> None:
         if self.expires_at_utc <= self.issued_at_utc:
@@ -78,6 +79,7 @@ class Policy:
     catalogue: Catalogue
     sha256: str
     private_windows: tuple[PrivateWindow, ...] = ()
+    support_codes: bool = True
 
     def consent_for(self, group: str) -> Consent:
         """How sessions on devices of this group are allowed; ask, where nothing is said."""
@@ -112,6 +114,7 @@ def parse_policy(payload: bytes) -> Policy:
         catalogue=document.catalogue,
         sha256=hashlib.sha256(payload).hexdigest(),
         private_windows=tuple(document.private_windows),
+        support_codes=document.support_codes,
     )
 
 

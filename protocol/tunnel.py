@@ -1,12 +1,14 @@
 """Mutual TLS 1.3 between the two ends of a session, in memory (sans-I/O).
 
 The technician's end is the TLS client, the device's end the server. Both hold the organisation's root as
-the only anchor. No tickets, no resumption, no early data. What travels is opaque bytes in order; how
-they are cut does not matter. A TLS 1.3 client finishes before the server has judged its certificate
-(RFC 8446, 4.4.4): the technician knows it was accepted only when the device's `session.ready` comes.
+the only anchor. An end whose identity is a visitor's has no anchor: it takes exactly one certificate,
+signed by itself, and a support code has to prove afterwards whose it is. No tickets, no resumption, no
+early data. What travels is opaque bytes in order; how they are cut does not matter. A TLS 1.3 client
+finishes before the server has judged its certificate (RFC 8446, 4.4.4): the technician knows it was
+accepted only when the device's `session.ready` comes.
 
-OpenSSL checks the chain here; `protocol.certificates.verify_chain` has to be run by the caller on
-`HandshakeDone.peer_chain` before anything else is done with the peer.
+OpenSSL checks the chain here; `protocol.certificates.verify_chain` (or `verify_visitor`) has to be run by
+the caller on `HandshakeDone.peer_chain` before anything else is done with the peer.
 """
 
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ _VERIFY_CODES: Final = {
     SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED: ErrorCode.E_CERT_EXPIRED,
     SSL.X509VerificationCodes.ERR_INVALID_PURPOSE: ErrorCode.E_CERT_ROLE,
 }
+_SIGNED_BY_ITSELF: Final = SSL.X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT
 
 
 class TunnelEnd(Enum):
@@ -96,6 +99,7 @@ class Tunnel:
         self._has_heard = False
         self._refusal: SupportError | None = None
         self._failure: SupportError | None = None
+        self._is_visitor = identity.is_visitor
         self._connection = SSL.Connection(self._context(identity), None)
 
     def start(self) -> None:
@@ -190,11 +194,12 @@ class Tunnel:
         context.use_certificate(leaf)
         for authority in authorities:
             context.add_extra_chain_cert(authority)
-        root = crypto.X509.from_cryptography(x509.load_der_x509_certificate(identity.root_der))
-        store = context.get_cert_store()
-        assert store is not None
-        store.add_cert(root)
-        store.set_flags(crypto.X509StoreFlags.X509_STRICT)
+        if not identity.is_visitor:
+            root = crypto.X509.from_cryptography(x509.load_der_x509_certificate(identity.root_der))
+            store = context.get_cert_store()
+            assert store is not None
+            store.add_cert(root)
+            store.set_flags(crypto.X509StoreFlags.X509_STRICT)
         if self._end is TunnelEnd.DEVICE:
             context.set_alpn_select_callback(_select_alpn)
         else:
@@ -204,6 +209,8 @@ class Tunnel:
     def _on_verify(
         self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, is_good: int
     ) -> bool:
+        if self._is_visitor and depth == 0 and error == _SIGNED_BY_ITSELF:
+            return True
         if not is_good and self._refusal is None:
             code = _VERIFY_CODES.get(error, ErrorCode.E_CERT_CHAIN)
             self._refusal = CertificateRefused(f"X509_V_ERR {error} at depth {depth}", code=code)
@@ -234,7 +241,8 @@ class Tunnel:
         verified = self._connection.get_verified_chain(as_cryptography=True)
         if not verified:
             raise self._failed("the peer sent no certificate")
-        return tuple(certificate.public_bytes(Encoding.DER) for certificate in verified[:-1])
+        without_root = verified if self._is_visitor else verified[:-1]
+        return tuple(certificate.public_bytes(Encoding.DER) for certificate in without_root)
 
     def _read(self) -> Iterator[TunnelEvent]:
         while True:

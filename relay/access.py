@@ -7,13 +7,16 @@ from protocol.errors import ErrorCode, Refused
 from protocol.messages.control import (
     DeviceFacts,
     FromClient,
+    HoldNameplate,
     ListDevices,
     ListTokens,
+    OpenCodeSession,
     OpenSession,
     Ping,
     Pong,
     PublishPolicy,
     PublishStatus,
+    ReleaseNameplate,
     RevokeToken,
     SessionDeclined,
     SetDeviceStatus,
@@ -28,6 +31,9 @@ ACCESS: MappingProxyType[type[FromClient], frozenset[Role]] = MappingProxyType(
         DeviceFacts: frozenset({Role.DEVICE}),
         SessionDeclined: frozenset({Role.DEVICE}),
         OpenSession: frozenset({Role.TECHNICIAN}),
+        OpenCodeSession: frozenset({Role.TECHNICIAN}),
+        HoldNameplate: frozenset({Role.DEVICE}),
+        ReleaseNameplate: frozenset({Role.DEVICE}),
         ListDevices: frozenset({Role.TECHNICIAN, Role.ADMIN}),
         SetDeviceStatus: frozenset({Role.ADMIN}),
         RevokeToken: frozenset({Role.ADMIN}),
@@ -39,12 +45,19 @@ ACCESS: MappingProxyType[type[FromClient], frozenset[Role]] = MappingProxyType(
     }
 )
 
+# all that an end without an organisation may send, in its role
+FOR_VISITORS: frozenset[type[FromClient]] = frozenset(
+    {HoldNameplate, ReleaseNameplate, OpenCodeSession, SessionDeclined, Ping, Pong}
+)
 
-def require_access(role: Role, message_type: type[FromClient]) -> None:
+
+def require_access(role: Role, message_type: type[FromClient], *, is_visitor: bool = False) -> None:
     """Let the message pass if the role may send it.
 
     Raises:
         Refused: E_CERT_ROLE.
     """
-    if role not in ACCESS.get(message_type, frozenset()):
-        raise Refused(f"{role} sent {message_type.__name__}", code=ErrorCode.E_CERT_ROLE)
+    is_barred = is_visitor and message_type not in FOR_VISITORS
+    if is_barred or role not in ACCESS.get(message_type, frozenset()):
+        who = f"a visiting {role}" if is_visitor else str(role)
+        raise Refused(f"{who} sent {message_type.__name__}", code=ErrorCode.E_CERT_ROLE)

@@ -107,7 +107,7 @@ async def _serve_control(ground: _Ground, voice: Voice, stop: asyncio.Event) -> 
         presence = Presence()
         rendezvous = Rendezvous(TicketMint(ground.ticket_key), _routes(ground))
         desk = RequestDesk(store, presence, rendezvous)
-        registry = Registry(store, secret, relay_id)
+        registry = Registry(store, secret, relay_id, takes_visitors=ground.config.visitors)
         gateway = Gateway(registry, desk, presence, behind_proxy=ground.config.behind_proxy)
         forwarder = Forwarder(TicketGate(ground.ticket_key, 0)) if ground.config.workers == 0 else None
         server = HttpServer(gateway, store, forwarder)

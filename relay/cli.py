@@ -83,6 +83,12 @@ SessionPublicPortOption = Annotated[
         " 0: the control link's own.",
     ),
 ]
+VisitorsOption = Annotated[
+    bool,
+    typer.Option(
+        "--visitors", help="Let people without an organisation meet here by support code (default: no)."
+    ),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - written as _.")
 ]
@@ -135,6 +141,7 @@ def serve(
     tls_key: TlsKeyOption = None,
     behind_proxy: BehindProxyOption = False,
     session_public_port: SessionPublicPortOption = None,
+    visitors: VisitorsOption = False,
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
@@ -149,6 +156,7 @@ def serve(
         "tls_key": tls_key,
         "behind_proxy": behind_proxy or None,
         "session_public_port": session_public_port,
+        "visitors": visitors or None,
     }
     settings = read_config((data or default_data()).absolute(), config, given)
     raise typer.Exit(_serve(settings, is_json=json))

@@ -43,7 +43,8 @@ class RelayConfig:
     """Everything the relay can be told. `workers` 0 serves sessions from the control process itself.
 
     `session_public_port` is what clients are told instead of the workers' own ports: 0 means "the port of
-    the control link", for a reverse proxy that routes `/v1/session/N` to worker N.
+    the control link", for a reverse proxy that routes `/v1/session/N` to worker N. `visitors`: ends without
+    an organisation may meet here by support code.
     """
 
     data: Path
@@ -55,6 +56,7 @@ class RelayConfig:
     tls_key: Path | None = None
     behind_proxy: bool = False
     session_public_port: int | None = None
+    visitors: bool = False
 
     @property
     def is_tls(self) -> bool:
@@ -76,6 +78,7 @@ CONFIG_KEYS: dict[str, type] = {
     "tls_key": str,
     "behind_proxy": bool,
     "session_public_port": int,
+    "visitors": bool,
 }
 assert set(CONFIG_KEYS) | {"data"} == {field.name for field in fields(RelayConfig)}
 
@@ -121,6 +124,7 @@ def read_config(data: Path, file: Path | None, given: dict[str, Any]) -> RelayCo
         tls_key=_path(chosen.get("tls_key")),
         behind_proxy=chosen.get("behind_proxy", False),
         session_public_port=chosen.get("session_public_port"),
+        visitors=chosen.get("visitors", False),
     )
     _check(config)
     return config

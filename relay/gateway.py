@@ -20,6 +20,7 @@ from protocol.limits import (
     LINK_SILENCE_LIMIT_S,
     LOGIN_TIMEOUT_S,
     NONCE_BYTES,
+    VISITORS_LIMIT,
 )
 from protocol.messages.control import (
     FROM_CLIENT_CODEC,
@@ -29,14 +30,15 @@ from protocol.messages.control import (
     Claim,
     FromRelay,
     Ping,
+    Visit,
     Welcome,
 )
 from protocol.messages.control import Refused as RefusedMessage
 from protocol.version import PROTOCOL_VERSION
 from relay.intake import Intake
 from relay.presence import Presence
-from relay.ratelimit import FAILED_LOGIN_COST, LOGIN_COST, LOGIN_RATE, RateLimit
-from relay.registry import Admitted, Registry
+from relay.ratelimit import FAILED_LOGIN_COST, LOGIN_COST, LOGIN_RATE, VISIT_RATE, RateLimit
+from relay.registry import Admitted, Registry, Visitor
 from relay.requests import RequestDesk
 
 _LOG = structlog.get_logger()
@@ -48,9 +50,10 @@ _IPV6_CUSTOMER_BITS = 64
 class ControlLink:
     """Implements `relay.links.Link` over one WebSocket; `pump` sends what was posted."""
 
-    def __init__(self, socket: web.WebSocketResponse, peer: VerifiedPeer) -> None:
+    def __init__(self, socket: web.WebSocketResponse, peer: VerifiedPeer | Visitor, address: str) -> None:
         self._socket = socket
         self._peer = peer
+        self._address = address
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
         self._is_ending = False
@@ -70,6 +73,16 @@ class ControlLink:
     def role(self) -> Role:
         """See `Link`."""
         return self._peer.role
+
+    @property
+    def is_visitor(self) -> bool:
+        """See `Link`."""
+        return isinstance(self._peer, Visitor)
+
+    @property
+    def source(self) -> str:
+        """See `Link`."""
+        return self._address if self.is_visitor else f"{self.organisation_id}/{self.subject_id}"
 
     @property
     def is_ending(self) -> bool:
@@ -127,6 +140,8 @@ class Gateway:
         self._presence = presence
         self._behind_proxy = behind_proxy
         self._login_rate = RateLimit(LOGIN_RATE)
+        self._visit_rate = RateLimit(VISIT_RATE)
+        self._visitors = 0
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One connection, from the challenge to its end."""
@@ -174,17 +189,27 @@ class Gateway:
             raise Refused("too many log-ins", code=ErrorCode.E_RATE)
         message = PRE_LOGIN_CODEC.decode(encoded)
         now = datetime.now(UTC)
+        if isinstance(message, Visit):
+            return self._visit(message, address)
         if not isinstance(message, Claim):
             return await self._registry.log_in(message, nonce, now)
         admitted = await self._registry.claim(message, nonce, now)
         _LOG.info("relay.claimed", organisation_id=admitted.peer.organisation_id)
         return admitted
 
+    def _visit(self, message: Visit, address: str) -> Admitted:
+        if not self._visit_rate.take(address, time.monotonic()):
+            raise Refused("too many visits", code=ErrorCode.E_RATE)
+        if self._visitors >= VISITORS_LIMIT:
+            raise Refused("too many visitors", code=ErrorCode.E_BUSY)
+        return self._registry.visit(message)
+
     async def _serve_link(
         self, request: web.Request, socket: web.WebSocketResponse, admitted: Admitted
     ) -> None:
         peer = admitted.peer
-        link = ControlLink(socket, peer)
+        link = ControlLink(socket, peer, _address(request, behind_proxy=self._behind_proxy))
+        self._visitors += link.is_visitor
         link.post(_welcome(admitted))
         older = self._presence.arrived(link)
         if older is not None:
@@ -200,9 +225,11 @@ class Gateway:
             if not isinstance(exc, Unreachable):
                 link.refuse(0, exc.code)
         finally:
+            self._visitors -= link.is_visitor
             is_away = self._presence.left(link)
+            self._desk.gone(link)
             link.end()
-            if is_away:
+            if is_away and not link.is_visitor:
                 await self._say_farewell(link)
             await _finish(request, pump)
             log.info("link.closed")

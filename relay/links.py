@@ -23,6 +23,14 @@ class Link(Protocol):
     def role(self) -> Role:
         """From its certificate."""
 
+    @property
+    def is_visitor(self) -> bool:
+        """Whether it has no organisation: then nothing of the above was proved."""
+
+    @property
+    def source(self) -> str:
+        """Whom its tries are counted for: the certificate's subject, of a visitor the address."""
+
     def post(self, message: FromRelay) -> None:
         """Queue a message; a link that does not read is ended."""
 

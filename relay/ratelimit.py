@@ -17,6 +17,9 @@ LOGIN_RATE = Rate(burst=400, per_second=20)
 LOGIN_COST = 1.0
 FAILED_LOGIN_COST = 5.0
 OPEN_SESSION_RATE = Rate(burst=20, per_second=1)
+# a nameplate has four digits: whoever tries them all is to need days, and a person who mistypes one none
+NAMEPLATE_RATE = Rate(burst=10, per_second=0.1)
+VISIT_RATE = Rate(burst=20, per_second=0.1)
 # each of these costs the database, and a whole list or everybody's link
 LIST_RATE = Rate(burst=60, per_second=2)
 FACTS_RATE = Rate(burst=10, per_second=0.2)

@@ -1,34 +1,62 @@
 """Who may log in: certificate chain, signature over our nonce, and what the store says about them."""
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from protocol.certificate_profile import read_certificate
 from protocol.certificates import Role, VerifiedPeer, organisation_of_root, verify_chain
 from protocol.errors import ErrorCode, Refused
-from protocol.messages.control import Claim, LogIn, claim_transcript, login_transcript
+from protocol.ids import OrganisationId
+from protocol.messages.control import Claim, LogIn, Visit, claim_transcript, login_transcript
 from protocol.names import shown_name
 from protocol.version import PROTOCOL_VERSION
 from relay.access import LOGIN_ROLES
 from relay.claim_secret import ClaimSecret
 from relay.store.interface import DeviceArrival, OrganisationRecord, Store
 
+NO_ORGANISATION: Final = OrganisationId("")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """An end without an organisation; its name is drawn here and means nothing."""
+
+    role: Role
+    subject_id: str
+    organisation_id: OrganisationId = NO_ORGANISATION
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Somebody who proved who they are. `status` is a device's standing and "" for people."""
+    """Somebody who proved who they are, or visits. `status` is a device's standing and "" for others."""
 
-    peer: VerifiedPeer
+    peer: VerifiedPeer | Visitor
     status: str
 
 
 class Registry:
     """Judges log-ins and the one claim in a relay's life."""
 
-    def __init__(self, store: Store, secret: ClaimSecret, relay_id: str) -> None:
+    def __init__(
+        self, store: Store, secret: ClaimSecret, relay_id: str, *, takes_visitors: bool = False
+    ) -> None:
         self._store = store
         self._secret = secret
+        self._takes_visitors = takes_visitors
         self.relay_id = relay_id
+
+    def visit(self, message: Visit) -> Admitted:
+        """Let an end without an organisation in, where that is switched on.
+
+        Raises:
+            Refused: E_VERSION, E_CODE_VISITOR.
+        """
+        _check_version(message.version)
+        if not self._takes_visitors:
+            raise Refused("visitors are switched off", code=ErrorCode.E_CODE_VISITOR)
+        return Admitted(Visitor(Role(message.role), f"v-{secrets.token_hex(10)}"), "")
 
     async def log_in(self, message: LogIn, nonce: bytes, now: datetime) -> Admitted:
         """Judge a log-in.

@@ -35,8 +35,12 @@ class Rendezvous:
         """How many sessions a device could still decline."""
         return len(self._openings)
 
-    def open(self, technician: Link, device: Link, request_no: int, now_s: float) -> SessionId:
+    def open(
+        self, technician: Link, device: Link, request_no: int, now_s: float, *, nameplate: str = ""
+    ) -> SessionId:
         """Offer a session to the device and give the technician its ticket.
+
+        `nameplate` is the one by which the device was found.
 
         Raises:
             Refused: E_BUSY.
@@ -51,8 +55,9 @@ class Rendezvous:
         self._openings[session_id] = _Opening(technician, device, now_s + DECLINE_WINDOW_S)
         for_device = self._mint.mint(session_id, Side.DEVICE, worker_no, now_s)
         for_technician = self._mint.mint(session_id, Side.TECHNICIAN, worker_no, now_s)
-        device.post(SessionOffered(session_id, route, for_device))
-        technician.post(SessionOpened(request_no, session_id, route, for_technician))
+        is_visitor = technician.is_visitor or device.is_visitor
+        device.post(SessionOffered(session_id, route, for_device, nameplate))
+        technician.post(SessionOpened(request_no, session_id, route, for_technician, is_visitor))
         return session_id
 
     def declined(self, device: Link, message: SessionDeclined, now_s: float) -> None:

@@ -16,14 +16,17 @@ from protocol.messages.control import (
     DeviceFacts,
     Done,
     FromClient,
+    HoldNameplate,
     ListDevices,
     ListTokens,
+    OpenCodeSession,
     OpenSession,
     Ping,
     PolicyPublished,
     Pong,
     PublishPolicy,
     PublishStatus,
+    ReleaseNameplate,
     RevokeToken,
     SessionDeclined,
     SetDeviceStatus,
@@ -36,6 +39,7 @@ from protocol.names import shown_name, shown_text
 from relay.access import POLICY_READERS, STATUS_READERS, require_access
 from relay.enrollment import APPROVED, PENDING, REMOVED
 from relay.links import Link
+from relay.nameplates import Nameplates
 from relay.presence import Presence
 from relay.ratelimit import FACTS_RATE, LIST_RATE, OPEN_SESSION_RATE, RateLimit
 from relay.rendezvous import Rendezvous
@@ -61,6 +65,7 @@ class RequestDesk:
         self._store = store
         self._presence = presence
         self._rendezvous = rendezvous
+        self._nameplates = Nameplates(_alarm)
         self._opening_rate = RateLimit(OPEN_SESSION_RATE)
         self._list_rate = RateLimit(LIST_RATE)
         self._facts_rate = RateLimit(FACTS_RATE)
@@ -68,6 +73,9 @@ class RequestDesk:
             DeviceFacts: self._note_facts,
             SessionDeclined: self._pass_decline,
             OpenSession: self._open_session,
+            OpenCodeSession: self._open_code_session,
+            HoldNameplate: self._hold_nameplate,
+            ReleaseNameplate: self._release_nameplate,
             ListDevices: self._list_devices,
             SetDeviceStatus: self._set_status,
             RevokeToken: self._revoke_token,
@@ -82,7 +90,7 @@ class RequestDesk:
         """Carry out one message; a refusal goes to the link, the others do not notice."""
         request_no: int = getattr(message, "request_no", 0)
         try:
-            require_access(link.role, type(message))
+            require_access(link.role, type(message), is_visitor=link.is_visitor)
             await self._handlers[type(message)](link, message)
         except SupportError as exc:
             _LOG.warning(
@@ -98,6 +106,8 @@ class RequestDesk:
 
     async def welcome(self, link: Link) -> None:
         """The link was admitted: hand over the newest documents, tell the people of its organisation."""
+        if link.is_visitor:
+            return
         if link.role in STATUS_READERS:
             status = await self._store.newest_document(link.organisation_id, DocumentKind.STATUS)
             if status is not None:
@@ -108,6 +118,10 @@ class RequestDesk:
                 link.post(PolicyPublished(policy.version, policy.envelope))
         if link.role is Role.DEVICE:
             await self._announce(link)
+
+    def gone(self, link: Link) -> None:
+        """This link is gone; nobody waits behind it any more."""
+        self._nameplates.forget(link)
 
     async def farewell(self, link: Link) -> None:
         """A device's last link is gone."""
@@ -147,6 +161,31 @@ class RequestDesk:
             device_id=message.device_id,
             technician=link.subject_id,
             organisation_id=link.organisation_id,
+        )
+
+    async def _hold_nameplate(self, link: Link, message: HoldNameplate) -> None:
+        if not link.is_visitor:
+            device = await self._store.device(link.organisation_id, link.subject_id)
+            if device is None or device.status != APPROVED:
+                raise Refused(link.subject_id, code=ErrorCode.E_DEVICE_PENDING)
+        self._nameplates.hold(link, message.nameplate, message.holder, time.monotonic())
+        link.post(Done(message.request_no))
+
+    async def _release_nameplate(self, link: Link, message: ReleaseNameplate) -> None:
+        self._nameplates.release(link, message.nameplate)
+
+    async def _open_code_session(self, link: Link, message: OpenCodeSession) -> None:
+        device_link = self._nameplates.find(link, message.nameplate, time.monotonic())
+        session_id = self._rendezvous.open(
+            link, device_link, message.request_no, time.time(), nameplate=message.nameplate
+        )
+        _LOG.info(
+            "session.offered",
+            session_id=session_id,
+            device_id=device_link.subject_id,
+            technician=link.subject_id,
+            organisation_id=link.organisation_id,
+            by="code",
         )
 
     async def _list_devices(self, link: Link, message: ListDevices) -> None:
@@ -235,6 +274,11 @@ class RequestDesk:
             first_seen_at_utc=_moment(device.first_seen_at_utc),
             last_seen_at_utc=_moment(device.last_seen_at_utc),
         )
+
+
+def _alarm(misses: int) -> None:
+    """Somebody, or many together, try nameplates in a row; the devices see nothing of it."""
+    _LOG.error("nameplates.tried", misses=misses)
 
 
 def _key(link: Link) -> str:

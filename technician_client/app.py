@@ -9,21 +9,24 @@ from protocol.aio.audit_log import AuditLog
 from protocol.audit import AuditEvent, AuditKind
 from protocol.catalogue import Catalogue
 from protocol.certificates import Role
-from protocol.errors import CertificateRefused, ErrorCode, SupportError
-from protocol.identity import Identity, load_identity
+from protocol.errors import CertificateRefused, ErrorCode, Refused, SupportError
+from protocol.identity import Identity, load_identity, visitor_identity
 from protocol.ids import DeviceId
 from protocol.messages.presence import DeviceRow
+from protocol.names import shown_name
 from protocol.policy import Policy
+from protocol.support_code import means_code, read_code
 from protocol.trust import Trust
 from technician_client.config import TechnicianConfig
 from technician_client.console.backend import LinkState as ConsoleLinkState
 from technician_client.console.backend import Myself, PresenceNews
+from technician_client.device_match import match_device
 from technician_client.files import make_private_folder
 from technician_client.link import LinkChanged, LinkEvent, LinkState, RelayLink
-from technician_client.opening import open_session
+from technician_client.opening import open_code_session, open_session
 from technician_client.organisation import OrganisationFolder
 from technician_client.policies import PolicyStore
-from technician_client.relay_address import read_relay
+from technician_client.relay_address import RelayAddress, checked_relay, read_relay
 from technician_client.session_audit import SessionAudit
 from technician_client.sessions import TechnicianSession
 from technician_client.status_store import StatusStore
@@ -39,10 +42,14 @@ class TechnicianApp:
         self.identity = identity
         self.link = link
         self.audit = AuditLog(config.audit_file)
+        self._by_code: dict[DeviceId, TechnicianSession] = {}
+        self._visited: dict[DeviceId, DeviceRow] = {}
 
     def myself(self) -> Myself:
         """Who the console speaks for."""
         left = self.identity.not_after - datetime.now(UTC)
+        if self.identity.is_visitor:
+            return Myself("visitor", self.identity.subject_id, "no organisation", "", left / DAY)
         return Myself(
             technician=self.identity.name,
             technician_id=self.identity.subject_id,
@@ -57,8 +64,9 @@ class TechnicianApp:
         return ConsoleLinkState(is_connected, self.link.relay.url, self.link.code)
 
     async def devices(self) -> list[DeviceRow]:
-        """The devices the relay knows of; raises SupportError when it cannot be asked."""
-        return await self.link.devices()
+        """The devices the relay knows of, and those met by code; raises SupportError: it cannot be asked."""
+        known = [] if self.identity.is_visitor else await self.link.devices()
+        return [*known, *self._visited.values()]
 
     def watch(self) -> "AbstractContextManager[asyncio.Queue[PresenceNews]]":
         """News of presence and link for as long as the context is open."""
@@ -84,8 +92,58 @@ class TechnicianApp:
         return await self.link.policy()
 
     async def open_session(self, device_id: DeviceId) -> TechnicianSession:
-        """A session with this device, its certificate verified; raises SupportError."""
+        """A session with this device, its certificate verified; raises SupportError.
+
+        The one that was opened by code, if it still waits to be used; a code opens no second one.
+        """
+        waiting = self._by_code.pop(device_id, None)
+        if waiting is not None:
+            return waiting
+        if device_id in self._visited:
+            raise Refused(device_id, code=ErrorCode.E_CODE_USED)
         return await open_session(self.link, device_id, identity=self.identity, audit=self.audit)
+
+    async def reach(self, wanted: str) -> TechnicianSession:
+        """A session with the device that these words mean: a support code, an id, or a name.
+
+        Raises:
+            UsageError: E_CODE_FORMAT, several devices fit. SupportError: as `open_code_session`.
+        """
+        if means_code(wanted):
+            code = read_code(wanted)
+            session = await open_code_session(self.link, code, identity=self.identity, audit=self.audit)
+            if session.device.is_visitor:
+                self._visited[session.device_id] = _visited_row(session)
+            return session
+        return await self.open_session(DeviceId(match_device(wanted, await self.devices()).device_id))
+
+    async def reach_for_console(self, wanted: str) -> DeviceId:
+        """The device that these words mean; a session that a code opened waits for the page to use it."""
+        if not means_code(wanted):
+            return DeviceId(match_device(wanted, await self.devices()).device_id)
+        session = await self.reach(wanted)
+        self._by_code[session.device_id] = session
+        return session.device_id
+
+    async def close(self) -> None:
+        """End what nobody has used."""
+        while self._by_code:
+            _, session = self._by_code.popitem()
+            await session.end()
+
+
+def _visited_row(session: TechnicianSession) -> DeviceRow:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return DeviceRow(
+        device_id=session.device_id,
+        name=shown_name(session.ready.device_name),
+        group="",
+        platform="",
+        status="not verified",
+        is_present=True,
+        first_seen_at_utc=now,
+        last_seen_at_utc=now,
+    )
 
 
 @asynccontextmanager
@@ -97,8 +155,28 @@ async def technician_app(config: TechnicianConfig) -> AsyncIterator[TechnicianAp
     """
     with _refusal_noted(config, "technician"):
         identity = checked_identity(load_identity(config.identity_file), Role.TECHNICIAN)
-    async with _link(config, identity) as link:
-        yield TechnicianApp(config, identity, link)
+    async with _link(config, identity, read_relay(config)) as link:
+        program = TechnicianApp(config, identity, link)
+        try:
+            yield program
+        finally:
+            await program.close()
+
+
+@asynccontextmanager
+async def visitor_app(config: TechnicianConfig, relay: RelayAddress) -> AsyncIterator[TechnicianApp]:
+    """The program of somebody without an organisation, who can do nothing but use a support code.
+
+    Raises:
+        UsageError: E_CONFIG, the relay's address.
+    """
+    identity = visitor_identity(Role.TECHNICIAN, now=datetime.now(UTC))
+    async with _link(config, identity, checked_relay(relay)) as link:
+        program = TechnicianApp(config, identity, link)
+        try:
+            yield program
+        finally:
+            await program.close()
 
 
 @asynccontextmanager
@@ -110,7 +188,7 @@ async def admin_link(config: TechnicianConfig) -> AsyncIterator[RelayLink]:
     """
     with _refusal_noted(config, "admin"):
         identity = checked_identity(OrganisationFolder(config.organisation_folder).admin(), Role.ADMIN)
-    async with _link(config, identity) as link:
+    async with _link(config, identity, read_relay(config)) as link:
         yield link
 
 
@@ -126,14 +204,16 @@ async def fleet_link(config: TechnicianConfig) -> AsyncIterator[RelayLink]:
 
 
 @asynccontextmanager
-async def _link(config: TechnicianConfig, identity: Identity) -> AsyncIterator[RelayLink]:
-    relay = read_relay(config)
+async def _link(
+    config: TechnicianConfig, identity: Identity, relay: RelayAddress
+) -> AsyncIterator[RelayLink]:
     make_private_folder(config.data)
     audit = SessionAudit(AuditLog(config.audit_file), actor=identity.subject_id, device_id="", session_id="")
     statuses = StatusStore(config, Trust(identity.root_der), audit=audit)
-    statuses.load()
     policies = PolicyStore(config, statuses.trust, audit=audit)
-    policies.load(now=datetime.now(UTC))
+    if not identity.is_visitor:  # whom nobody signed for has nobody to believe
+        statuses.load()
+        policies.load(now=datetime.now(UTC))
     async with RelayLink(relay, identity, policies, statuses=statuses) as link:
         yield link
 

@@ -160,6 +160,17 @@ class RelayLink:
             raise PeerViolation(f"{type(answer).__name__} instead of a session")
         return answer
 
+    async def open_code_session(self, nameplate: str) -> control.SessionOpened:
+        """Ask for a session socket to the device that waits there.
+
+        Raises:
+            SupportError: E_CODE_UNKNOWN, E_CERT_ORG, E_RATE, and as `connected`.
+        """
+        answer = await self.request(lambda number: control.OpenCodeSession(number, nameplate))
+        if not isinstance(answer, control.SessionOpened):
+            raise PeerViolation(f"{type(answer).__name__} instead of a session")
+        return answer
+
     async def declined(self, session_id: str) -> str:
         """Wait until the agent declines this session; returns the code. Cancel it when nobody waits."""
         future = self._declined.setdefault(session_id, asyncio.get_running_loop().create_future())

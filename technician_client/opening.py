@@ -8,14 +8,17 @@ from protocol.aio.log_in import open_session_wire
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.aio.wire import Wire
 from protocol.audit import AuditKind
-from protocol.certificates import Role, VerifiedPeer
+from protocol.certificates import Role, VerifiedPeer, verify_visitor
 from protocol.errors import CertificateRefused, ErrorCode, SupportError
-from protocol.identity import Identity
+from protocol.identity import Identity, visitor_identity
 from protocol.ids import DeviceId, SessionId, checked_session_id
 from protocol.messages.control import SessionOpened
+from protocol.pairing import Binding, TechnicianPairing
+from protocol.readback import readback_digits
 from protocol.session import SessionMachine
+from protocol.support_code import SupportCode
 from protocol.trust import Trust
-from protocol.tunnel import Tunnel, TunnelEnd
+from protocol.tunnel import HandshakeDone, Tunnel, TunnelEnd
 from technician_client.link import RelayLink
 from technician_client.refusals import refusal
 from technician_client.session_audit import AuditSink, SessionAudit
@@ -24,13 +27,17 @@ from technician_client.sessions import TechnicianSession, Verified
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which session with which device was asked for, by whom, and whom that one believes."""
+    """Which session with which device was asked for, by whom, and whom that one believes.
+
+    With `code`, `device_id` is "": the device that holds the code is wanted, whichever it is.
+    """
 
     session_id: SessionId
     device_id: DeviceId
     identity: Identity
     audit: AuditSink
     trust: Trust | None = None
+    code: SupportCode | None = None
 
     def verified(self, chain: tuple[bytes, ...]) -> VerifiedPeer:
         """The device of this chain, if it is the one that was asked for and not revoked.
@@ -40,10 +47,12 @@ class Wanted:
             DocumentRefused: the status list here is over.
         """
         now = datetime.now(UTC)
+        if self.identity.is_visitor:
+            return verify_visitor(chain, role=Role.DEVICE, now=now)
         trust = self.trust or Trust(self.identity.root_der)
         trust.require_fresh(now)
         device = trust.verify(chain, roles={Role.DEVICE}, now=now)
-        if str(device.subject_id) != self.device_id:
+        if self.code is None and str(device.subject_id) != self.device_id:
             detail = f"asked for {self.device_id}, reached {device.subject_id}"
             raise CertificateRefused(detail, code=ErrorCode.E_CERT_SUBJECT)
         return device
@@ -67,7 +76,17 @@ async def establish(wire: Wire, wanted: Wanted) -> TechnicianSession:
         handshake = await tunnel.handshake()
         machine.handshake_done()
         device = wanted.verified(handshake.peer_chain)
-        verified = Verified(wanted.session_id, device, handshake.group_name, tunnel, machine, audit)
+        audit.device_id = device.subject_id
+        verified = Verified(
+            session_id=wanted.session_id,
+            device=device,
+            group_name=handshake.group_name,
+            tunnel=tunnel,
+            machine=machine,
+            audit=audit,
+            readback=readback_digits(handshake.exporter),
+            pairing=_pairing(handshake, wanted),
+        )
         session = TechnicianSession(verified)
         await session.start()
     except BaseException as exc:
@@ -76,6 +95,14 @@ async def establish(wire: Wire, wanted: Wanted) -> TechnicianSession:
             audit.note(AuditKind.SESSION_REFUSED, succeeded=False, code=str(exc.code))
         raise
     return session
+
+
+def _pairing(handshake: HandshakeDone, wanted: Wanted) -> TechnicianPairing | None:
+    if wanted.code is None:
+        return None
+    own, device = wanted.identity.chain[0], handshake.peer_chain[0]
+    binding = Binding(wanted.code.nameplate, own, device, handshake.exporter)
+    return TechnicianPairing(wanted.code.secret, binding)
 
 
 async def open_session(
@@ -90,6 +117,29 @@ async def open_session(
     opened = await link.open_session(device_id)
     trust = link.policies.trust
     wanted = Wanted(checked_session_id(opened.session_id), device_id, identity, audit, trust)
+    return await _open(link, opened, wanted)
+
+
+async def open_code_session(
+    link: RelayLink, code: SupportCode, *, identity: Identity, audit: AuditSink
+) -> TechnicianSession:
+    """A session with the device that shows this code. The relay hears the nameplate alone.
+
+    The relay says whether both ends share an organisation; a wrong word of it lets nobody in, since an end
+    with an organisation takes no visitor's certificate, and a visitor takes no other.
+
+    Raises:
+        SupportError: E_CODE_UNKNOWN, E_CODE_WRONG, E_CODE_USED, E_CODE_EXPIRED, and as `open_session`.
+    """
+    opened = await link.open_code_session(code.nameplate)
+    if opened.is_visitor and not identity.is_visitor:
+        identity = visitor_identity(Role.TECHNICIAN, now=datetime.now(UTC))
+    session_id, trust = checked_session_id(opened.session_id), link.policies.trust
+    wanted = Wanted(session_id, DeviceId(""), identity, audit, trust, code)
+    return await _open(link, opened, wanted)
+
+
+async def _open(link: RelayLink, opened: SessionOpened, wanted: Wanted) -> TechnicianSession:
     notes = _audit(wanted)
     notes.note(AuditKind.SESSION_OFFERED)
     try:
@@ -98,6 +148,7 @@ async def open_session(
         notes.note(AuditKind.SESSION_REFUSED, succeeded=False, code=str(exc.code))
         raise
     session = await establish(wire, wanted)
+    trust = link.policies.trust
     if link.statuses is not None:
         session.when_over(link.statuses.watch(lambda: _judge_again(session, trust)))
         _judge_again(session, trust)  # one may have come between the handshake and now

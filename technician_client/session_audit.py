@@ -16,18 +16,18 @@ class AuditSink(Protocol):
 
 
 class SessionAudit:
-    """Writes each event before the technician sees its effect."""
+    """Writes each event before the technician sees its effect. `device_id` is "" until it is known."""
 
     def __init__(self, sink: AuditSink, *, actor: str, device_id: str, session_id: str) -> None:
         self._sink = sink
         self._actor = actor
-        self._device_id = device_id
+        self.device_id = device_id
         self._session_id = session_id
 
     def note(self, kind: AuditKind, *, succeeded: bool = True, **facts: str | int) -> None:
         """Append one record. Facts are names, codes and counts, never content."""
         self._sink.append(
-            AuditEvent(kind, self._actor, self._device_id, self._session_id, succeeded, dict(facts))
+            AuditEvent(kind, self._actor, self.device_id, self._session_id, succeeded, dict(facts))
         )
 
     def answered(self, answer: AskAnswer) -> None:

@@ -31,11 +31,14 @@ from protocol.messages import session as wire_messages
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded
 from protocol.messages.session import EndSession, Heartbeat, HeartbeatAnswer, Ready
+from protocol.names import shown_name
+from protocol.pairing import TechnicianPairing
 from protocol.peer_clock import PeerClock
 from protocol.session import Ended, SendHeartbeat, SessionMachine, State
 from protocol.version import PROTOCOL_VERSION
 from technician_client.held_grants import HeldGrants
 from technician_client.notices import SessionNotice, SessionOver
+from technician_client.pairing import pair_as_technician
 from technician_client.refusals import refusal
 from technician_client.session_audit import SessionAudit
 
@@ -52,7 +55,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a session is built on: a tunnel whose other end is proved to be this device."""
+    """What a session is built on: a tunnel whose other end is proved to be this device.
+
+    With `pairing` it is not proved yet that the device holds the code that was typed here.
+    """
 
     session_id: SessionId
     device: VerifiedPeer
@@ -60,6 +66,8 @@ class Verified:
     tunnel: TunnelIO
     machine: SessionMachine
     audit: SessionAudit
+    readback: str
+    pairing: TechnicianPairing | None = None
 
 
 class TechnicianSession:
@@ -76,8 +84,10 @@ class TechnicianSession:
         self.device = verified.device
         self.device_id = DeviceId(verified.device.subject_id)
         self.group_name = verified.group_name
+        self.readback = verified.readback
         self.audit = verified.audit
         self.notices: asyncio.Queue[SessionNotice] = asyncio.Queue(NOTICES_LIMIT)
+        self._pairing = verified.pairing
         self._tunnel = verified.tunnel
         self._machine = verified.machine
         self._io = ChannelIO(verified.tunnel)
@@ -110,6 +120,18 @@ class TechnicianSession:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             raise
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether an organisation's certificate says which device this is; else a code alone does."""
+        return not self.device.is_visitor
+
+    @property
+    def shown_device(self) -> str:
+        """How the device may be called: by its certificate, else by its own word, marked as such."""
+        if self.device.is_visitor:
+            return f"{shown_name(self.ready.device_name)} (not verified)"
+        return self.device.name
 
     # -- what is known of the other end ------------------------------------------------------------
 
@@ -238,6 +260,8 @@ class TechnicianSession:
             await self._tunnel.close()
 
     async def _listen(self) -> None:
+        if self._pairing is not None:
+            await pair_as_technician(self._io.control, self._pairing)
         while True:
             message = wire_messages.FROM_AGENT_CODEC.decode(await self._io.control.receive())
             self._machine.heard(_now_s())

@@ -4,9 +4,10 @@ There is no verb here that names a path, a program, a URL or a policy. Each mess
 4-byte big-endian length. The first message on a connection says what the connection is for:
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
 the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered`,
-`ListsChanged`, `StandingAsked` or `StandingRevoked` (the command line).
+`ListsChanged`, `StandingAsked`, `StandingRevoked` or `HelpAsked` (the command line).
 """
 
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -64,13 +65,47 @@ class StandingRevoked(Message, frozen=True, tag="ipc.standing_revoked"):
     standing_id: ShortText
 
 
+class HelpAsked(Message, frozen=True, tag="ipc.help_asked"):
+    """Command line to service: show a support code; it is void once this connection is closed."""
+
+
+class HelpCode(Message, frozen=True, tag="ipc.help_code"):
+    """Service to command line: the code in groups of three, to be shown to the person and nobody else."""
+
+    code: ShortText
+    expires_in_s: float
+
+
+class HelpOutcome(StrEnum):
+    """What came of a code that was shown."""
+
+    TECHNICIAN = "technician"
+    WRONG = "wrong"
+    EXPIRED = "expired"
+
+
+class HelpNews(Message, frozen=True, tag="ipc.help_news"):
+    """Service to command line: the code is used up. `outcome` is "technician", "wrong" or "expired".
+
+    With "technician" the others say who is there; `technician_name` is "" when nobody can tell, and
+    `readback` has the digits that the technician sees too.
+    """
+
+    outcome: HelpOutcome
+    session_id: ShortText = ""
+    technician_name: ShortText = ""
+    organisation_name: ShortText = ""
+    readback: ShortText = ""
+
+
 class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
-    """One live session, as `status` shows it."""
+    """One live session, as `status` shows it; `readback` has the digits that the technician sees too."""
 
     session_id: ShortText
     technician: ShortText
     grantables: Grantables
     remaining_s: float
+    readback: ShortText = ""
 
 
 class Status(Message, frozen=True, tag="ipc.status"):
@@ -115,7 +150,8 @@ class StandingList(Message, frozen=True, tag="ipc.standing_list"):
 class ShowPrompt(Message, frozen=True, tag="ipc.show_prompt"):
     """Service to desktop: ask the person. Every text went through `protocol.names` already.
 
-    `may_stand`: the person may allow it for the next time too.
+    `organisation_name` "" means that nobody can tell who asks. `may_stand`: the person may allow it for the
+    next time too. `readback` has the digits that the technician sees too.
     """
 
     prompt_no: int
@@ -129,6 +165,7 @@ class ShowPrompt(Message, frozen=True, tag="ipc.show_prompt"):
     length_s: int
     timeout_s: float
     may_stand: bool = False
+    readback: ShortText = ""
 
 
 class CancelPrompt(Message, frozen=True, tag="ipc.cancel_prompt"):
@@ -273,7 +310,14 @@ class IpcRefused(Message, frozen=True, tag="ipc.refused"):
 
 
 Hello: TypeAlias = (
-    DesktopHello | WorkerHello | StatusAsked | LeaveOrdered | ListsChanged | StandingAsked | StandingRevoked
+    DesktopHello
+    | WorkerHello
+    | StatusAsked
+    | LeaveOrdered
+    | ListsChanged
+    | StandingAsked
+    | StandingRevoked
+    | HelpAsked
 )
 FromDesktop: TypeAlias = (
     PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputAllowed | DisplaysRead
@@ -293,7 +337,9 @@ ToDesktop: TypeAlias = (
     | IpcRefused
 )
 ToWorker: TypeAlias = FromTechnician | CoverWindows
-ToCommandLine: TypeAlias = Status | Left | ListsTaken | StandingList | IpcRefused
+ToCommandLine: TypeAlias = (
+    Status | Left | ListsTaken | StandingList | HelpCode | HelpNews | IpcRefused
+)
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
 FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)

@@ -11,10 +11,11 @@ from agent.desktop import looks as lk
 from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
 from agent.desktop.looks import Looks, TickBox
 from agent.desktop.place import place_at_pointer
-from agent.desktop.prompt_rules import Answer, PromptRules
+from agent.desktop.prompt_rules import VERIFIED, Answer, ArmingTerms, PromptRules
 from agent.desktop.prompt_text import GROUP, LOCALE, TECHNICIAN, clock, prompt_text
 from agent.desktop.prompt_view import PromptView
 from agent.desktop.x11_windows import WindowProperties, name_parts
+from protocol.limits import VISITOR_ARMING_S
 
 TICK_MS = 100
 
@@ -41,7 +42,10 @@ class Prompt:
         self._on_answer = on_answer
         self._text = prompt_text(order, has_hot_key=tools.has_hot_key)
         self._rules = PromptRules(
-            (name for name, _ in self._text.boxes), ordered_s=time.monotonic(), timeout_s=order.timeout_s
+            (name for name, _ in self._text.boxes),
+            ordered_s=time.monotonic(),
+            timeout_s=order.timeout_s,
+            terms=VERIFIED if self._text.is_verified else ArmingTerms(VISITOR_ARMING_S, self._text.word),
         )
         self._place = place_at_pointer(tools.looks.root, tools.properties)
         self._view = PromptView(tools.looks, self._text, self._place.height)
@@ -78,9 +82,28 @@ class Prompt:
         for whom, box in view.standing.items():
             box.configure(command=self._on_standing)
             parts[f"standing:{whom}"] = box
+        if view.word is not None:
+            self._bind_word(view.word)
+            parts["word"] = view.word
         for widget in parts.values():
-            self._guard(widget)
+            if widget is not view.word:
+                self._guard(widget)
         name_parts(self._tools.properties, parts)
+
+    def _bind_word(self, field: tk.Entry) -> None:
+        """What another program makes up types nothing here, and Return is no answer."""
+
+        def refuse_made_up(event: Any) -> str | None:
+            return "break" if event.send_event else None
+
+        for pattern in ("<Key>", "<KeyRelease>", "<ButtonPress>", "<ButtonRelease>"):
+            field.bind(pattern, refuse_made_up)
+        for pattern in ("<<Paste>>", "<<PasteSelection>>"):
+            field.bind(pattern, lambda _: "break")
+        typed = tk.StringVar(field)
+        typed.trace_add("write", lambda *_: self._rules.typed(typed.get()))
+        field.configure(textvariable=typed)
+        self._typed = typed  # Tk keeps no reference of its own
 
     def _show(self) -> None:
         window = self._window
@@ -121,6 +144,8 @@ class Prompt:
         left = f"No answer means no: {clock(self._rules.left_s(now_s))}"
         if arming_s:
             announced = f"Allow can be pressed in {int(arming_s) + 1} s."
+        elif self._rules.is_word_missing:
+            announced = "The word is not typed yet."
         else:
             announced = "" if self._rules.ticked else "Nothing is ticked."
         self._view.waiting.configure(text=f"{left}\n{announced}" if announced else left)

@@ -31,17 +31,32 @@ class Answer:
     standing: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ArmingTerms:
+    """How hard it is to say yes: seconds to read, and a word to be typed ("" for none)."""
+
+    arming_s: float = CONSENT_ARMING_S
+    word: str = ""
+
+
+VERIFIED = ArmingTerms()
+
+
 class PromptRules:
-    """Allow counts once the prompt was visible for `CONSENT_ARMING_S` and something is ticked.
+    """Allow counts once the prompt was visible for `arming_s`, something is ticked and `word` was typed.
 
     Keys that press a button count only after the keyboard was quiet for `KEYS_QUIET_S`: whoever types
     when the prompt comes up neither allows nor refuses by accident. Escape, closing and the time refuse.
     """
 
-    def __init__(self, asked: Iterable[str], *, ordered_s: float, timeout_s: float) -> None:
+    def __init__(
+        self, asked: Iterable[str], *, ordered_s: float, timeout_s: float, terms: ArmingTerms = VERIFIED
+    ) -> None:
         self.asked = tuple(asked)
         self.ticked = set(self.asked)
         self.standing = ""
+        self._terms = terms
+        self._is_word_typed = not terms.word
         self.state = State.HIDDEN
         self.deadline_s = ordered_s + timeout_s
         self.extensions_left = CONSENT_EXTENSIONS_LIMIT
@@ -58,8 +73,8 @@ class PromptRules:
     def arming_left_s(self, now_s: float) -> float:
         """Seconds until Allow may be pressed; all of them while nobody can see the prompt."""
         if self.state is State.HIDDEN:
-            return CONSENT_ARMING_S
-        return max(0.0, self._shown_s + CONSENT_ARMING_S - now_s)
+            return self._terms.arming_s
+        return max(0.0, self._shown_s + self._terms.arming_s - now_s)
 
     def left_s(self, now_s: float) -> float:
         """Seconds until no answer counts as a refusal."""
@@ -67,7 +82,17 @@ class PromptRules:
 
     def may_allow(self, now_s: float) -> bool:
         """Whether Allow can be pressed."""
-        return self.state is State.OPEN and bool(self.ticked) and not self.arming_left_s(now_s)
+        is_ready = bool(self.ticked) and self._is_word_typed
+        return self.state is State.OPEN and is_ready and not self.arming_left_s(now_s)
+
+    @property
+    def is_word_missing(self) -> bool:
+        """Whether the word is still to be typed."""
+        return not self._is_word_typed
+
+    def typed(self, text: str) -> None:
+        """What stands in the field for the word now; case and spaces around it do not matter."""
+        self._is_word_typed = text.strip().casefold() == self._terms.word.casefold()
 
     def tick_box(self, grantable: str, *, is_ticked: bool) -> None:
         """The person changed a box; only what was asked for can be ticked."""

@@ -1,6 +1,7 @@
 """Every word of the prompt and the indicator; pure, so that its hash is over what the person read."""
 
 import hashlib
+import secrets
 import unicodedata
 from dataclasses import dataclass
 from math import ceil, inf
@@ -14,10 +15,17 @@ from protocol.limits import (
     TICKET_NUMBER_LIMIT_CHARS,
 )
 from protocol.names import shown_text
+from protocol.readback import READBACK_DIGITS
 
 LOCALE = "en"  # the language of every text here
 TECHNICIAN, GROUP = "technician", "group"  # for whom something may be allowed beforehand
 HOT_KEY_TEXT = "Ctrl+Alt+Shift+X"
+UNVERIFIED_WARNING = (
+    "Did they call YOU, or did a message or a web page tell you to call? Then this is a fraud: press "
+    "Don't allow and hang up. No bank, no authority and no computer firm works like this."
+)
+# short, common, no two alike, and none that means yes
+_WORDS = ("garden", "window", "bottle", "camera", "pencil", "island", "ladder", "orange", "planet", "rabbit")
 _LAST_PLAIN_SYMBOL = 0x218F  # below: ©, °, ™, №, Roman numerals; above: arrows, ticks, locks, pictures
 _MARKS_IN_A_ROW_LIMIT = 2
 _HIDDEN = "\ufffd"
@@ -48,6 +56,10 @@ class PromptText:
     recording: str
     standing: tuple[tuple[str, str], ...] = ()
     block: str = "Block for 1 hour"
+    readback: str = ""
+    warning: str = ""
+    word_title: str = ""
+    word: str = ""
     refuse: str = "Don't allow"
     allow: str = "Allow"
 
@@ -56,6 +68,8 @@ class PromptText:
         texts = (
             self.headline,
             self.identity,
+            self.warning,
+            self.readback,
             self.boxes_title,
             *(line for _, line in self.boxes),
             self.screen_hint,
@@ -66,6 +80,7 @@ class PromptText:
             self.recording,
             *(line for _, line in self.standing),
             self.block,
+            self.word_title,
             self.refuse,
             self.allow,
         )
@@ -77,12 +92,14 @@ class PromptText:
 
 
 def prompt_text(order: ShowPrompt, *, has_hot_key: bool) -> PromptText:
-    """What the person reads for this order."""
-    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or "(no name)"
+    """What the person reads for this order. Where nobody can tell who asks, a word has to be typed."""
+    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or "Someone"
     organisation = outside_text(order.organisation_name, NAME_LIMIT_CHARS)
     sees_screen = Grantable.SCREEN_VIEW in order.grantables
     stop = "Stop at the top of the screen" + (f" or {HOT_KEY_TEXT}" if has_hot_key else "")
     ticket = outside_text(order.ticket_number, TICKET_NUMBER_LIMIT_CHARS)
+    digits = " ".join(outside_text(order.readback, READBACK_DIGITS))
+    word = "" if organisation else secrets.choice(_WORDS)
     return PromptText(
         headline=f"{name} asks to help you",
         identity=(
@@ -100,6 +117,10 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool) -> PromptText:
         length=f"For at most {duration(order.length_s)}. To end it sooner, press {stop}.",
         recording="Nothing is recorded. A log on this computer notes what was allowed and done.",
         standing=_standing_lines(name, organisation) if order.may_stand and organisation else (),
+        readback=f"Ask them to read four digits to you. They have to be: {digits}" if digits else "",
+        warning="" if organisation else UNVERIFIED_WARNING,
+        word_title=f'To be able to allow this, type the word "{word}" here:' if word else "",
+        word=word,
     )
 
 
@@ -157,9 +178,9 @@ def time_left(left_s: float) -> tuple[str, float]:
 
 def indicator_text(order: ShowIndicator) -> tuple[str, str]:
     """The indicator's two texts: who is here, and what they may do."""
-    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or "(no name)"
+    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or "Someone"
     organisation = outside_text(order.organisation_name, NAME_LIMIT_CHARS)
-    who = f"{name}, {organisation}" if organisation else name
+    who = f"{name}, {organisation}" if organisation else f"{name} (NOT VERIFIED)"
     words = [_SHORT_WORDS[Grantable(known)] for known in order.grantables if known in set(Grantable)]
     may = f"can {_listed(words)}" if words else "is connected and can do nothing yet"
     if order.is_unattended:

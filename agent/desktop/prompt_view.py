@@ -22,6 +22,7 @@ class PromptView:
         self._text = text
         self.boxes: dict[str, TickBox] = {}
         self.standing: dict[str, TickBox] = {}
+        self.word: tk.Entry | None = None
         self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
         self.window.withdraw()
         self.window.title(TITLE)
@@ -43,6 +44,8 @@ class PromptView:
         for line in (self._text.length, self._text.recording):
             lk.label(inner, self._looks, line, lk.Type(13, lk.MUTED)).pack(anchor="w", pady=(px(3), 0))
         self._build_standing(inner, self._text)
+        if self._text.word:
+            self._build_word(inner, self._text)
         self.window.update_idletasks()
         fit(None)
 
@@ -62,6 +65,39 @@ class PromptView:
         size = 14 if text.is_verified else 18
         identity = lk.label(words, self._looks, text.identity, lk.Type(size, colour, True, narrow))
         identity.pack(anchor="w", pady=(px(3), 0))
+        if text.warning:
+            self._build_warning(parent, text)
+        if text.readback:
+            line = lk.label(parent, self._looks, text.readback, lk.Type(14, lk.INK, True))
+            line.pack(anchor="w", pady=(px(14), 0))
+
+    def _build_warning(self, parent: tk.Frame, text: PromptText) -> None:
+        px = self._looks.px
+        card = tk.Frame(parent, background=lk.DANGER)
+        card.pack(fill="x", pady=(px(16), 0))
+        white = lk.Type(15, lk.BACKGROUND, True, lk.TEXT_WIDTH_PX - 32)
+        warning = lk.label(card, self._looks, text.warning, white)
+        warning.configure(background=lk.DANGER)
+        warning.pack(anchor="w", padx=px(16), pady=px(12))
+
+    def _build_word(self, parent: tk.Frame, text: PromptText) -> None:
+        px = self._looks.px
+        title = lk.label(parent, self._looks, text.word_title, lk.Type(14, lk.INK, True))
+        title.pack(anchor="w", pady=(px(16), px(6)))
+        self.word = tk.Entry(
+            parent,
+            width=16,
+            font=self._looks.font(15),
+            relief="solid",
+            borderwidth=px(1),
+            highlightthickness=px(2),
+            highlightcolor=lk.FOCUS,
+            highlightbackground=lk.BACKGROUND,
+            background=lk.BACKGROUND,
+            foreground=lk.INK,
+            insertbackground=lk.INK,
+        )
+        self.word.pack(anchor="w")
 
     def _build_boxes(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px

@@ -2,8 +2,10 @@
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 
 from protocol.aio.wire import Wire, connect_wire, socket_url
+from protocol.certificates import Role
 from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError, Unreachable
 from protocol.identity import Identity
 from protocol.limits import (
@@ -29,7 +31,7 @@ async def connect_control(relay_url: str, *, tls_ca: Path | None = None) -> Wire
 
 
 async def log_in(wire: Wire, identity: Identity, relay_id: str | None) -> tuple[control.Welcome, str]:
-    """Answer the relay's challenge; returns its welcome and its id.
+    """Answer the relay's challenge; returns its welcome and its id. A visitor's identity visits.
 
     `relay_id`: the one that was pinned; None accepts any (the first time an admin claims a relay).
 
@@ -37,10 +39,19 @@ async def log_in(wire: Wire, identity: Identity, relay_id: str | None) -> tuple[
         SupportError: the relay's refusal, with its code; E_RELAY_ID; E_VERSION.
         Unreachable: the link was lost, or the relay did not answer in time.
     """
+    if identity.is_visitor:
+        return await _visit(wire, identity.role, relay_id)
     challenge = await _challenge(wire, relay_id)
     transcript = control.login_transcript(challenge.nonce, challenge.relay_id)
     answer = control.LogIn(PROTOCOL_VERSION, list(identity.chain), identity.sign(transcript))
     return await _get_in(wire, answer), challenge.relay_id
+
+
+async def _visit(wire: Wire, role: Role, relay_id: str | None) -> tuple[control.Welcome, str]:
+    """Get in without an organisation, to meet by support code; errors as `log_in`, and E_CODE_VISITOR."""
+    challenge = await _challenge(wire, relay_id)
+    word: Literal["device", "technician"] = "device" if role is Role.DEVICE else "technician"
+    return await _get_in(wire, control.Visit(PROTOCOL_VERSION, word)), challenge.relay_id
 
 
 async def claim(wire: Wire, admin: Identity, secret: str) -> tuple[control.Welcome, str]:

@@ -1,11 +1,11 @@
 """The link between the relay and an agent, a technician or an admin (WebSocket `/v1/control`).
 
 relay → client   control.challenge
-client → relay   control.log_in              (or control.claim, once in a relay's life)
+client → relay   control.log_in              (or control.claim, once in a relay's life; or control.visit)
 relay → client   control.welcome             (or control.refused, then the socket closes)
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -14,6 +14,7 @@ from protocol.limits import (
     CERTIFICATE_LIMIT_BYTES,
     CHAIN_LIMIT_CERTIFICATES,
     CONTROL_MESSAGE_LIMIT_BYTES,
+    NAMEPLATE_HOLDER_BYTES,
     NONCE_BYTES,
     POLICY_LIMIT_BYTES,
     PRE_LOGIN_MESSAGE_LIMIT_BYTES,
@@ -28,6 +29,8 @@ Signature = Annotated[bytes, Meta(max_length=256)]
 SessionTicket = Annotated[bytes, Meta(max_length=TICKET_LIMIT_BYTES)]
 DocumentBytes = Annotated[bytes, Meta(max_length=POLICY_LIMIT_BYTES * 2)]
 LongText = Annotated[str, Meta(max_length=512)]
+Nameplate = Annotated[str, Meta(pattern=r"^[0-9]{4}\Z")]
+NameplateHolder = Annotated[bytes, Meta(min_length=NAMEPLATE_HOLDER_BYTES, max_length=NAMEPLATE_HOLDER_BYTES)]
 
 
 class Challenge(Message, frozen=True, tag="control.challenge"):
@@ -61,6 +64,16 @@ class Claim(Message, frozen=True, tag="control.claim"):
     root: Certificate
     chain: Chain
     signature: Signature
+
+
+class Visit(Message, frozen=True, tag="control.visit"):
+    """Instead of a log-in, where the relay takes visitors: an end without an organisation.
+
+    `role` is "device" or "technician". Nothing is proved by it; the code and the tunnel have to.
+    """
+
+    version: int
+    role: Literal["device", "technician"]
 
 
 class Welcome(Message, frozen=True, tag="control.welcome"):
@@ -173,6 +186,31 @@ class OpenSession(Message, frozen=True, tag="control.open_session"):
     device_id: ShortText
 
 
+class HoldNameplate(Message, frozen=True, tag="control.hold_nameplate"):
+    """Agent to relay: whoever asks for this nameplate is to be offered to me, for CODE_LIFETIME_S.
+
+    `holder` is random and the same in every message about one code: after a new link it shows that the
+    nameplate is still ours. Neither has anything to do with the code's secret.
+    """
+
+    request_no: int
+    nameplate: Nameplate
+    holder: NameplateHolder
+
+
+class ReleaseNameplate(Message, frozen=True, tag="control.release_nameplate"):
+    """Agent to relay: the code is used up, or nobody waits any more."""
+
+    nameplate: Nameplate
+
+
+class OpenCodeSession(Message, frozen=True, tag="control.open_code_session"):
+    """Technician to relay: I want to talk to the device that holds this nameplate."""
+
+    request_no: int
+    nameplate: Nameplate
+
+
 class SessionRoute(Message, frozen=True, tag="control.session_route"):
     """Where to open the session socket: same host as the control link; port 0 means the same port."""
 
@@ -181,20 +219,28 @@ class SessionRoute(Message, frozen=True, tag="control.session_route"):
 
 
 class SessionOpened(Message, frozen=True, tag="control.session_opened"):
-    """Relay to technician: connect to `route` and send `ticket` as the first message."""
+    """Relay to technician: connect to `route` and send `ticket` as the first message.
+
+    `is_visitor`: one of the two ends has no organisation, so both bring a fresh certificate.
+    """
 
     request_no: int
     session_id: ShortText
     route: SessionRoute
     ticket: SessionTicket
+    is_visitor: bool = False
 
 
 class SessionOffered(Message, frozen=True, tag="control.session_offered"):
-    """Relay to agent: somebody wants to talk to you. Who it is, only the tunnel can prove."""
+    """Relay to agent: somebody wants to talk to you. Who it is, only the tunnel can prove.
+
+    `nameplate` is the one that was asked for, "" when the device was asked for by its id.
+    """
 
     session_id: ShortText
     route: SessionRoute
     ticket: SessionTicket
+    nameplate: Annotated[str, Meta(pattern=r"^([0-9]{4})?\Z")] = ""
 
 
 class SessionDeclined(Message, frozen=True, tag="control.session_declined"):
@@ -222,7 +268,7 @@ class Paired(Message, frozen=True, tag="control.paired"):
     session_id: ShortText
 
 
-PreLogin: TypeAlias = LogIn | Claim
+PreLogin: TypeAlias = LogIn | Claim | Visit
 FromClient: TypeAlias = (
     DeviceFacts
     | ListDevices
@@ -232,6 +278,9 @@ FromClient: TypeAlias = (
     | PublishPolicy
     | PublishStatus
     | OpenSession
+    | OpenCodeSession
+    | HoldNameplate
+    | ReleaseNameplate
     | SessionDeclined
     | Ping
     | Pong

@@ -4,14 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import typer
+
 from protocol.aio.channel_io import ChannelStream
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, UsageError
 from protocol.grantables import PLAIN_WORDS, Grantable
-from protocol.ids import DeviceId
-from technician_client.app import TechnicianApp
+from protocol.support_code import means_code
+from technician_client.app import TechnicianApp, technician_app, visitor_app
 from technician_client.cli.output import Output
-from technician_client.device_match import match_device
+from technician_client.config import TechnicianConfig
 from technician_client.refusals import refusal
+from technician_client.relay_address import RelayAddress
 from technician_client.sessions import TechnicianSession
 
 
@@ -34,13 +37,12 @@ async def granted_channel(
     Raises:
         SupportError: E_DEVICE_UNKNOWN, E_DEVICE_AWAY, E_CONSENT_DENIED, E_CONSENT_TIMEOUT and the rest.
     """
-    with output.working("Looking for the device …"):
-        row = match_device(request.device, await app.devices())
-    with output.working(f"Connecting to {row.name or row.device_id} …"):
-        session = await app.open_session(DeviceId(row.device_id))
+    with output.working("Connecting to the device …"):
+        session = await app.reach(request.device)
     async with session:
+        output.remark(f"Read-back digits, if the person asks for them: {session.readback}")
         words = PLAIN_WORDS[request.grantable].lower()
-        with output.working(f"Asking the person at {session.device.name}: {words} …"):
+        with output.working(f"Asking the person at {session.shown_device}: {words} …"):
             answer = await session.ask(
                 [request.grantable], reason=request.reason, ticket_number=request.ticket_number
             )
@@ -48,3 +50,25 @@ async def granted_channel(
             raise refusal(answer.refused.get(request.grantable, ErrorCode.E_CONSENT_DENIED))
         yield session, await session.open_channel(request.grantable)
         await session.end("finished")
+
+
+@asynccontextmanager
+async def app_for(config: TechnicianConfig, wanted: str, visit: RelayAddress) -> AsyncIterator[TechnicianApp]:
+    """The technician's program; with `visit.url`, that of somebody without an organisation.
+
+    Raises:
+        UsageError: a visit without a code. SupportError: as `technician_app` and `visitor_app`.
+    """
+    if not visit.url:
+        async with technician_app(config) as app:
+            yield app
+        return
+    if not means_code(wanted):
+        raise UsageError("--relay is for support codes alone")
+    async with visitor_app(config, visit) as app:
+        yield app
+
+
+def code_or_device(given: str) -> str:
+    """What was given, or for "-" what is typed at a question: so a code stays out of process lists."""
+    return given if given != "-" else str(typer.prompt("Support code", hide_input=True, err=True))

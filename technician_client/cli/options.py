@@ -24,6 +24,28 @@ PassphraseOption: TypeAlias = Annotated[
 DeviceArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A device's id, a unique start of it, or a unique name.")
 ]
+DeviceOrCodeArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="DEVICE_OR_CODE",
+        help="A device's id, a unique start of it, or a unique name; or the support code that a person "
+        "read to you. While a code is used, others on this computer can see it in the list of processes; "
+        '"-" asks for it instead.',
+    ),
+]
+VisitRelayOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--relay",
+        metavar="URL",
+        help="With a code, and without an organisation: the relay where the person waits. "
+        "The person is told that nobody can tell who you are.",
+    ),
+]
+VisitRelayCaOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--relay-ca", metavar="FILE", help="With --relay: authority of its TLS certificate."),
+]
 ReasonOption: TypeAlias = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; the person at the device reads it.")
 ]

@@ -4,18 +4,24 @@ import asyncio
 import os
 import sys
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import typer
 
 from protocol.errors import ErrorCode, UsageError, error_text
-from technician_client.app import technician_app
-from technician_client.cli.options import DataOption, DeviceArgument, JsonOption
+from technician_client.cli.asking import app_for, code_or_device
+from technician_client.cli.options import (
+    DataOption,
+    DeviceOrCodeArgument,
+    JsonOption,
+    VisitRelayCaOption,
+    VisitRelayOption,
+)
 from technician_client.cli.output import Output
 from technician_client.cli.running import run_async
 from technician_client.config import TechnicianConfig, load_config
-from technician_client.device_match import match_device
+from technician_client.relay_address import RelayAddress
 
 NoBrowserOption = Annotated[
     bool, typer.Option("--no-browser", help="Only print the address; do not open a browser.")
@@ -29,21 +35,25 @@ PortOption = Annotated[
 class ConsoleWish:
     """How the console is to be opened."""
 
-    device: str = ""
+    device: str = field(default="", repr=False)  # may be a support code
     is_kiosk: bool = False
     has_browser: bool = True
     port: int = 0
+    visit: RelayAddress = RelayAddress("")  # noqa: RUF009 - a frozen value
 
 
 def connect(
-    device: DeviceArgument,
+    device: DeviceOrCodeArgument,
     data: DataOption = None,
     is_json: JsonOption = False,
     no_browser: NoBrowserOption = False,
     port: PortOption = 0,
+    relay: VisitRelayOption = "",
+    relay_ca: VisitRelayCaOption = None,
 ) -> None:
-    """Open the console with a session to DEVICE. The person there is asked before anything is shown."""
-    wish = ConsoleWish(device=device, has_browser=not no_browser, port=port)
+    """Open the console with a session to the device. The person is asked before anything is shown."""
+    visit = RelayAddress(relay, tls_ca=str(relay_ca or ""))
+    wish = ConsoleWish(code_or_device(device), has_browser=not no_browser, port=port, visit=visit)
     run_async(serve_console(load_config(data), wish, Output(is_json=is_json)))
 
 
@@ -88,11 +98,11 @@ async def serve_console(config: TechnicianConfig, wish: ConsoleWish, output: Out
         if wish.has_browser:
             opening.add(asyncio.create_task(_open_browser(url, output)))
 
-    async with technician_app(config) as app:
+    async with app_for(config, wish.device, wish.visit) as app:
         device_id = ""
         if wish.device:
             with output.working("Looking for the device …"):
-                device_id = match_device(wish.device, await app.devices()).device_id
+                device_id = await app.reach_for_console(wish.device)
         await run_console(app, ConsoleOptions(wish.port, device_id, wish.is_kiosk, ready))
 
 

@@ -66,8 +66,14 @@ class Session(Protocol):
     device_id: DeviceId
     ready: Ready
     group_name: str
+    readback: str
     notices: asyncio.Queue[SessionNotice]
     audit: SessionAudit
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether an organisation's certificate says which device this is; else a code alone does."""
+        ...
 
     @property
     def clock_offset_ms(self) -> float | None:

@@ -89,10 +89,11 @@ class LiveSession:
             session_id=self._session.session_id,
             device_id=self._session.device_id,
             device_name=shown_name(ready.device_name),
-            organisation_name=shown_name(ready.organisation_name),
+            organisation_name=shown_name(ready.organisation_name) if self._session.is_verified else "",
             consent=shown_name(ready.consent),
             offers=[name for name in ready.offers if name in set(Grantable)],
             group_name=shown_name(self._session.group_name),
+            readback=self._session.readback,
         )
 
     # -- the session's side

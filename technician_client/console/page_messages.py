@@ -166,7 +166,10 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class SayReady(PageMessage, frozen=True, tag="ready"):
-    """The tunnel stands and the certificate was verified."""
+    """The tunnel stands and the certificate was verified; without, `organisation_name` is "".
+
+    `readback`: the digits that the person sees too.
+    """
 
     session_id: str
     device_id: str
@@ -175,6 +178,7 @@ class SayReady(PageMessage, frozen=True, tag="ready"):
     consent: str
     offers: list[str]
     group_name: str
+    readback: str
 
 
 class SayPending(PageMessage, frozen=True, tag="pending"):

@@ -85,6 +85,7 @@ def test_the_three_programs_have_the_commands_of_the_design() -> None:
         "alongside-agent doctor",
         "alongside-agent history",
         "alongside-agent leave",
+        "alongside-agent help-me",
     } <= words
 
 

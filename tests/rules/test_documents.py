@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import protocol.messages
-from protocol import consent, limits, session
+from protocol import code_life, consent, limits, session
 from protocol.audit import AuditKind
 from protocol.channels import CHANNEL_TERMS
 from protocol.error_codes import ERROR_TEXTS, ErrorCode
@@ -69,7 +69,7 @@ def test_a_limit_is_in_the_specification_with_its_value(name):
     assert f"| `{name}` | {shown} |" in SPECIFICATION
 
 
-@pytest.mark.parametrize("machine", [session, consent], ids=["session", "consent"])
+@pytest.mark.parametrize("machine", [session, consent, code_life], ids=["session", "consent", "code_life"])
 def test_every_transition_is_in_the_specification(machine):
     for (state, given), then in machine.TRANSITIONS.items():
         assert f"| {state.name} | {given.name} | {then.name} |" in SPECIFICATION

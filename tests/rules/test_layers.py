@@ -33,11 +33,13 @@ CAPABILITIES = {"screen", "input", "clipboard", "files", "commands", "chat", "di
 SESSION_MODULES = [
     "protocol.tunnel",
     "protocol.pairing",
+    "protocol.support_code",
+    "protocol.code_life",
     "protocol.grants",
     "protocol.channels",
     "protocol.consent",
     "protocol.session",
-    *(f"protocol.messages.{name}" for name in ("session", "consent", "channel", *sorted(CAPABILITIES))),
+    *(f"protocol.messages.{name}" for name in ("session", "consent", "channel", "pairing", *sorted(CAPABILITIES))),
     "protocol.aio.tunnel_io",
     "protocol.aio.channel_io",
 ]

@@ -71,6 +71,8 @@ class FakeSession:
         self.script = script
         self.ready = Ready(1, self.session_id, script.name, "Example Org", script.consent, script.offers)
         self.group_name = "X25519MLKEM768"
+        self.readback = "0417"
+        self.is_verified = True
         self.clock_offset_ms: float | None = 0.0
         self.round_trip_ms: float | None = 4.2
         self.silent_s = 0.0

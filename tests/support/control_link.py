@@ -17,6 +17,13 @@ class RecordingLink:
     organisation_id: OrganisationId = OrganisationId("0" * 64)  # noqa: RUF009 - a string
     posted: list[FromRelay] = field(default_factory=list)
     is_ended: bool = False
+    is_visitor: bool = False
+    address: str = ""
+
+    @property
+    def source(self) -> str:
+        """See `Link`."""
+        return self.address or self.subject_id
 
     def post(self, message: FromRelay) -> None:
         """See `Link`."""

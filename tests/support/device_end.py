@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +12,12 @@ from agent.capabilities.base import Capability
 from agent.capabilities.diagnostics.capability import DiagnosticsCapability
 from agent.capabilities.input.capability import InputCapability
 from agent.capabilities.screen.capability import ScreenCapability
-from agent.desktop.ipc_messages import DesktopHello, ListsChanged, WorkerHello
+from agent.code_desk import CodeDesk, CodeDeskParts, HeldNameplate
+from agent.desktop.ipc_messages import DesktopHello, HelpAsked, HelpCode, HelpNews, ListsChanged, WorkerHello
 from agent.desktop_link import DesktopLink
 from agent.input_desk import SessionInput
 from agent.live_session import BuildFor, DeviceSide
+from agent.local_client import ask_for_help
 from agent.local_server import LocalServer
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
@@ -26,11 +28,13 @@ from agent.worker_desk import LISTS_CHECK_INTERVAL_S, SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.channel_io import ChannelStream
 from protocol.audit import AuditEvent, AuditRecord, read_record, verify_records
+from protocol.errors import ErrorCode, Refused
 from protocol.grantables import Grantable
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId, new_session_id
 from protocol.messages.control import StatusPublished
 from protocol.messages.diagnostics import Display
+from protocol.support_code import SupportCode, read_code
 from protocol.trust_store import TrustStore
 from technician_client.opening import Wanted, establish
 from technician_client.sessions import TechnicianSession
@@ -59,9 +63,10 @@ class DeviceEnd:
         folder: Path,
         group: str = "default",
         lists_check_interval_s: float = LISTS_CHECK_INTERVAL_S,
+        identity: Identity | None = None,
     ) -> None:
         self.organisation = organisation
-        self.identity: Identity = organisation.device(group=group)
+        self.identity: Identity = identity or organisation.device(group=group)
         self.device_id = DeviceId(self.identity.subject_id)
         self.audit_path = folder / "audit.jsonl"
         self.private_windows_path = folder / "private-windows.json"
@@ -69,12 +74,26 @@ class DeviceEnd:
         self.statuses = TrustStore(self.policies.trust, folder / "status.dsse")
         self.desktop_link = DesktopLink()
         self.tickets = WorkerDesk(lists_check_interval_s)
+        self.code_clock_s = 5000.0
+        self.held_nameplates: list[str] = []
+        self.no_nameplate = asyncio.Event()
+        self.codes = CodeDesk(
+            CodeDeskParts(
+                device_id=self.device_id,
+                audit_log=AuditLog(self.audit_path),
+                hold=self._hold,
+                release=self._release,
+                check_policy=self._check_codes_allowed,
+                clock_s=lambda: self.code_clock_s,
+            )
+        )
         self.server = LocalServer(
             folder / "run" / "agent.sock",
             {
                 DesktopHello: self.desktop_link.handle,
                 WorkerHello: self.tickets.handle,
                 ListsChanged: self.tickets.handle_lists_changed,
+                HelpAsked: self.codes.handle_help,
             },
             allowed_uids=frozenset({os.geteuid()}),
         )
@@ -82,12 +101,13 @@ class DeviceEnd:
             identity=self.identity,
             device_id=self.device_id,
             device_name=self.identity.name,
-            organisation_name=organisation.display_name,
+            organisation_name="" if self.identity.is_visitor else organisation.display_name,
             group=group,
             policies=self.policies,
             desktop=self.desktop_link,
             audit_log=AuditLog(self.audit_path),
             build_capabilities=self._build,
+            codes=self.codes,
         )
         self.runners: dict[asyncio.Task[None], SessionRunner] = {}
 
@@ -126,11 +146,22 @@ class DeviceEnd:
         for runner in self.runners.values():
             runner.judge_again()
 
-    def offer(self, session_id: SessionId | None = None) -> tuple[SessionId, MemoryWire]:
+    async def _hold(self, held: HeldNameplate) -> None:
+        self.held_nameplates.append(held.nameplate)
+
+    async def _release(self) -> None:
+        self.held_nameplates.clear()
+        self.no_nameplate.set()
+
+    def _check_codes_allowed(self) -> None:
+        if not self.policies.allows_codes(datetime.now(UTC)):
+            raise Refused("by its policy", code=ErrorCode.E_CODE_POLICY)
+
+    def offer(self, session_id: SessionId | None = None, nameplate: str = "") -> tuple[SessionId, MemoryWire]:
         """Start a session; the technician's end of its wire is returned."""
         session_id = session_id or new_session_id()
         mine, theirs = wire_pair()
-        runner = SessionRunner(self.side, session_id)
+        runner = SessionRunner(self.side, session_id, nameplate)
         self.runners[asyncio.create_task(runner.run(mine))] = runner
         return session_id, theirs
 
@@ -138,6 +169,11 @@ class DeviceEnd:
         """A technician's whole session with this device."""
         session_id, wire = self.offer()
         return await establish(wire, Wanted(session_id, self.device_id, technician, QuietAudit()))
+
+    async def connect_by_code(self, code: SupportCode, technician: Identity) -> TechnicianSession:
+        """A technician's session with whoever shows this code."""
+        session_id, wire = self.offer(nameplate=code.nameplate)
+        return await establish(wire, Wanted(session_id, DeviceId(""), technician, QuietAudit(), code=code))
 
     async def over(self, timeout_s: float = 3.0) -> None:
         """Wait until no session is left."""
@@ -162,9 +198,10 @@ async def device_end(
     folder: Path,
     group: str = "default",
     lists_check_interval_s: float = LISTS_CHECK_INTERVAL_S,
+    identity: Identity | None = None,
 ) -> AsyncIterator[DeviceEnd]:
     """A device whose local socket is open; every session is ended at the end."""
-    end = DeviceEnd(organisation, folder, group, lists_check_interval_s)
+    end = DeviceEnd(organisation, folder, group, lists_check_interval_s, identity)
     await end.server.open()
     serving = asyncio.create_task(end.server.serve())
     try:
@@ -176,6 +213,34 @@ async def device_end(
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
         await end.server.close()
+
+
+@dataclass(frozen=True)
+class ShownCode:
+    """A code that the person sees; `news` gets what came of it."""
+
+    code: SupportCode
+    news: "asyncio.Task[HelpNews]"
+
+
+@asynccontextmanager
+async def shown_code(end: DeviceEnd) -> AsyncIterator[ShownCode]:
+    """The person runs help-me; at the end of the context it is interrupted."""
+    async with aclosing(ask_for_help(end.server.socket_path)) as told:
+        first = await anext(told)
+        assert isinstance(first, HelpCode)
+
+        async def rest() -> HelpNews:
+            news = await anext(told)
+            assert isinstance(news, HelpNews)
+            return news
+
+        news = asyncio.create_task(rest())
+        try:
+            yield ShownCode(read_code(first.code), news)
+        finally:
+            news.cancel()
+            await asyncio.gather(news, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -44,12 +44,15 @@ function drawFacts(list, pairs) {
 function drawSession() {
   const { phase, ready } = workspace;
   const words = { closed: "", opening: "· contacting…", ready: "· connected, end-to-end encrypted", over: "· session ended" };
-  setText(byId("session-word"), words[phase]);
+  const isReady = ready && phase === "ready";
+  const readback = isReady ? ` · read-back ${[...ready.readback].join(" ")}` : "";
+  setText(byId("session-word"), `${words[phase]}${isReady && !ready.organisation_name ? " · NOT VERIFIED" : ""}${readback}`);
   show(byId("connect"), phase === "closed" || phase === "over");
   show(byId("end"), phase === "opening" || phase === "ready");
-  drawFacts(byId("session-facts"), ready && phase === "ready"
+  drawFacts(byId("session-facts"), isReady
     ? [
-        ["Organisation", ready.organisation_name],
+        ["Organisation", ready.organisation_name || "NOT VERIFIED: reached by a support code alone"],
+        ["Read-back digits", `${[...ready.readback].join(" ")} (read them to the person who asks)`],
         ["Consent", ready.consent === "unattended" ? "not needed (the person sees you all the same)" : "the person is asked"],
         ["Encryption", `TLS 1.3, ${ready.group_name}`],
         ["Session id", ready.session_id],
