@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-
 from msgspec.structs import replace
 
 from agent.admission import Admitted

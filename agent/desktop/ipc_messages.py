@@ -337,9 +337,7 @@ ToDesktop: TypeAlias = (
     | IpcRefused
 )
 ToWorker: TypeAlias = FromTechnician | CoverWindows
-ToCommandLine: TypeAlias = (
-    Status | Left | ListsTaken | StandingList | HelpCode | HelpNews | IpcRefused
-)
+ToCommandLine: TypeAlias = Status | Left | ListsTaken | StandingList | HelpCode | HelpNews | IpcRefused
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
 FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)

@@ -39,7 +39,10 @@ SESSION_MODULES = [
     "protocol.channels",
     "protocol.consent",
     "protocol.session",
-    *(f"protocol.messages.{name}" for name in ("session", "consent", "channel", "pairing", *sorted(CAPABILITIES))),
+    *(
+        f"protocol.messages.{name}"
+        for name in ("session", "consent", "channel", "pairing", *sorted(CAPABILITIES))
+    ),
     "protocol.aio.tunnel_io",
     "protocol.aio.channel_io",
 ]
