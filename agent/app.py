@@ -20,6 +20,7 @@ from agent.capabilities.input.capability import InputCapability
 from agent.capabilities.screen.capability import ScreenCapability
 from agent.code_desk import CodeDesk, CodeDeskParts
 from agent.config import AgentConfig
+from agent.cut_sessions import end_cut_sessions
 from agent.desktop.ipc_messages import (
     DesktopHello,
     HelpAsked,
@@ -52,6 +53,8 @@ from agent.trust_intake import StatusIntake
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
+from protocol.aio.receipt_book import ReceiptBook
+from protocol.aio.session_proof import OwnLog
 from protocol.aio.wire import Wire, socket_url
 from protocol.audit import AuditEvent, AuditKind
 from protocol.certificates import Role, VerifiedPeer, verify_chain, verify_visitor
@@ -148,6 +151,7 @@ class _Assembly:
         self.tls_ca = data.tls_ca
         self.statuses = TrustStore(Trust(own.identity.root_der), data.status)
         self.policies = PolicyStore(data.policy, self.statuses.trust)
+        self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts))
         self.standing = StandingConsents(data.standing)
         if not own.identity.is_visitor:  # whom nobody signed for has nobody to believe
             self.statuses.load()
@@ -165,6 +169,7 @@ class _Assembly:
             await sessions.idle()
 
     def _build(self) -> tuple[Service, LocalServer, Sessions]:
+        end_cut_sessions(self.own_log, self.audit_log)
         tickets = WorkerDesk()
         desktop = DesktopLink(watching([LogindWatch()]))
         self.standing.load()
@@ -248,6 +253,7 @@ class _Assembly:
             patience=load_patience(self.data.patience, asyncio.get_running_loop().time()),
             standing=self.standing,
             codes=codes,
+            own_log=self.own_log,
         )
 
     def _capability_builder(self, tickets: WorkerDesk) -> Callable[[BuildFor], dict[str, Capability]]:
@@ -260,7 +266,7 @@ class _Assembly:
                     session.audit,
                 ),
                 InputCapability(SessionInput(session.desk), session.audit, session.peer_clock),
-                DiagnosticsCapability(lambda: _read_displays(session.desk)),
+                DiagnosticsCapability(lambda: _read_displays(session.desk), session.audit),
                 CommandsCapability(
                     CommandSurroundings(
                         policy=self._policy_in_force,

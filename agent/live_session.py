@@ -6,7 +6,7 @@ indicator is taken away, the tunnel is closed.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,9 +22,11 @@ from agent.policy_store import PolicyStore
 from agent.session_audit import Appends, SessionAudit
 from agent.session_channels import ChannelParts, SessionChannels
 from agent.session_consent import SessionConsent, SessionFacts
+from agent.session_proof import ProofParts, SessionProof
 from agent.standing import StandingConsent, StandingConsents
 from protocol.aio.channel_io import ChannelEnded, ChannelIO
 from protocol.aio.first_of import first_of
+from protocol.aio.session_proof import OwnLog
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable
@@ -38,6 +40,7 @@ from protocol.messages.channel import CloseChannel, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded, ReleaseGrant
 from protocol.names import shown_name, shown_text
 from protocol.peer_clock import PeerClock
+from protocol.receipt import Parties
 from protocol.session import Ended, SendHeartbeat, SessionMachine
 from protocol.version import PROTOCOL_VERSION
 
@@ -74,6 +77,8 @@ class DeviceSide:
     audit_log: Appends
     build_capabilities: Callable[[BuildFor], dict[str, Capability]]
     codes: CodeDesk | None = None
+    own_log: OwnLog | None = None
+    on_receipt: Callable[[], None] = lambda: None
     patience: AskPatience = field(default_factory=AskPatience)
     standing: StandingConsents = field(default_factory=lambda: StandingConsents(None))
 
@@ -133,6 +138,21 @@ class LiveSession:
         self._channels = SessionChannels(
             ChannelParts(self._io, self.consent, self._audit, self._tell, self.end), self._capabilities
         )
+        self._proof = self._make_proof()
+
+    def _make_proof(self) -> SessionProof | None:
+        device, peer = self._device, self._admitted.peer
+        if device.own_log is None or peer.is_visitor:  # no organisation vouches for either end
+            return None
+        parties = Parties(
+            organisation_id=device.own_log.identity.organisation_id,
+            session_id=self._session_id,
+            device_id=device.device_id,
+            device_name=shown_name(device.device_name),
+            technician_id=peer.subject_id,
+            technician_name=shown_name(peer.name),
+        )
+        return SessionProof(ProofParts(device.own_log, parties, self._audit, self._tell))
 
     def end(self, cause: str) -> None:
         """Begin the end; the first cause stands. `run` does the rest."""
@@ -146,6 +166,8 @@ class LiveSession:
         try:
             await self._tell(self._ready())
             self._machine.accepted(_now_s(), self._ends_s)
+            if self._proof is not None:
+                await self._proof.begin()
             await first_of(
                 self._listen(), self._tick(), self._watch_desk(), self._wait_over(), self._end_taken_back()
             )
@@ -157,11 +179,20 @@ class LiveSession:
         finally:
             self._device.standing.listeners.discard(self._standing_ended)
             await self._stop()
-            await say_goodbye(self._io, tunnel_io, self._over.result(), is_pumping=True)
+            self._audit.note(AuditKind.SESSION_ENDED, {"cause": self._over.result()})
+            await self._say_goodbye(tunnel_io)
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
             await self.consent.close()
         return self._over.result()
+
+    async def _say_goodbye(self, tunnel_io: TunnelIO) -> None:
+        proof = self._proof
+        finish = (lambda: proof.finish(self._io.control)) if proof is not None else None
+        await say_goodbye(self._io, tunnel_io, self._over.result(), is_pumping=True, finish=finish)
+        if proof is not None:
+            proof.settle()
+            self._device.on_receipt()
 
     async def _stop(self) -> None:
         """Take every grant away first, then what lived from it."""
@@ -215,8 +246,11 @@ class LiveSession:
                 case messages.HeartbeatAnswer():
                     self._machine.answered(message.beat_no)
                     self._clock.answered(message.beat_no, message.answered_at_ms, _now_s() * 1000)
-                case messages.EndSession():
-                    self.end(TECHNICIAN_LEFT)
+                case messages.AskRecord() | messages.TellRecord() | messages.AnswerReceipt():
+                    if self._proof is not None:
+                        await self._proof.take(message)
+                case messages.EndSession(cause):
+                    self.end(FINISHED if cause == FINISHED else TECHNICIAN_LEFT)
                     return
 
     def _start_ask(self, ask: Ask) -> None:
@@ -343,14 +377,25 @@ class LiveSession:
 
 
 async def say_goodbye(
-    channels: ChannelIO, tunnel_io: TunnelIO, cause: str, *, is_pumping: bool = False
+    channels: ChannelIO,
+    tunnel_io: TunnelIO,
+    cause: str,
+    *,
+    is_pumping: bool = False,
+    finish: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Tell the technician why, as far as the tunnel still carries anything, and close it."""
+    """Tell the technician why, as far as the tunnel still carries anything, and close it.
+
+    `finish` is what is left to be said after that.
+    """
     pump = None if is_pumping else asyncio.create_task(channels.run())
     try:
         async with asyncio.timeout(GOODBYE_TIMEOUT_S):
             await channels.control.send(messages.FROM_AGENT_CODEC.encode(messages.EndSession(cause=cause)))
             await channels.drain()
+        if finish is not None:
+            await finish()
+        async with asyncio.timeout(GOODBYE_TIMEOUT_S):
             await tunnel_io.close()
     except (SupportError, TimeoutError) as exc:
         log.debug("session.goodbye_unheard", detail=str(exc))

@@ -5,8 +5,9 @@ from typing import Protocol
 
 import structlog
 
-from protocol.audit import AuditEvent, AuditKind
+from protocol.audit import AuditEvent, AuditKind, AuditRecord
 from protocol.errors import SupportError
+from protocol.receipt import SessionTrail
 
 log = structlog.get_logger()
 
@@ -20,13 +21,17 @@ class Appends(Protocol):
 
 
 class SessionAudit:
-    """Writes records of one session. `actor` becomes the technician once it is proved who that is."""
+    """Writes records of one session. `actor` becomes the technician once it is proved who that is.
+
+    `trail` holds what the session's receipt is made of.
+    """
 
     def __init__(self, log_file: Appends, device_id: str, session_id: str, actor: str = "relay") -> None:
         self._log_file = log_file
         self._device_id = device_id
         self._session_id = session_id
         self.actor = actor
+        self.trail = SessionTrail()
 
     def write(
         self,
@@ -42,9 +47,11 @@ class SessionAudit:
             SupportError: E_AUDIT_WRITE; then the effect must not happen.
         """
         who = actor or self.actor
-        self._log_file.append(
+        record = self._log_file.append(
             AuditEvent(kind, who, self._device_id, self._session_id, succeeded, dict(facts or {}))
         )
+        if isinstance(record, AuditRecord):
+            self.trail.add(record)
 
     def note(
         self,

@@ -13,7 +13,16 @@ from agent.session_consent import SessionConsent
 from protocol.aio.channel_io import ChannelIO, ChannelStream
 from protocol.audit import AuditKind
 from protocol.channels import CHANNEL_TERMS
-from protocol.errors import ErrorCode, NotGranted, PeerViolation, Refused, SupportError, WrongState
+from protocol.errors import (
+    DocumentRefused,
+    EnvironmentFault,
+    ErrorCode,
+    NotGranted,
+    PeerViolation,
+    Refused,
+    SupportError,
+    WrongState,
+)
 from protocol.grantables import Grantable
 from protocol.grants import Grant
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, CloseChannel, OpenChannel
@@ -93,8 +102,8 @@ class SessionChannels:
             return
         try:
             capability = self._admit(asked)
-            stream = self._parts.channels.open(asked.channel_no, CHANNEL_TERMS[capability.name])
-        except (Refused, WrongState) as exc:
+            stream = self._opened_stream(capability, asked.channel_no)
+        except (Refused, WrongState, EnvironmentFault, DocumentRefused) as exc:
             self._refusals += 1
             if self._refusals > REFUSALS_LIMIT:
                 self._parts.end_session(ErrorCode.E_RATE)
@@ -105,10 +114,18 @@ class SessionChannels:
             )
             await self._parts.tell(ChannelRefused(channel_no=asked.channel_no, code=exc.code))
             return
-        self._parts.audit.note(AuditKind.CHANNEL_OPENED, {"capability": capability.name})
         await self._parts.tell(ChannelOpened(channel_no=asked.channel_no))
         task = asyncio.create_task(self._serve(capability, stream))
         self._served[stream.number] = _Served(capability.grantable, stream, task)
+
+    def _opened_stream(self, capability: Capability, channel_no: int) -> ChannelStream:
+        stream = self._parts.channels.open(channel_no, CHANNEL_TERMS[capability.name])
+        try:
+            self._parts.audit.write(AuditKind.CHANNEL_OPENED, {"capability": capability.name})
+        except SupportError:
+            stream.close()
+            raise
+        return stream
 
     def _admit(self, asked: OpenChannel) -> Capability:
         capability = self._capabilities.get(asked.capability)

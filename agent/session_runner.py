@@ -126,7 +126,6 @@ class SessionRunner:
         )
         self._live = LiveSession(self._device, parts, admitted)
         cause = await self._live.run(tunnel_io)
-        self._audit.note(AuditKind.SESSION_ENDED, {"cause": cause})
         log.info("session.ended", session_id=self.session_id, cause=cause)
 
     async def _pair(self, channels: ChannelIO, done: HandshakeDone, admitted: Admitted) -> None:

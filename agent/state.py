@@ -58,6 +58,11 @@ class DataDir:
         return self.root / "audit.jsonl"
 
     @property
+    def receipts(self) -> Path:
+        """The person's receipts, one file for each technician."""
+        return self.root / "receipts"
+
+    @property
     def settings(self) -> Path:
         """Optional settings of this agent."""
         return self.root / "agent.toml"

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from protocol.audit_facts import check_facts
 from protocol.errors import DocumentRefused, ErrorCode
 from protocol.names import shown_text
 
@@ -87,6 +88,9 @@ class AuditKind(StrEnum):
     AGENT_STARTED = "agent.started"
     AGENT_STOPPED = "agent.stopped"
     AUDIT_RECOVERED = "audit.recovered"
+    AUDIT_ALARM = "audit.alarm"
+    RECEIPT_SIGNED = "receipt.signed"
+    RECEIPT_REFUSED = "receipt.refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,9 @@ class AuditEvent:
     """What is to be recorded. `actor` is a subject id, or "person", "agent", "relay", "admin".
 
     Facts never hold keystrokes, texts, screen content or secrets. `session_id` is "" outside of sessions.
+
+    Raises:
+        WrongState: a fact is not one of this kind's, see `protocol.audit_facts`.
     """
 
     kind: AuditKind
@@ -103,9 +110,12 @@ class AuditEvent:
     succeeded: bool
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_facts(self.kind, self.facts)
+
 
 class AuditRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One line of the log."""
+    """One line of the log. `monotonic_ms` tells a clock that was set from time that passed."""
 
     seq: Annotated[int, msgspec.Meta(ge=1)]
     at_utc: datetime
@@ -117,6 +127,7 @@ class AuditRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     facts: dict[str, str | int]
     previous: _Digest
     sha256: _Digest | None = None
+    monotonic_ms: int | msgspec.UnsetType = msgspec.UNSET  # records of version 0.1 have none
 
     @property
     def line(self) -> bytes:
@@ -153,7 +164,12 @@ class AuditReport:
         return self.bad_line is None
 
 
-def next_record(previous: AuditRecord | None, event: AuditEvent, at_utc: datetime) -> AuditRecord:
+def next_record(
+    previous: AuditRecord | None,
+    event: AuditEvent,
+    at_utc: datetime,
+    monotonic_ms: int | msgspec.UnsetType = msgspec.UNSET,
+) -> AuditRecord:
     """The record of this event, to be appended after `previous`. Texts lose control characters here."""
     facts = list(event.facts.items())[:FACTS_LIMIT]
     unsealed = AuditRecord(
@@ -166,6 +182,7 @@ def next_record(previous: AuditRecord | None, event: AuditEvent, at_utc: datetim
         succeeded=event.succeeded,
         facts={shown_text(name, _FACT_NAME_LIMIT_CHARS): _fact(fact) for name, fact in facts},
         previous=(previous.sha256 or NO_PREVIOUS) if previous else NO_PREVIOUS,
+        monotonic_ms=monotonic_ms,
     )
     return msgspec.structs.replace(unsealed, sha256=unsealed.digest())
 

@@ -413,6 +413,16 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Keep the file as evidence and tell the administrator.",
         5,
     ),
+    _C.E_AUDIT_PEER: (
+        "The other side's audit log is not the one that was known: it was cut, rolled back or made anew.",
+        "Do not rely on that log; check it against the receipts and anchors with: alongside audit verify.",
+        5,
+    ),
+    _C.E_RECEIPT: (
+        "The receipt of a session does not fit, so it was not signed by both sides.",
+        "Compare both sides' audit logs with: alongside audit verify.",
+        5,
+    ),
     _C.E_AUDIT_WRITE: (
         "The audit log cannot be written, so nothing is allowed.",
         "Free some space, or check the folder's owner.",

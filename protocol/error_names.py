@@ -121,4 +121,6 @@ class ErrorCode(StrEnum):
     E_CONSOLE_ORIGIN = auto()
     # audit
     E_AUDIT_CHAIN = auto()
+    E_AUDIT_PEER = auto()
+    E_RECEIPT = auto()
     E_AUDIT_WRITE = auto()

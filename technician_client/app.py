@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from datetime import UTC, datetime, timedelta
 
 from protocol.aio.audit_log import AuditLog
+from protocol.aio.receipt_book import ReceiptBook
+from protocol.aio.session_proof import OwnLog
 from protocol.audit import AuditEvent, AuditKind
 from protocol.catalogue import Catalogue
 from protocol.certificates import Role
@@ -28,6 +30,7 @@ from technician_client.organisation import OrganisationFolder
 from technician_client.policies import PolicyStore
 from technician_client.relay_address import RelayAddress, checked_relay, read_relay
 from technician_client.session_audit import SessionAudit
+from technician_client.session_proof import Proving
 from technician_client.sessions import TechnicianSession
 from technician_client.status_store import StatusStore
 
@@ -44,6 +47,8 @@ class TechnicianApp:
         self.audit = AuditLog(config.audit_file)
         self._by_code: dict[DeviceId, TechnicianSession] = {}
         self._visited: dict[DeviceId, DeviceRow] = {}
+        own = OwnLog(identity, config.audit_file, ReceiptBook(config.receipts_folder))
+        self.proving = Proving(own, self.audit)
 
     def myself(self) -> Myself:
         """Who the console speaks for."""
@@ -101,7 +106,9 @@ class TechnicianApp:
             return waiting
         if device_id in self._visited:
             raise Refused(device_id, code=ErrorCode.E_CODE_USED)
-        return await open_session(self.link, device_id, identity=self.identity, audit=self.audit)
+        return await open_session(
+            self.link, device_id, identity=self.identity, audit=self.audit, proving=self.proving
+        )
 
     async def reach(self, wanted: str) -> TechnicianSession:
         """A session with the device that these words mean: a support code, an id, or a name.
@@ -111,7 +118,9 @@ class TechnicianApp:
         """
         if means_code(wanted):
             code = read_code(wanted)
-            session = await open_code_session(self.link, code, identity=self.identity, audit=self.audit)
+            session = await open_code_session(
+                self.link, code, identity=self.identity, audit=self.audit, proving=self.proving
+            )
             if session.device.is_visitor:
                 self._visited[session.device_id] = _visited_row(session)
             return session

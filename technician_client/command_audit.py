@@ -8,24 +8,24 @@ from technician_client.session_audit import SessionAudit
 class CommandAudit:
     """Notes what was asked for and how it went; never the output, never the values."""
 
-    def __init__(self, audit: SessionAudit, command_id: str) -> None:
+    def __init__(self, audit: SessionAudit, command_id: str, request_id: str) -> None:
         self._audit = audit
-        self._command_id = command_id
+        self._command: dict[str, str | int] = {"command_id": command_id, "request_id": request_id}
 
     def requested(self) -> None:
         """About to be sent."""
-        self._audit.note(AuditKind.COMMAND_REQUESTED, command_id=self._command_id)
+        self._audit.note(AuditKind.COMMAND_REQUESTED, succeeded=True, **self._command)
 
     def message(self, message: FromAgent) -> None:
         """What the agent says of it; call before the person sees it."""
         match message:
             case CommandStarted():
-                self._audit.note(AuditKind.COMMAND_STARTED, command_id=self._command_id)
+                self._audit.note(AuditKind.COMMAND_STARTED, succeeded=True, **self._command)
             case CommandEnded(_, exit_status, _, _, code):
                 self._audit.note(
                     AuditKind.COMMAND_ENDED,
                     succeeded=exit_status == 0 and not code,
-                    command_id=self._command_id,
+                    **self._command,
                     exit_status=exit_status,
                     code=code,
                 )
@@ -34,4 +34,4 @@ class CommandAudit:
 
     def refused(self, code: str) -> None:
         """Not run, by the agent's refusal or ours."""
-        self._audit.note(AuditKind.COMMAND_REFUSED, succeeded=False, command_id=self._command_id, code=code)
+        self._audit.note(AuditKind.COMMAND_REFUSED, succeeded=False, **self._command, code=code)

@@ -43,6 +43,11 @@ class TechnicianConfig:
         return self.data / "audit.jsonl"
 
     @property
+    def receipts_folder(self) -> Path:
+        """Receipts of this technician's sessions, one file for each device."""
+        return self.data / "receipts"
+
+    @property
     def organisation_folder(self) -> Path:
         """The admin's keys and documents."""
         return self.data / "org"

@@ -14,4 +14,11 @@ class SessionOver:
     code: str
 
 
-SessionNotice: TypeAlias = GrantEnded | AskPending | ChannelClosed | SessionOver
+@dataclass(frozen=True, slots=True)
+class PeerAlarm:
+    """The device's audit log is not the one that was known (E_AUDIT_PEER); the session goes on."""
+
+    code: str
+
+
+SessionNotice: TypeAlias = GrantEnded | AskPending | ChannelClosed | PeerAlarm | SessionOver

@@ -22,6 +22,7 @@ from protocol.tunnel import HandshakeDone, Tunnel, TunnelEnd
 from technician_client.link import RelayLink
 from technician_client.refusals import refusal
 from technician_client.session_audit import AuditSink, SessionAudit
+from technician_client.session_proof import Proving
 from technician_client.sessions import TechnicianSession, Verified
 
 
@@ -38,6 +39,7 @@ class Wanted:
     audit: AuditSink
     trust: Trust | None = None
     code: SupportCode | None = None
+    proving: Proving | None = None
 
     def verified(self, chain: tuple[bytes, ...]) -> VerifiedPeer:
         """The device of this chain, if it is the one that was asked for and not revoked.
@@ -86,6 +88,7 @@ async def establish(wire: Wire, wanted: Wanted) -> TechnicianSession:
             audit=audit,
             readback=readback_digits(handshake.exporter),
             pairing=_pairing(handshake, wanted),
+            proving=wanted.proving,
         )
         session = TechnicianSession(verified)
         await session.start()
@@ -106,7 +109,12 @@ def _pairing(handshake: HandshakeDone, wanted: Wanted) -> TechnicianPairing | No
 
 
 async def open_session(
-    link: RelayLink, device_id: DeviceId, *, identity: Identity, audit: AuditSink
+    link: RelayLink,
+    device_id: DeviceId,
+    *,
+    identity: Identity,
+    audit: AuditSink,
+    proving: Proving | None = None,
 ) -> TechnicianSession:
     """A session with this device. Nothing was sent into it yet, and nobody at the device was asked.
 
@@ -116,12 +124,17 @@ async def open_session(
     """
     opened = await link.open_session(device_id)
     trust = link.policies.trust
-    wanted = Wanted(checked_session_id(opened.session_id), device_id, identity, audit, trust)
+    wanted = Wanted(checked_session_id(opened.session_id), device_id, identity, audit, trust, proving=proving)
     return await _open(link, opened, wanted)
 
 
 async def open_code_session(
-    link: RelayLink, code: SupportCode, *, identity: Identity, audit: AuditSink
+    link: RelayLink,
+    code: SupportCode,
+    *,
+    identity: Identity,
+    audit: AuditSink,
+    proving: Proving | None = None,
 ) -> TechnicianSession:
     """A session with the device that shows this code. The relay hears the nameplate alone.
 
@@ -135,7 +148,7 @@ async def open_code_session(
     if opened.is_visitor and not identity.is_visitor:
         identity = visitor_identity(Role.TECHNICIAN, now=datetime.now(UTC))
     session_id, trust = checked_session_id(opened.session_id), link.policies.trust
-    wanted = Wanted(session_id, DeviceId(""), identity, audit, trust, code)
+    wanted = Wanted(session_id, DeviceId(""), identity, audit, trust, code, proving)
     return await _open(link, opened, wanted)
 
 

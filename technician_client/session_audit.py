@@ -2,9 +2,10 @@
 
 from typing import Protocol
 
-from protocol.audit import AuditEvent, AuditKind
+from protocol.audit import AuditEvent, AuditKind, AuditRecord
 from protocol.errors import ErrorCode
 from protocol.messages.consent import AskAnswer, GivenGrant
+from protocol.receipt import SessionTrail
 
 
 class AuditSink(Protocol):
@@ -16,19 +17,25 @@ class AuditSink(Protocol):
 
 
 class SessionAudit:
-    """Writes each event before the technician sees its effect. `device_id` is "" until it is known."""
+    """Writes each event before the technician sees its effect. `device_id` is "" until it is known.
+
+    `trail` is what the session's receipt is compared with.
+    """
 
     def __init__(self, sink: AuditSink, *, actor: str, device_id: str, session_id: str) -> None:
         self._sink = sink
         self._actor = actor
         self.device_id = device_id
         self._session_id = session_id
+        self.trail = SessionTrail()
 
     def note(self, kind: AuditKind, *, succeeded: bool = True, **facts: str | int) -> None:
         """Append one record. Facts are names, codes and counts, never content."""
-        self._sink.append(
+        record = self._sink.append(
             AuditEvent(kind, self._actor, self.device_id, self._session_id, succeeded, dict(facts))
         )
+        if isinstance(record, AuditRecord):
+            self.trail.add(record)
 
     def answered(self, answer: AskAnswer) -> None:
         """Consent and grants of one ask."""

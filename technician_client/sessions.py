@@ -26,21 +26,36 @@ from protocol.errors import (
 )
 from protocol.grantables import Grantable
 from protocol.ids import DeviceId, SessionId
-from protocol.limits import CONSENT_EXTENSIONS_LIMIT, CONSENT_TIMEOUT_S, SESSION_LENGTH_DEFAULT_S
+from protocol.limits import (
+    CONSENT_EXTENSIONS_LIMIT,
+    CONSENT_TIMEOUT_S,
+    RECEIPT_TIMEOUT_S,
+    SESSION_LENGTH_DEFAULT_S,
+)
 from protocol.messages import session as wire_messages
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded
-from protocol.messages.session import EndSession, Heartbeat, HeartbeatAnswer, Ready
+from protocol.messages.session import (
+    AskRecord,
+    EndSession,
+    Heartbeat,
+    HeartbeatAnswer,
+    OfferReceipt,
+    Ready,
+    TellRecord,
+)
 from protocol.names import shown_name
 from protocol.pairing import TechnicianPairing
 from protocol.peer_clock import PeerClock
+from protocol.receipt import Parties
 from protocol.session import Ended, SendHeartbeat, SessionMachine, State
 from protocol.version import PROTOCOL_VERSION
 from technician_client.held_grants import HeldGrants
-from technician_client.notices import SessionNotice, SessionOver
+from technician_client.notices import PeerAlarm, SessionNotice, SessionOver
 from technician_client.pairing import pair_as_technician
 from technician_client.refusals import refusal
 from technician_client.session_audit import SessionAudit
+from technician_client.session_proof import ProofParts, Proving, SessionProof
 
 T = TypeVar("T")
 CHANNEL_OPEN_TIMEOUT_S = 15.0
@@ -68,6 +83,7 @@ class Verified:
     audit: SessionAudit
     readback: str
     pairing: TechnicianPairing | None = None
+    proving: Proving | None = None
 
 
 class TechnicianSession:
@@ -88,6 +104,7 @@ class TechnicianSession:
         self.audit = verified.audit
         self.notices: asyncio.Queue[SessionNotice] = asyncio.Queue(NOTICES_LIMIT)
         self._pairing = verified.pairing
+        self.alarm = ""  # E_AUDIT_PEER: the device's audit log is not the one that was known
         self._tunnel = verified.tunnel
         self._machine = verified.machine
         self._io = ChannelIO(verified.tunnel)
@@ -102,6 +119,26 @@ class TechnicianSession:
         self._streams: dict[int, tuple[Grantable, ChannelStream]] = {}
         self._grants = HeldGrants()
         self._on_over: list[Callable[[], None]] = []
+        self._proof = self._make_proof(verified)
+        self._is_over = False
+
+    def _make_proof(self, verified: Verified) -> SessionProof | None:
+        if verified.proving is None or verified.device.is_visitor:  # no organisation vouches for either
+            return None
+        own = verified.proving.own.identity
+        parties = Parties(
+            organisation_id=own.organisation_id,
+            session_id=self.session_id,
+            device_id=self.device_id,
+            device_name=verified.device.name,
+            technician_id=own.subject_id,
+            technician_name=own.name,
+        )
+        return SessionProof(ProofParts(verified.proving, parties, self.audit, self._send, self._raise_alarm))
+
+    def _raise_alarm(self) -> None:
+        self.alarm = ErrorCode.E_AUDIT_PEER
+        self._notice(PeerAlarm(self.alarm))
 
     async def __aenter__(self) -> Self:
         return self
@@ -228,6 +265,8 @@ class TechnicianSession:
                     await self._io.drain()
             except (SupportError, TimeoutError):
                 pass  # the other end is gone, which is what was wanted
+        if self._proof is not None:
+            await asyncio.wait({task}, timeout=RECEIPT_TIMEOUT_S)  # the receipt is signed on the way out
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -257,6 +296,8 @@ class TechnicianSession:
             await asyncio.gather(*parts, return_exceptions=True)
             self._machine.end(code)
             self._over(self._machine.cause)
+            if self._proof is not None:
+                self._proof.settle()
             await self._tunnel.close()
 
     async def _listen(self) -> None:
@@ -269,17 +310,30 @@ class TechnicianSession:
                 raise PeerViolation(f"{type(message).__name__} before Ready")
             match message:
                 case Ready():
-                    self._accept(message)
+                    await self._accept(message)
                 case Heartbeat(beat_no, sent_at_ms):
                     await self._send(HeartbeatAnswer(beat_no, sent_at_ms, _now_ms()))
                 case HeartbeatAnswer():
                     self._machine.answered(message.beat_no)
                     self._clock.answered(message.beat_no, message.answered_at_ms, _now_s() * 1000)
+                case AskRecord() | TellRecord() | OfferReceipt():
+                    if self._proof is not None:
+                        await self._proof.take(message)
                 case EndSession(cause):
-                    self._machine.end(cause)
+                    await self._say_last(is_first=bool(self._machine.end(cause)))
                     return
                 case _:
                     self._take(message)
+
+    async def _say_last(self, *, is_first: bool) -> None:
+        """The agent ended it, or answers our end; its receipt comes next."""
+        self._over(self._machine.cause)
+        if self._proof is None or not self._is_ready.done() or self._is_ready.exception() is not None:
+            return
+        self._proof.did_end_it = not is_first
+        with suppress(SupportError, TimeoutError):  # then `settle` leaves one of our own
+            await self._proof.finish(self._io.control)
+            await self._io.drain()
 
     async def _keep_time(self) -> None:
         loop = asyncio.get_running_loop()
@@ -297,7 +351,7 @@ class TechnicianSession:
                     case Ended():
                         return
 
-    def _accept(self, ready: Ready) -> None:
+    async def _accept(self, ready: Ready) -> None:
         if self._is_ready.done():
             raise PeerViolation("a second Ready")
         if ready.version != PROTOCOL_VERSION:
@@ -309,6 +363,8 @@ class TechnicianSession:
         self._deadline_moved.set()
         self.audit.note(AuditKind.SESSION_READY, group_name=self.group_name, consent=ready.consent)
         self._is_ready.set_result(ready)
+        if self._proof is not None:
+            await self._proof.begin()
 
     def _take(self, message: wire_messages.FromAgent) -> None:
         match message:
@@ -361,6 +417,9 @@ class TechnicianSession:
             stream.close(refusal(code).code if code != "finished" else ErrorCode.E_LINK_LOST)
 
     def _over(self, cause: str) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
         try:
             self.audit.note(AuditKind.SESSION_ENDED, cause=cause)
         except SupportError as exc:

@@ -75,7 +75,7 @@ class AuditLog:
         try:
             with self._opened() as descriptor:
                 last = self._last_record(descriptor)
-                record = next_record(last, event, self._clock())
+                record = self._next(last, event)
                 _write_line(descriptor, record)
         except (OSError, EnvironmentFault) as exc:
             raise EnvironmentFault(f"{self.path}: {exc}", code=ErrorCode.E_AUDIT_WRITE) from exc
@@ -118,9 +118,12 @@ class AuditLog:
             "kept_as": keep.name,
         }
         event = AuditEvent(AuditKind.AUDIT_RECOVERED, "agent", "", "", True, facts)
-        record = next_record(previous, event, self._clock())
+        record = self._next(previous, event)
         _write_line(descriptor, record)
         return record
+
+    def _next(self, previous: AuditRecord | None, event: AuditEvent) -> AuditRecord:
+        return next_record(previous, event, self._clock(), time.monotonic_ns() // 1_000_000)
 
 
 def _lock(descriptor: int) -> None:

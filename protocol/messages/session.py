@@ -6,6 +6,9 @@ agent → technician   consent.pending          the person is being asked
 agent → technician   consent.answer           what was granted and what was not, each by itself
 technician → agent   channel.open             one channel per granted capability
 agent → technician   channel.opened / channel.refused
+both                 session.record_asked / session.record_told   is your log still the one I know?
+agent → technician   session.receipt          after session.end, and of sessions that were cut, after Ready
+technician → agent   session.receipt_answer   signed by both ends, or the code that says why not
 """
 
 from typing import Annotated, TypeAlias
@@ -13,10 +16,13 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta
 
 from protocol.codec import Codec, Message
-from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES
+from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, RECEIPT_LIMIT_BYTES
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, CloseChannel, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GrantEnded, ReleaseGrant
 from protocol.messages.presence import ShortText
+
+ReceiptLine = Annotated[bytes, Meta(max_length=RECEIPT_LIMIT_BYTES)]
+RecordHash = Annotated[str, Meta(max_length=64)]
 
 
 class Ready(Message, frozen=True, tag="session.ready"):
@@ -55,6 +61,36 @@ class EndSession(Message, frozen=True, tag="session.end"):
     cause: ShortText
 
 
+class AskRecord(Message, frozen=True, tag="session.record_asked"):
+    """Either end: which hash has record no. `seq` of your audit log? 0 asks for nothing but the head."""
+
+    seq: Annotated[int, Meta(ge=0)]
+
+
+class TellRecord(Message, frozen=True, tag="session.record_told"):
+    """Answer: the hash of record no. `seq`, "" when there is none, and where the log's head is now."""
+
+    seq: Annotated[int, Meta(ge=0)]
+    sha256: RecordHash
+    head_seq: Annotated[int, Meta(ge=0)]
+    head_sha256: RecordHash
+
+
+class OfferReceipt(Message, frozen=True, tag="session.receipt"):
+    """Agent: the receipt of this or of an earlier session, with the agent's signature."""
+
+    session_id: ShortText
+    receipt: ReceiptLine
+
+
+class AnswerReceipt(Message, frozen=True, tag="session.receipt_answer"):
+    """Technician: the receipt with both signatures and `code` "", or no receipt and why not."""
+
+    session_id: ShortText
+    receipt: ReceiptLine
+    code: ShortText
+
+
 FromAgent: TypeAlias = (
     Ready
     | AskPending
@@ -65,10 +101,22 @@ FromAgent: TypeAlias = (
     | ChannelClosed
     | Heartbeat
     | HeartbeatAnswer
+    | AskRecord
+    | TellRecord
+    | OfferReceipt
     | EndSession
 )
 FromTechnician: TypeAlias = (
-    Ask | ReleaseGrant | OpenChannel | CloseChannel | Heartbeat | HeartbeatAnswer | EndSession
+    Ask
+    | ReleaseGrant
+    | OpenChannel
+    | CloseChannel
+    | Heartbeat
+    | HeartbeatAnswer
+    | AskRecord
+    | TellRecord
+    | AnswerReceipt
+    | EndSession
 )
 
 FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, CHANNEL_MESSAGE_LIMIT_BYTES)

@@ -31,7 +31,10 @@ class MessageStream(Protocol):
 
 
 async def run_command(
-    stream: MessageStream, entry: CommandEntry, parameters: Mapping[str, str]
+    stream: MessageStream,
+    entry: CommandEntry,
+    parameters: Mapping[str, str],
+    request_id: RequestId | None = None,
 ) -> AsyncGenerator[FromAgent, None]:
     """Run the entry; yields what the agent says, with `CommandEnded` or `CommandRefused` as the last.
 
@@ -42,7 +45,7 @@ async def run_command(
         SupportError: the channel ended. PeerViolation: a message of another request.
     """
     entry.build_argv(parameters)
-    request_id = new_request_id()
+    request_id = request_id or new_request_id()
     order = RunCommand(request_id, entry.command_id, entry.sha256, dict(parameters))
     await stream.send(FROM_TECHNICIAN_CODEC.encode(order))
     is_over = False

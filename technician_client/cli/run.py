@@ -10,6 +10,7 @@ import typer
 from protocol.catalogue import Catalogue, CommandEntry
 from protocol.errors import Refused, UsageError
 from protocol.grantables import Grantable
+from protocol.ids import new_request_id
 from protocol.names import shown_text
 from technician_client.app import TechnicianApp, technician_app
 from technician_client.capabilities.commands import run_command
@@ -117,9 +118,10 @@ async def _run(config: TechnicianConfig, request: Request, order: Order, output:
         entry = _checked(order, catalogue, app)
         async with granted_channel(app, request, output) as (session, stream):
             view = CommandView(output)
-            noted = CommandAudit(session.audit, entry.command_id)
+            request_id = new_request_id()
+            noted = CommandAudit(session.audit, entry.command_id, request_id)
             noted.requested()
-            async with aclosing(run_command(stream, entry, order.parameters)) as messages:
+            async with aclosing(run_command(stream, entry, order.parameters, request_id)) as messages:
                 async for message in messages:
                     noted.message(message)
                     view.message(message)
@@ -133,7 +135,7 @@ def _checked(order: Order, catalogue: Catalogue, app: TechnicianApp) -> CommandE
         entry.build_argv(order.parameters)
     except Refused as exc:
         unsent = SessionAudit(app.audit, actor=app.identity.subject_id, device_id="", session_id="")
-        CommandAudit(unsent, shown_text(order.command_id, 64)).refused(exc.code)
+        CommandAudit(unsent, shown_text(order.command_id, 64), "").refused(exc.code)
         raise
     return entry
 

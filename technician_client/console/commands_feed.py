@@ -57,7 +57,7 @@ class CommandsFeed:
         """
         self._catalogue.find(wish.command_id).build_argv(wish.parameters)
         request_id = new_request_id()
-        run = _Run(wish.run_no, CommandAudit(self._audit, wish.command_id))
+        run = _Run(wish.run_no, CommandAudit(self._audit, wish.command_id, request_id))
         run.audit.requested()
         self._runs[request_id] = run
         order = RunCommand(request_id, wish.command_id, wish.entry_sha256, wish.parameters)

@@ -16,7 +16,7 @@ from protocol.messages.diagnostics import (
     ReadSnapshot,
     Snapshot,
 )
-from tests.support.capability_channel import MemoryChannel
+from tests.support.capability_channel import MemoryAudit, MemoryChannel
 from tests.support.organisation import acme
 from tests.support.tunnelled import served
 
@@ -31,7 +31,9 @@ async def one_display() -> tuple[list[Display], str]:
 
 async def snapshots(count: int) -> list[Snapshot]:
     read = []
-    async with served(DiagnosticsCapability(one_display), acme().device(), acme().technician()) as (
+    async with served(
+        DiagnosticsCapability(one_display, MemoryAudit()), acme().device(), acme().technician()
+    ) as (
         channel,
         _,
     ):
@@ -82,5 +84,5 @@ async def test_without_the_grant_nothing_is_read() -> None:
     channel = MemoryChannel()
     channel.feed(FROM_TECHNICIAN_CODEC.encode(ReadSnapshot(1)))
     with pytest.raises(NotGranted):
-        await DiagnosticsCapability(one_display).serve(channel)
+        await DiagnosticsCapability(one_display, MemoryAudit()).serve(channel)
     assert not channel.has_answers

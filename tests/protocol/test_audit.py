@@ -17,20 +17,21 @@ from hypothesis import strategies as st
 
 from protocol.aio.audit_log import AuditLog
 from protocol.audit import NO_PREVIOUS, AuditEvent, AuditKind, next_record, read_record, verify_records
-from protocol.errors import DocumentRefused, EnvironmentFault, ErrorCode
+from protocol.audit_facts import FACTS
+from protocol.errors import DocumentRefused, EnvironmentFault, ErrorCode, WrongState
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
 
-def event(kind=AuditKind.COMMAND_STARTED, **facts):
-    return AuditEvent(kind, "ada", "d-1", "s-1", True, facts or {"program": "/usr/bin/df"})
+def event(kind=AuditKind.COMMAND_ENDED, **facts):
+    return AuditEvent(kind, "ada", "d-1", "s-1", True, facts or {"command_id": "disk-usage"})
 
 
 def chain(length):
     records = []
     for number in range(length):
         at_utc = START + timedelta(seconds=number)
-        records.append(next_record(records[-1] if records else None, event(number=number), at_utc))
+        records.append(next_record(records[-1] if records else None, event(exit_status=number), at_utc))
     return [record.line + b"\n" for record in records]
 
 
@@ -63,9 +64,9 @@ def test_an_empty_log_holds():
 
 def test_a_record_says_who_did_what_where():
     record = read_record(chain(1)[0].rstrip())
-    assert (record.seq, record.kind, record.actor) == (1, "command.started", "ada")
+    assert (record.seq, record.kind, record.actor) == (1, "command.ended", "ada")
     assert (record.device_id, record.session_id, record.succeeded) == ("d-1", "s-1", True)
-    assert record.facts == {"number": 0}
+    assert record.facts == {"exit_status": 0}
 
 
 @settings(max_examples=300, deadline=None)
@@ -101,14 +102,14 @@ def test_another_order_is_found(order):
 def test_a_record_put_in_is_found_although_its_own_hash_is_right():
     lines = chain(5)
     second = read_record(lines[1].rstrip())
-    lines.insert(2, next_record(second, event(forged=1), START).line + b"\n")
+    lines.insert(2, next_record(second, event(took_ms=1), START).line + b"\n")
     assert verify_records(lines).bad_line == 4
 
 
 def test_an_edited_record_with_its_hash_made_right_again_is_found_at_the_next_one():
     lines = chain(5)
     second = read_record(lines[1].rstrip())
-    lines[2] = next_record(second, event(number=99), START).line + b"\n"
+    lines[2] = next_record(second, event(exit_status=99), START).line + b"\n"
     report = verify_records(lines)
     assert report.bad_line == 4
     assert "follow" in report.detail
@@ -144,7 +145,7 @@ def test_a_clock_that_goes_back_does_not_break_the_chain():
 
 
 def test_texts_in_facts_can_neither_end_a_line_nor_move_a_terminals_cursor():
-    record = next_record(None, event(name="a\n{}\x1b[2J\u202e"), START)
+    record = next_record(None, event(code="a\n{}\x1b[2J\u202e"), START)
     assert b"\n" not in record.line
     assert b"\x1b" not in record.line
     assert verify_records([record.line + b"\n"]).is_intact
@@ -157,10 +158,30 @@ def test_a_kind_that_only_a_newer_program_knows_is_verified_too():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.text(max_size=400), st.text(max_size=2000) | st.integers(), max_size=60))
-def test_whatever_the_facts_are_the_record_can_be_read_again(facts):
-    record = next_record(None, AuditEvent(AuditKind.GRANT_GIVEN, "ada", "", "", True, facts), START)
+@given(st.text(max_size=2000), st.text(max_size=400), st.integers())
+def test_whatever_the_facts_are_the_record_can_be_read_again(text, other, number):
+    facts = {"command_id": text, "code": other, "exit_status": number}
+    record = next_record(None, AuditEvent(AuditKind.COMMAND_ENDED, text, other, "", True, facts), START)
     assert read_record(record.line) == record
+
+
+# typed facts
+
+
+@pytest.mark.parametrize("kind", list(AuditKind))
+def test_the_facts_of_every_kind_are_typed_and_no_others_are(kind):
+    assert set(FACTS) == {str(each) for each in AuditKind}
+    with pytest.raises(WrongState):
+        AuditEvent(kind, "ada", "", "", True, {"keystrokes": "hunter2"})
+
+
+@pytest.mark.parametrize(
+    "facts", [{"version": "7"}, {"sha256": 7}, {"sha256": "abc"}, {"sha256": "A" * 64}, {"version": None}]
+)
+def test_a_fact_of_another_type_is_refused_before_anything_is_written(facts):
+    with pytest.raises(WrongState):
+        AuditEvent(AuditKind.POLICY_ACCEPTED, "relay", "", "", True, facts)
+    assert AuditEvent(AuditKind.POLICY_ACCEPTED, "relay", "", "", True, {"version": 7, "sha256": "a" * 64})
 
 
 # the log on disk
@@ -168,7 +189,7 @@ def test_whatever_the_facts_are_the_record_can_be_read_again(facts):
 
 def test_appends_make_a_chain_on_disk(tmp_path):
     log = AuditLog(tmp_path / "audit.jsonl", clock=lambda: START)
-    records = [log.append(event(number=number)) for number in range(4)]
+    records = [log.append(event(exit_status=number)) for number in range(4)]
     assert [record.seq for record in records] == [1, 2, 3, 4]
     report = checked(log.path)
     assert report.is_intact
@@ -240,8 +261,9 @@ def test_nothing_is_added_after_a_newest_record_that_was_changed(tmp_path):
 def test_a_long_record_before_is_read_whole(tmp_path):
     log = AuditLog(tmp_path / "audit.jsonl")
     for _ in range(3):
-        log.append(event(**{f"fact-{number}": "ä€𝄞" * 100 for number in range(32)}))
-    assert log.path.stat().st_size > 30_000
+        texts = dict.fromkeys(("request_id", "command_id", "entry_sha256", "parameters"), "𝄞" * 300)
+        log.append(event(AuditKind.COMMAND_REQUESTED, **texts))
+    assert log.path.stat().st_size > 3 * 4096
     assert checked(log.path).is_intact
 
 
@@ -280,7 +302,7 @@ def _append_until_refused(path, answers):
 def _append_many(path, count, names):
     log = AuditLog(path)
     for _ in range(count):
-        log.append(event(writer=names))
+        log.append(event(code=names))
 
 
 @pytest.mark.real

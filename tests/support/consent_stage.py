@@ -320,7 +320,7 @@ class ConsentStage:
         built: list[Capability] = [
             ScreenCapability(SessionWorker(self._tickets, session.desk, "auto", PrivateLists), session.audit),
             InputCapability(SessionInput(session.desk), session.audit, session.peer_clock, self._now_s),
-            DiagnosticsCapability(read_displays),
+            DiagnosticsCapability(read_displays, session.audit),
             CommandsCapability(surroundings),
         ]
         return {capability.name: capability for capability in built}

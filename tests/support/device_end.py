@@ -120,7 +120,7 @@ class DeviceEnd:
                 SessionWorker(self.tickets, session.desk, "auto", self._private_lists), session.audit
             ),
             InputCapability(SessionInput(session.desk), session.audit, session.peer_clock),
-            DiagnosticsCapability(read_displays),
+            DiagnosticsCapability(read_displays, session.audit),
         ]
         return {capability.name: capability for capability in built}
 
