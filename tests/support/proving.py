@@ -39,9 +39,8 @@ class ProvingTechnician:
         """A session with this device."""
         session_id, wire = device.offer()
         proving = self.proving()
-        return await establish(
-            wire, Wanted(session_id, device.device_id, self.identity, proving.sink, proving)
-        )
+        wanted = Wanted(session_id, device.device_id, self.identity, proving.sink, proving=proving)
+        return await establish(wire, wanted)
 
     def records(self) -> list[AuditRecord]:
         """This technician's log."""
