@@ -67,6 +67,10 @@ class Overheard:
         """How much there is to look through."""
         return sum(map(len, self._streams.values()))
 
+    def spoken(self) -> bytes:
+        """All of it, one stream after the other."""
+        return b"".join(map(bytes, self._streams.values()))
+
     def found(self, *canaries: Canary) -> set[str]:
         """The places of the canaries that are in it, written or compressed in any way we know."""
         texts = [text for stream in self._streams.values() for text in _readings(bytes(stream))]
