@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from protocol.certificates import Role, verify_chain
-from protocol.errors import CertificateRefused, ErrorCode, PeerViolation, SupportError, WrongState
+from protocol.errors import (
+    CertificateRefused,
+    ErrorCode,
+    PeerViolation,
+    SupportError,
+    WrongState,
+)
 from protocol.identity import Identity
 from protocol.limits import HANDSHAKE_LIMIT_BYTES, SESSION_MESSAGE_LIMIT_BYTES
 from protocol.tunnel import HandshakeDone, PeerClosed, Plaintext, Tunnel, TunnelEnd
