@@ -279,8 +279,7 @@ def _ends(office: Office, before: int) -> list[Any]:
 
 
 async def _until_logged_in(relay: HostileRelay, office: Office) -> None:
-    async with asyncio.timeout(2 * WAIT_S):
-        await until(lambda: office.device_id in relay.rows)
+    await until(lambda: office.device_id in relay.rows, 2 * WAIT_S)
 
 
 async def _the_control(office: Office, relay: HostileRelay, desktop: FakeDesktop, folder: Path) -> None:

@@ -51,7 +51,7 @@ from tests.support.device_end import DeviceEnd, QuietAudit
 from tests.support.hostile_relay import HostileRelay
 from tests.support.organisation import Organisation, acme
 
-WAIT_S = 5.0
+WAIT_S = 15.0
 LONG_TEXT = "x" * 3000  # makes a frame that an attack can tell from a heartbeat
 LONG_NOTE = "n" * 230
 
@@ -256,9 +256,9 @@ async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(is_true: Callable[[], bool]) -> None:
+async def until(is_true: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     """Wait for a fact of the other end."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(timeout_s):
         while True:
             if is_true():
                 return

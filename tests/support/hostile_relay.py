@@ -36,7 +36,7 @@ from tests.support.hostile_sessions import (
 
 RELAY_ID = "relay-1"
 SESSION_PATH = "/v1/session"
-WAIT_S = 5.0
+WAIT_S = 15.0
 
 OnFrame = Callable[[Frame], list[bytes] | None]
 

@@ -14,7 +14,7 @@ from protocol.ids import SessionId
 from protocol.messages import control
 from tests.support.hostile_middle import Direction, Middle
 
-WAIT_S = 5.0
+WAIT_S = 15.0
 # RFC 8446, 4.2.1 and 4.2.7: the only version in a client's list, and the number of X25519MLKEM768
 TLS_1_3_OFFERED, TLS_1_2_OFFERED = bytes.fromhex("002b0003020304"), bytes.fromhex("002b0003020303")
 HYBRID_GROUP, RESERVED_GROUP = bytes.fromhex("11ec"), bytes.fromhex("0a0a")
