@@ -31,6 +31,7 @@ from protocol.errors import ErrorCode, SupportError
 from protocol.grantables import Grantable
 from protocol.identity import Identity, load_identity
 from protocol.ids import DeviceId, new_session_id
+from protocol.limits import NAMEPLATE_HOLDER_BYTES
 from protocol.messages import control, session
 from protocol.messages.consent import Ask
 from protocol.tunnel import Tunnel, TunnelEnd
@@ -121,6 +122,9 @@ def everything(device_id: str, forged_envelope: bytes) -> dict[type, list[contro
         control.PublishStatus: [control.PublishStatus(7, 1000, forged_envelope)],
         control.SessionDeclined: [control.SessionDeclined(ticket_of, "E_BUSY")],
         control.DeviceFacts: [control.DeviceFacts("the-same-device", "linux", "1")],
+        control.OpenCodeSession: [control.OpenCodeSession(10, "0000"), control.OpenCodeSession(11, "1234")],
+        control.HoldNameplate: [control.HoldNameplate(12, "1234", b"h" * NAMEPLATE_HOLDER_BYTES)],
+        control.ReleaseNameplate: [control.ReleaseNameplate("1234")],
         control.Ping: [control.Ping(8)],
         control.Pong: [control.Pong(9)],
     }
