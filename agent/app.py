@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.absence import watching
 from agent.capabilities.base import Capability
+from agent.capabilities.commands.aftermath import settle_open_requests
 from agent.capabilities.commands.capability import CommandsCapability
 from agent.capabilities.commands.ledger import CommandLedger
 from agent.capabilities.commands.run import CommandSurroundings, PolicyInForce
@@ -33,7 +34,8 @@ from agent.desktop.ipc_messages import (
 )
 from agent.desktop_link import DesktopLink, SessionDesk
 from agent.desktop_process import DesktopProcess, display_of
-from agent.exec.start import start_worker
+from agent.exec.book import CommandBook
+from agent.exec.start import worker_starter
 from agent.input_desk import SessionInput
 from agent.joining import leave_organisation
 from agent.kept_patience import load_patience
@@ -257,7 +259,9 @@ class _Assembly:
         )
 
     def _capability_builder(self, tickets: WorkerDesk) -> Callable[[BuildFor], dict[str, Capability]]:
-        ledger = CommandLedger()
+        book = CommandBook(self.data.commands)
+        settle_open_requests(book, SessionAudit(self.audit_log, self.device_id, ""))
+        ledger = CommandLedger(book)
 
         def build(session: BuildFor) -> dict[str, Capability]:
             built: list[Capability] = [
@@ -271,10 +275,12 @@ class _Assembly:
                     CommandSurroundings(
                         policy=self._policy_in_force,
                         device=self.identity,
+                        device_group=self.peer.group,
+                        trust=self.statuses.trust,
                         platform=platform.system().lower(),
                         audit=session.audit,
                         ledger=ledger,
-                        start_worker=start_worker,
+                        start_worker=worker_starter(book.path),
                         utc_now=lambda: datetime.now(UTC),
                     )
                 ),

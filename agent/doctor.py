@@ -16,7 +16,7 @@ from agent.policy_store import PolicyStore
 from agent.state import DataDir
 from protocol.aio.log_in import connect_control, log_in
 from protocol.certificates import Role, verify_chain
-from protocol.errors import BackendUnavailable, SupportError, Unreachable, error_text
+from protocol.errors import BackendUnavailable, DocumentRefused, SupportError, Unreachable, error_text
 from protocol.identity import Identity, load_identity
 
 EXPIRY_WARNING = timedelta(days=14)
@@ -115,6 +115,8 @@ def _check_policy(data: DataDir, identity: Identity) -> Iterator[Check]:
     now = datetime.now(UTC)
     policies = PolicyStore(data.policy, identity.root_der)
     policies.load(now)
+    if policies.alarm is not None:
+        yield _failed("policy alarm", DocumentRefused(f"version {policies.version}", code=policies.alarm))
     if policies.failure is not None:
         yield _failed("policy", policies.failure)
         return

@@ -42,9 +42,10 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.INPUT_STARTED: lambda who, _: f"{who} began to control mouse and keyboard",
     _K.INPUT_ENDED: lambda _, __: "Mouse and keyboard were no longer controlled",
     _K.COMMAND_REQUESTED: lambda who, facts: f"{who} asked to run {facts.get('command_id')}",
-    _K.COMMAND_STARTED: lambda who, facts: f"{who} ran {facts.get('command_id')}",
+    _K.COMMAND_STARTED: lambda who, facts: f"{who} ran {facts.get('command_id')}{_with_second(facts)}",
     _K.COMMAND_REFUSED: lambda who, facts: f"{who} could not run {facts.get('command_id')}: {_why(facts)}",
     _K.COMMAND_ENDED: lambda _, facts: f"{facts.get('command_id')} ended with {facts.get('exit_status')}",
+    _K.COMMAND_UNKNOWN: lambda _, facts: _unsure(facts),
     _K.POLICY_ACCEPTED: lambda _, facts: f"Policy version {facts.get('version')} is in force",
     _K.POLICY_REFUSED: lambda _, facts: f"A policy was refused: {_why(facts)}",
     _K.CODE_SHOWN: lambda _, __: "A support code was shown",
@@ -122,6 +123,16 @@ def _told(record: AuditRecord) -> HistoryLine:
 def _plain(words: str | int | None) -> str:
     known = {grantable.value: PLAIN_WORDS[grantable] for grantable in Grantable}
     return ", ".join(known.get(word, word) for word in str(words or "").split()) or "nothing"
+
+
+def _with_second(facts: _Facts) -> str:
+    return f", approved by {facts['approved_by']} too" if "approved_by" in facts else ""
+
+
+def _unsure(facts: _Facts) -> str:
+    if facts.get("outcome") == "not_run":
+        return f"{facts.get('command_id')} was not run, and will not be"
+    return f"It is not known how {facts.get('command_id')} ended; it is not run again"
 
 
 def _without_private(facts: _Facts) -> str:

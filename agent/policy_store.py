@@ -1,4 +1,8 @@
-"""The policy in force on this device: the newest that the organisation signed, or the built-in minimum."""
+"""The policy in force on this device: the newest that the organisation signed, or the built-in minimum.
+
+Beside the envelope lies a mark, version and hash of the newest policy ever accepted, which outlives its
+expiry and any damage to it; and, while two policies of one version are known, the other one as evidence.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,12 +11,14 @@ from pathlib import Path
 import msgspec
 
 from agent.state import ENVELOPE_FILE_LIMIT_BYTES, read_bounded
-from protocol.errors import DocumentRefused, ErrorCode, SupportError
+from protocol.errors import DocumentRefused, EnvironmentFault, ErrorCode, SupportError
 from protocol.grantables import Grantable
 from protocol.limits import TECHNICIAN_LIFETIME_DEFAULT_DAYS
-from protocol.policy import Consent, Policy, open_policy
+from protocol.policy import Consent, Policy, PolicyMark, open_policy
 from protocol.private_files import write_private_file
 from protocol.trust import Trust
+
+MARK_LIMIT_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,9 @@ class PolicyStore:
         """`trust` may be the root alone (DER) where no status list is at hand."""
         self._path = path
         self.trust = trust if isinstance(trust, Trust) else Trust(trust)
+        self._mark_path = path.with_suffix(".mark")
+        self._rival_path = path.with_suffix(".rival")
+        self._mark = PolicyMark()
         self.policy: Policy | None = None
         self.envelope = b""
         self.failure: SupportError | None = None
@@ -39,8 +48,14 @@ class PolicyStore:
     def load(self, now: datetime) -> None:
         """Read what was accepted before. A stored policy that does not hold any more refuses sessions."""
         try:
+            self._mark = self._read_mark()
             self.envelope = read_bounded(self._path, ENVELOPE_FILE_LIMIT_BYTES)
         except FileNotFoundError:
+            if self._mark.version:
+                self.failure = DocumentRefused("its file is gone", code=ErrorCode.E_POLICY_MISSING)
+            return
+        except SupportError as exc:
+            self.failure = exc
             return
         self.judge_again(now)
 
@@ -49,7 +64,8 @@ class PolicyStore:
         if not self.envelope:
             return
         try:
-            self.policy = open_policy(self.envelope, self.trust, now=now, newest_version=0)
+            self.policy = open_policy(self.envelope, self.trust, now=now, newest=self._mark)
+            self._raise_mark(self.policy.mark)
             self.failure = None
         except SupportError as exc:
             self.failure = exc
@@ -57,22 +73,34 @@ class PolicyStore:
     @property
     def version(self) -> int:
         """The newest version that was ever accepted here; 0 before the first."""
-        return self.policy.version if self.policy else _stored_version(self.envelope)
+        return self._mark.version
+
+    @property
+    def alarm(self) -> ErrorCode | None:
+        """E_POLICY_EQUIVOCATION while two signed policies of one version are known and none above it."""
+        return ErrorCode.E_POLICY_EQUIVOCATION if self._rival_path.exists() else None
 
     def accept(self, envelope: bytes, now: datetime) -> bool:
         """Put a newer policy in force; False when it is the one in force already.
 
         Raises:
-            DocumentRefused: why not; the old one stays in force.
+            DocumentRefused: why not; the old one stays in force. With E_POLICY_EQUIVOCATION the other
+                document is kept and `alarm` is raised.
             EnvironmentFault: E_DATA_DISK, it cannot be kept; the old one stays in force.
         """
         if envelope == self.envelope and self.failure is None:
             return False
-        newest_sha256 = self.policy.sha256 if self.policy else ""
-        policy = open_policy(
-            envelope, self.trust, now=now, newest_version=self.version, newest_sha256=newest_sha256
-        )
+        try:
+            policy = open_policy(envelope, self.trust, now=now, newest=self._mark)
+        except DocumentRefused as exc:
+            if exc.code is ErrorCode.E_POLICY_EQUIVOCATION:
+                write_private_file(self._rival_path, envelope)
+            raise
+        is_newer = policy.version > self._mark.version
         write_private_file(self._path, envelope)
+        self._raise_mark(policy.mark)
+        if is_newer:
+            self._rival_path.unlink(missing_ok=True)
         self.policy, self.envelope, self.failure = policy, envelope, None
         return True
 
@@ -81,6 +109,19 @@ class PolicyStore:
         if self.failure is not None or (self.policy is not None and now >= self.policy.expires_at_utc):
             return False
         return self.policy is None or self.policy.support_codes
+
+    def _read_mark(self) -> PolicyMark:
+        try:
+            return msgspec.json.decode(read_bounded(self._mark_path, MARK_LIMIT_BYTES), type=PolicyMark)
+        except FileNotFoundError:
+            return PolicyMark()
+        except msgspec.DecodeError as exc:
+            raise EnvironmentFault(f"{self._mark_path}: {exc}") from None
+
+    def _raise_mark(self, mark: PolicyMark) -> None:
+        if mark != self._mark:
+            write_private_file(self._mark_path, msgspec.json.encode(mark))
+            self._mark = mark
 
     def rules(self, group: str, role: str, now: datetime) -> Rules:
         """What holds for a peer of this role on a device of this group.
@@ -102,20 +143,3 @@ class PolicyStore:
             timedelta(days=self.policy.technician_lifetime_days_limit),
             self.policy,
         )
-
-
-class _Versioned(msgspec.Struct, frozen=True):
-    version: int
-
-
-class _Carried(msgspec.Struct, frozen=True):
-    payload: bytes  # base64, as msgspec reads bytes in JSON
-
-
-def _stored_version(envelope: bytes) -> int:
-    """The version inside our own file, which was verified when it was written."""
-    try:
-        carried = msgspec.json.decode(envelope, type=_Carried)
-        return msgspec.json.decode(carried.payload, type=_Versioned).version
-    except msgspec.DecodeError:
-        return 0

@@ -73,6 +73,9 @@ def status_text(status: "Status") -> str:
         f"Desktop       {'connected' if status.has_desktop else 'not connected: nobody can be asked'}",
         f"Sessions      {len(status.sessions) or 'none'}",
     ]
+    if status.policy_alarm:
+        sentence, remedy = error_text(status.policy_alarm)
+        lines.insert(0, f"ALARM         {sentence} {remedy} ({status.policy_alarm})")
     for session in status.sessions:
         what = ", ".join(session.grantables) or "nothing allowed yet"
         lines.append(

@@ -133,6 +133,7 @@ class Service:
             policy_version=parts.policies.version,
             has_desktop=parts.desktop.seat is not None,
             sessions=parts.sessions.status(),
+            policy_alarm=parts.policies.alarm or "",
         )
 
     async def run(self, server: LocalServer, *, as_json: bool) -> None:

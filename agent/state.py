@@ -53,6 +53,11 @@ class DataDir:
         return self.root / "status.dsse"
 
     @property
+    def commands(self) -> Path:
+        """Every request for a command that was taken, and the policy floor of the exec workers."""
+        return self.root / "commands.db"
+
+    @property
     def audit(self) -> Path:
         """The append-only record of what happened here."""
         return self.root / "audit.jsonl"
@@ -135,8 +140,9 @@ class DataDir:
 
         Audit log and list of private windows stay: they are the person's.
         """
-        ours = (self.identity, self.relay, self.relay_ca, self.policy, self.status)
-        for path in (*ours, self.standing, self.patience):
+        ours = (self.identity, self.relay, self.relay_ca, self.status)
+        policy_files = (self.policy.with_suffix(suffix) for suffix in (".dsse", ".mark", ".rival"))
+        for path in (*ours, *policy_files, self.standing, self.patience):
             path.unlink(missing_ok=True)
 
 

@@ -61,6 +61,8 @@ class AuditKind(StrEnum):
     COMMAND_REFUSED = "command.refused"
     COMMAND_STARTED = "command.started"
     COMMAND_ENDED = "command.ended"
+    COMMAND_UNKNOWN = "command.unknown"
+    COMMAND_APPROVED = "command.approved"
     POLICY_ACCEPTED = "policy.accepted"
     POLICY_REFUSED = "policy.refused"
     POLICY_SIGNED = "policy.signed"

@@ -102,7 +102,10 @@ Parameter: TypeAlias = HostnameParameter | ServiceParameter | IntegerParameter |
 
 
 class CommandEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One approved command. `person_text` is what the person at the device reads."""
+    """One approved command. `person_text` is what the person at the device reads.
+
+    `needs_second_person` may be said of any risk; a high risk always takes two people.
+    """
 
     command_id: Word
     title: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -113,6 +116,7 @@ class CommandEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     timeout_s: Annotated[int, Meta(ge=1, le=COMMAND_TIMEOUT_LIMIT_S)]
     output_limit_bytes: Annotated[int, Meta(ge=1, le=COMMAND_OUTPUT_LIMIT_BYTES)]
     risk: Risk
+    needs_second_person: bool = False
 
     def __post_init__(self) -> None:
         _check_program(self.argv[0])
@@ -124,6 +128,11 @@ class CommandEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             why = "" if parameter.default is None else _fault(parameter, parameter.default)
             if why:
                 raise ValueError(f"{self.command_id}: the default of {name} {why}")
+
+    @property
+    def takes_two_people(self) -> bool:
+        """Whether a second person has to approve each request (`protocol.approval`)."""
+        return self.needs_second_person or self.risk == "high"
 
     @property
     def sha256(self) -> str:

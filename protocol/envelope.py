@@ -61,6 +61,15 @@ def sign_envelope(payload_type: str, payload: bytes, signer: Identity) -> bytes:
     return msgspec.json.encode(_Envelope(payload, payload_type, [entry]))
 
 
+def carried_payload(envelope: bytes) -> bytes:
+    """What an envelope carries, nothing of it verified: for files that this program wrote itself.
+
+    Raises:
+        DocumentRefused: E_POLICY_SIGNATURE, it is no envelope.
+    """
+    return _read(envelope).payload
+
+
 def open_envelope(
     envelope: bytes, payload_type: str, trust: Trust | bytes, *, roles: Collection[Role], now: datetime
 ) -> tuple[bytes, VerifiedPeer]:
@@ -72,12 +81,7 @@ def open_envelope(
         DocumentRefused: E_POLICY_SIGNATURE; not an envelope, another type, or a wrong signature.
         CertificateRefused: the signer's chain is not acceptable for these roles.
     """
-    if len(envelope) > ENVELOPE_LIMIT_BYTES:
-        raise DocumentRefused(f"{len(envelope)} bytes, limit is {ENVELOPE_LIMIT_BYTES}")
-    try:
-        read = _DECODER.decode(envelope)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise DocumentRefused(f"not an envelope: {exc}"[:200]) from None
+    read = _read(envelope)
     if read.payload_type != payload_type:
         raise DocumentRefused(f"an envelope of {read.payload_type[:60]!r}, not of {payload_type!r}")
     entry = read.signatures[0]
@@ -86,3 +90,12 @@ def open_envelope(
     if not signer.verify_signature(entry.sig, pre_authentication_encoding(payload_type, read.payload)):
         raise DocumentRefused(f"the signature is not by {signer.subject_id}")
     return read.payload, signer
+
+
+def _read(envelope: bytes) -> _Envelope:
+    if len(envelope) > ENVELOPE_LIMIT_BYTES:
+        raise DocumentRefused(f"{len(envelope)} bytes, limit is {ENVELOPE_LIMIT_BYTES}")
+    try:
+        return _DECODER.decode(envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise DocumentRefused(f"not an envelope: {exc}"[:200]) from None

@@ -241,6 +241,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Sign it again with a higher version.",
         5,
     ),
+    _C.E_POLICY_EQUIVOCATION: (
+        "Two different policies carry the same version.",
+        "Tell the administrator at once: the policy key may be misused. A higher version, signed and published, ends the alarm.",
+        5,
+    ),
     _C.E_POLICY_EXPIRED: ("The policy has expired.", "Sign and publish a new one.", 5),
     _C.E_POLICY_CAPABILITY: (
         "The policy does not allow this role to do that.",
@@ -372,6 +377,36 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         7,
     ),
     _C.E_COMMAND_FAILED: ("The command could not be run.", "See its output; then try again.", 7),
+    _C.E_COMMAND_OUTCOME: (
+        "It is not known whether the command ran, or how it ended.",
+        "Look at the device before you run it again; Alongside never repeats it by itself.",
+        7,
+    ),
+    _C.E_COMMAND_UNSAFE: (
+        "Other users of the device could change the program, so it is not started.",
+        "Let root alone own and write the program and the folders above it.",
+        7,
+    ),
+    _C.E_APPROVAL_MISSING: (
+        "A second person has to approve this command.",
+        "Write a request with --ask-approval FILE, have it signed with: alongside approve FILE; then run it with --approval.",
+        3,
+    ),
+    _C.E_APPROVAL_REQUEST: (
+        "The approval is for another request, device or technician.",
+        "Ask the second person to approve exactly this request.",
+        3,
+    ),
+    _C.E_APPROVAL_EXPIRED: (
+        "The approval has run out.",
+        "Ask the second person again; an approval is good for a few minutes.",
+        3,
+    ),
+    _C.E_APPROVAL_PERSON: (
+        "The approval is not by a second person who may give it.",
+        "Ask another technician who may run commands on this device, or an administrator.",
+        3,
+    ),
     _C.E_DATA_DISK: (
         "The data folder cannot be written.",
         "Free some space, or check the folder's owner; then try again.",

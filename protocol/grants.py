@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from protocol.certificates import Role
+from protocol.certificates import Role, VerifiedPeer
 from protocol.envelope import open_envelope, sign_envelope
 from protocol.errors import DocumentRefused, ErrorCode, NotGranted, WrongState
 from protocol.grantables import Grantable
@@ -176,8 +176,10 @@ def seal_grant(
     return sign_envelope(SEALED_GRANT_TYPE, msgspec.json.encode(payload), device)
 
 
-def open_sealed_grant(sealed: bytes, root_der: bytes, *, request_sha256: str, now: datetime) -> SealedGrant:
-    """The grant in a sealed document, verified: signature and chain of the device, time, request.
+def open_sealed_grant(
+    sealed: bytes, root_der: bytes, *, request_sha256: str, now: datetime
+) -> tuple[SealedGrant, VerifiedPeer]:
+    """The grant in a sealed document, and the device that sealed it: chain, signature, time and request hold.
 
     Raises:
         DocumentRefused: E_POLICY_SIGNATURE, E_GRANT_NONE (another request or device), E_GRANT_ENDED.
@@ -192,4 +194,4 @@ def open_sealed_grant(sealed: bytes, root_der: bytes, *, request_sha256: str, no
         raise DocumentRefused("the grant is for something else", code=ErrorCode.E_GRANT_NONE)
     if not grant.issued_at_utc - timedelta(seconds=CLOCK_SKEW_S) <= now < grant.expires_at_utc:
         raise DocumentRefused("the grant is over", code=ErrorCode.E_GRANT_ENDED)
-    return grant
+    return grant, signer

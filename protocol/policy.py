@@ -65,6 +65,13 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 _DECODER = msgspec.json.Decoder(_Document, strict=True)
 
 
+class PolicyMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest policy that was ever accepted somewhere; `sha256` is of its document, "" for none yet."""
+
+    version: int = 0
+    sha256: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules in force. `sha256` (hex) is of the exact document: it tells two of one version apart."""
@@ -80,6 +87,11 @@ class Policy:
     sha256: str
     private_windows: tuple[PrivateWindow, ...] = ()
     support_codes: bool = True
+
+    @property
+    def mark(self) -> PolicyMark:
+        """What is remembered of this policy for ever."""
+        return PolicyMark(self.version, self.sha256)
 
     def consent_for(self, group: str) -> Consent:
         """How sessions on devices of this group are allowed; ask, where nothing is said."""
@@ -118,16 +130,29 @@ def parse_policy(payload: bytes) -> Policy:
     )
 
 
-def open_policy(
-    envelope: bytes, trust: Trust | bytes, *, now: datetime, newest_version: int, newest_sha256: str = ""
-) -> Policy:
-    """The policy in a signed envelope, if it may be put in force.
-
-    `newest_version` is the highest version ever accepted here. With `newest_sha256`, the `Policy.sha256` of
-    that one, another document of the same version is refused too.
+def check_mark(policy: Policy, newest: PolicyMark) -> None:
+    """Whether this policy, its signature verified, may follow the newest one that was accepted before.
 
     Raises:
-        DocumentRefused: E_POLICY_SIGNATURE, E_POLICY_FORMAT, E_POLICY_VERSION or E_POLICY_EXPIRED.
+        DocumentRefused: E_POLICY_VERSION, it is older; E_POLICY_EQUIVOCATION, it is another document of the
+            same version: whoever holds the policy key, or who uses it, shows two faces.
+    """
+    if policy.version < newest.version:
+        raise DocumentRefused(
+            f"version {policy.version}, and {newest.version} is in force", code=ErrorCode.E_POLICY_VERSION
+        )
+    if policy.version == newest.version and newest.sha256 not in ("", policy.sha256):
+        raise DocumentRefused(
+            f"version {policy.version} is {newest.sha256[:16]} here and {policy.sha256[:16]} there",
+            code=ErrorCode.E_POLICY_EQUIVOCATION,
+        )
+
+
+def open_policy(envelope: bytes, trust: Trust | bytes, *, now: datetime, newest: PolicyMark) -> Policy:
+    """The policy in a signed envelope, if it may be put in force after the newest one accepted here.
+
+    Raises:
+        DocumentRefused: E_POLICY_SIGNATURE, E_POLICY_FORMAT, E_POLICY_EXPIRED, and as `check_mark`.
     """
     try:
         payload, signer = open_envelope(envelope, POLICY_TYPE, trust, roles={Role.POLICY}, now=now)
@@ -136,11 +161,7 @@ def open_policy(
     policy = parse_policy(payload)
     if policy.organisation_id != signer.organisation_id:
         raise DocumentRefused("it is for another organisation", code=ErrorCode.E_POLICY_SIGNATURE)
-    is_other = policy.version == newest_version and newest_sha256 not in ("", policy.sha256)
-    if policy.version < newest_version or is_other:
-        raise DocumentRefused(
-            f"version {policy.version}, and {newest_version} is in force", code=ErrorCode.E_POLICY_VERSION
-        )
+    check_mark(policy, newest)
     if now - policy.expires_at_utc > timedelta(seconds=CLOCK_SKEW_S):
         raise DocumentRefused(
             f"it ended at {policy.expires_at_utc.isoformat()}", code=ErrorCode.E_POLICY_EXPIRED

@@ -16,6 +16,10 @@ class CommandAudit:
         """About to be sent."""
         self._audit.note(AuditKind.COMMAND_REQUESTED, succeeded=True, **self._command)
 
+    def lost(self) -> None:
+        """The session ended before the agent said how it ended, or that it was refused."""
+        self._audit.note(AuditKind.COMMAND_UNKNOWN, succeeded=False, **self._command)
+
     def message(self, message: FromAgent) -> None:
         """What the agent says of it; call before the person sees it."""
         match message:

@@ -38,6 +38,11 @@ class TechnicianConfig:
         return self.data / "status.dsse"
 
     @property
+    def policy_rival_file(self) -> Path:
+        """Another signed policy of the same version, while that is an alarm."""
+        return self.data / "policy-rival.dsse"
+
+    @property
     def audit_file(self) -> Path:
         """The technician's own audit records."""
         return self.data / "audit.jsonl"

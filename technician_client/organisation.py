@@ -3,10 +3,11 @@
 org/root.pem              certificate of the root; written last, so its presence means "complete"
 org/root-key.pem          the root's key, encrypted with the passphrase
 org/policy-identity.pem   signs policies, encrypted with the passphrase
-org/admin-identity.pem    logs in at the relay, 0600; it can sign nothing that a device obeys
+org/admin-identity.pem    logs in at the relay, 0600; may be a command's second person (`alongside approve`)
 org/policy.json           the policy as a person edits it
 org/policy.dsse           the policy as it was signed last
 org/status.dsse           the list of revoked certificates as it was signed last
+org/policy-published.dsse the policy as it was published last: what devices have
 org/technicians.json      which technician certificates were issued
 org/tokens.json           which join tokens were made (never the tokens themselves)
 """
@@ -65,6 +66,7 @@ class OrganisationFolder:
         self.policy_document_file = folder / "policy.json"
         self.policy_envelope_file = folder / "policy.dsse"
         self.status_envelope_file = folder / "status.dsse"
+        self.policy_published_file = folder / "policy-published.dsse"
         self.technicians_file = folder / "technicians.json"
         self.tokens_file = folder / "tokens.json"
 

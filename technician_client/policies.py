@@ -2,28 +2,21 @@
 
 from datetime import datetime
 
-import msgspec
-
 from protocol.audit import AuditKind
 from protocol.errors import DocumentRefused, ErrorCode, SupportError
 from protocol.limits import POLICY_LIMIT_BYTES
-from protocol.policy import Policy, open_policy
+from protocol.policy import Policy, PolicyMark, check_mark, open_policy
 from protocol.trust import Trust
 from technician_client.config import TechnicianConfig
 from technician_client.files import read_bounded, read_document, write_document, write_private
 from technician_client.session_audit import SessionAudit
 
 
-class PolicyMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The newest policy ever accepted here; `sha256` is of its document. Another one of the same version
-    is refused, so that a relay cannot show two faces."""
-
-    version: int = 0
-    sha256: str = ""
-
-
 class PolicyStore:
-    """Accepts policies that came from the relay, and keeps the newest across restarts."""
+    """Accepts policies that came from the relay, and keeps the newest across restarts.
+
+    Another policy of the same version raises an alarm and is kept as the evidence: a device may obey it.
+    """
 
     def __init__(
         self, config: TechnicianConfig, trust: Trust | bytes, *, audit: SessionAudit | None = None
@@ -57,14 +50,37 @@ class PolicyStore:
         except SupportError as exc:
             self.refusal = exc
             self._note(AuditKind.POLICY_REFUSED, succeeded=False, code=str(exc.code))
+            if exc.code is ErrorCode.E_POLICY_EQUIVOCATION:
+                write_private(self._config.policy_rival_file, envelope)
             raise
-        mark = PolicyMark(policy.version, policy.sha256)
-        if mark != self._mark():
+        mark, before = policy.mark, self._mark()
+        if mark != before:
             self._note(AuditKind.POLICY_ACCEPTED, version=mark.version, sha256=mark.sha256)
             write_private(self._config.policy_file, envelope)
             write_document(self._config.policy_mark_file, mark)
+        if mark.version > before.version:
+            self._config.policy_rival_file.unlink(missing_ok=True)
         self.current, self.refusal = policy, None
         return policy
+
+    @property
+    def alarm(self) -> ErrorCode | None:
+        """E_POLICY_EQUIVOCATION while two policies of one version are known and none above it."""
+        return ErrorCode.E_POLICY_EQUIVOCATION if self._config.policy_rival_file.exists() else None
+
+    def compare(self, version: int, sha256: str) -> None:
+        """Whether what a device says is in force there may stand beside what is in force here.
+
+        Raises:
+            DocumentRefused: E_POLICY_EQUIVOCATION; recorded.
+        """
+        if self.current is None or version != self.current.version or not sha256:
+            return
+        try:
+            check_mark(self.current, PolicyMark(version, sha256))
+        except DocumentRefused as exc:
+            self._note(AuditKind.POLICY_REFUSED, succeeded=False, code=str(exc.code), version=version)
+            raise
 
     def require(self, *, now: datetime) -> Policy:
         """The policy in force.
@@ -79,10 +95,7 @@ class PolicyStore:
         return self.current
 
     def _open(self, envelope: bytes, *, now: datetime) -> Policy:
-        mark = self._mark()
-        return open_policy(
-            envelope, self.trust, now=now, newest_version=mark.version, newest_sha256=mark.sha256
-        )
+        return open_policy(envelope, self.trust, now=now, newest=self._mark())
 
     def _note(self, kind: AuditKind, *, succeeded: bool = True, **facts: str | int) -> None:
         if self._audit is not None:

@@ -6,12 +6,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from protocol.envelope import ENVELOPE_LIMIT_BYTES, sign_envelope
+from protocol.envelope import ENVELOPE_LIMIT_BYTES, carried_payload, sign_envelope
 from protocol.errors import DocumentRefused, ErrorCode, UsageError
 from protocol.identity import Identity
 from protocol.ids import OrganisationId
 from protocol.limits import POLICY_LIMIT_BYTES
-from protocol.policy import POLICY_TYPE, Consent, Policy, default_policy, open_policy, parse_policy
+from protocol.policy import (
+    POLICY_TYPE,
+    Consent,
+    Policy,
+    PolicyMark,
+    default_policy,
+    open_policy,
+    parse_policy,
+)
 from technician_client.files import read_bounded, write_private
 from technician_client.organisation import OrganisationFolder
 
@@ -44,26 +52,53 @@ def write_policy_document(path: Path, document: Document) -> None:
     write_private(path, json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
+def stamp_document(folder: OrganisationFolder, document: Document, *, now: datetime) -> Document:
+    """The document as it would be signed now: with the next version, from now, for SIGNED_LIFETIME."""
+    versions = [document.get("version", 0)]
+    for file in (folder.policy_envelope_file, folder.policy_published_file):
+        before = _carried(file)
+        versions.append(before.version if before else 0)
+    return document | {
+        "version": max(version for version in versions if isinstance(version, int)) + 1,
+        "issued_at_utc": _stamp(now),
+        "expires_at_utc": _stamp(now + SIGNED_LIFETIME),
+    }
+
+
+def policy_before(folder: OrganisationFolder) -> Policy | None:
+    """What a new policy is compared with: what was published last, else what was signed last here.
+
+    Its signature and its dates are not judged: it is this folder's own file, and one that has run out or
+    whose signer was renewed is still what devices know.
+    """
+    return _carried(folder.policy_published_file) or _carried(folder.policy_envelope_file)
+
+
+def _carried(file: Path) -> Policy | None:
+    if not file.exists():
+        return None
+    return parse_policy(carried_payload(read_bounded(file, ENVELOPE_LIMIT_BYTES)))
+
+
 def sign_policy(folder: OrganisationFolder, document: Document, signer: Identity, *, now: datetime) -> Policy:
     """Sign the document with the next version and a new expiry; both files of the folder are replaced.
 
     Raises:
         DocumentRefused: E_POLICY_FORMAT. EnvironmentFault: E_DATA_DISK.
     """
-    signed_before = read_signed(folder, now=now)[1].version if folder.policy_envelope_file.exists() else 0
-    given = document.get("version", 0)
-    stamped = document | {
-        "version": max(given if isinstance(given, int) else 0, signed_before) + 1,
-        "issued_at_utc": _stamp(now),
-        "expires_at_utc": _stamp(now + SIGNED_LIFETIME),
-    }
+    stamped = stamp_document(folder, document, now=now)
     payload = json.dumps(stamped, ensure_ascii=False, sort_keys=True).encode()
     policy = parse_policy(payload)
-    if policy.organisation_id != signer.organisation_id:
-        raise DocumentRefused("organisation_id is another organisation's", code=ErrorCode.E_POLICY_FORMAT)
+    check_organisation(policy, signer)
     write_private(folder.policy_envelope_file, sign_envelope(POLICY_TYPE, payload, signer))
     write_policy_document(folder.policy_document_file, stamped)
     return policy
+
+
+def check_organisation(policy: Policy, signer: Identity) -> None:
+    """Before it is shown or signed. Raises DocumentRefused: E_POLICY_FORMAT, another organisation's."""
+    if policy.organisation_id != signer.organisation_id:
+        raise DocumentRefused("organisation_id is another organisation's", code=ErrorCode.E_POLICY_FORMAT)
 
 
 def read_signed(folder: OrganisationFolder, *, now: datetime) -> tuple[bytes, Policy]:
@@ -75,7 +110,7 @@ def read_signed(folder: OrganisationFolder, *, now: datetime) -> tuple[bytes, Po
     if not folder.policy_envelope_file.exists():
         raise DocumentRefused("none was signed in this folder", code=ErrorCode.E_POLICY_MISSING)
     envelope = read_bounded(folder.policy_envelope_file, ENVELOPE_LIMIT_BYTES)
-    return envelope, open_policy(envelope, folder.root_der(), now=now, newest_version=0)
+    return envelope, open_policy(envelope, folder.root_der(), now=now, newest=PolicyMark())
 
 
 def set_consent(document: Document, group: str, consent: Consent) -> Document:

@@ -109,7 +109,10 @@ class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
 
 
 class Status(Message, frozen=True, tag="ipc.status"):
-    """Service to command line. `link` is "connected", "connecting" or "refused"; `link_code` says why."""
+    """Service to command line. `link` is "connected", "connecting" or "refused"; `link_code` says why.
+
+    `policy_alarm` is "" or E_POLICY_EQUIVOCATION.
+    """
 
     device_id: ShortText
     organisation_id: str
@@ -121,6 +124,7 @@ class Status(Message, frozen=True, tag="ipc.status"):
     policy_version: int
     has_desktop: bool
     sessions: list[SessionStatus]
+    policy_alarm: ShortText = ""
 
 
 class Left(Message, frozen=True, tag="ipc.left"):

@@ -1,7 +1,9 @@
-"""`python -I -m agent.exec`: started by the service alone; the order comes on standard input."""
+"""`python -I -m agent.exec BOOK`: started by the service alone; the order comes on standard input."""
 
 import sys
+from pathlib import Path
 
+from agent.exec.book import CommandBook
 from agent.exec.worker import serve
 
-serve(sys.stdin.fileno(), sys.stdout.fileno())
+serve(sys.stdin.fileno(), sys.stdout.fileno(), CommandBook(Path(sys.argv[1])))

@@ -2,44 +2,69 @@
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
 
-from agent.exec.messages import RunOrder, request_sha256
+from agent.exec.messages import RunOrder
+from agent.exec.program_place import settled_program
+from protocol.approval import ApprovalTerms, check_approval, request_sha256
 from protocol.catalogue import CommandEntry
 from protocol.errors import DocumentRefused, ErrorCode, NotGranted, Refused
 from protocol.grantables import Grantable
 from protocol.grants import open_sealed_grant
 from protocol.messages.commands import RunCommand
-from protocol.policy import Policy, open_policy
+from protocol.policy import Policy, PolicyMark, open_policy
+from protocol.trust import Trust
 
 PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LANGUAGE = "C.UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a request would run, and for which technician; `device_group` is the device's own."""
+
+    platform: str
+    trust: Trust | bytes
+    device_id: str
+    device_group: str
+    technician_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
-    """A request that holds: its entry and what would be started."""
+    """A request that holds: its entry, what would be started, and the policy that allows it.
+
+    `approver_id` is the second person, "" for a command that one person may run.
+    """
 
     entry: CommandEntry
     argv: list[str]
+    policy: Policy
+    approver_id: str = ""
 
 
-def approve(policy: Policy, request: RunCommand, platform: str) -> Approved:
+def approve(policy: Policy, request: RunCommand, ground: Ground, *, now: datetime) -> Approved:
     """The entry of the catalogue, unchanged since it was displayed, and the argv for these parameters.
 
     Raises:
         Refused: E_COMMAND_UNKNOWN (also when the entry is another one than was displayed),
             E_COMMAND_PLATFORM or E_COMMAND_PARAMETER.
+        DocumentRefused, CertificateRefused: the second person's approval, as `check_approval`.
     """
     entry = policy.catalogue.find(request.command_id)
     if not hmac.compare_digest(entry.sha256.encode(), request.entry_sha256.encode()):
         raise Refused(
             "the catalogue's entry has changed since it was displayed", code=ErrorCode.E_COMMAND_UNKNOWN
         )
-    if platform not in entry.platforms:
-        raise Refused(f"not meant for {platform}", code=ErrorCode.E_COMMAND_PLATFORM)
-    return Approved(entry, entry.build_argv(request.parameters))
+    if ground.platform not in entry.platforms:
+        raise Refused(f"not meant for {ground.platform}", code=ErrorCode.E_COMMAND_PLATFORM)
+    argv = entry.build_argv(request.parameters)
+    approver_id = ""
+    if entry.takes_two_people:
+        limit = timedelta(days=policy.technician_lifetime_days_limit)
+        terms = ApprovalTerms(ground.device_id, ground.device_group, ground.technician_id, limit)
+        approver_id = check_approval(request, ground.trust, terms, now=now).subject_id
+    return Approved(entry, argv, policy, approver_id)
 
 
 def approve_order(order: RunOrder, now: datetime) -> Approved:
@@ -49,20 +74,21 @@ def approve_order(order: RunOrder, now: datetime) -> Approved:
         DocumentRefused: a signature, organisation, version, expiry or the grant's request does not hold.
         CertificateRefused: who signed it is nobody of this organisation.
         NotGranted: the grant is for something else, or for another device.
-        Refused: as `approve`.
+        Refused: as `approve`, and E_COMMAND_MISSING or E_COMMAND_UNSAFE for the program itself.
     """
-    policy = open_policy(order.policy_envelope, order.root_der, now=now, newest_version=order.policy_version)
+    newest = PolicyMark(order.policy_version)
+    policy = open_policy(order.policy_envelope, order.root_der, now=now, newest=newest)
     if policy.version != order.policy_version:
         raise DocumentRefused("another version than was ordered", code=ErrorCode.E_POLICY_VERSION)
     bound_to = request_sha256(order.request)
-    grant = open_sealed_grant(order.sealed_grant, order.root_der, request_sha256=bound_to, now=now)
+    grant, device = open_sealed_grant(order.sealed_grant, order.root_der, request_sha256=bound_to, now=now)
     if grant.grantable is not Grantable.COMMANDS_RUN:
         raise NotGranted(f"the grant is for {grant.grantable}")
     if grant.device_id != order.device_id:
         raise NotGranted("the grant is for another device")
-    approved = approve(policy, order.request, order.platform)
-    if not Path(approved.argv[0]).is_file():
-        raise Refused(f"{approved.argv[0]} is not installed on this device", code=ErrorCode.E_COMMAND_MISSING)
+    ground = Ground(order.platform, order.root_der, grant.device_id, device.group, grant.technician_id)
+    approved = approve(policy, order.request, ground, now=now)
+    settled_program(approved.argv[0])
     return approved
 
 

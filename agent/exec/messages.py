@@ -9,11 +9,8 @@
 The end of the worker's standard input means: end the command now.
 """
 
-import hashlib
-from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
-import msgspec
 from msgspec import Meta
 
 from protocol.codec import Codec, Message
@@ -84,10 +81,3 @@ ToWorker: TypeAlias = RunOrder | Go
 FromWorker: TypeAlias = ExecVerified | ExecStarted | ExecOutput | ExecEnded | ExecRefused
 TO_WORKER_CODEC: Codec[ToWorker] = Codec(ToWorker, ORDER_LIMIT_BYTES)
 FROM_WORKER_CODEC: Codec[FromWorker] = Codec(FromWorker, FROM_WORKER_LIMIT_BYTES)
-
-
-def request_sha256(request: RunCommand) -> str:
-    """What a sealed grant is bound to: hex SHA-256 over request, command, entry and parameters."""
-    parameters: Mapping[str, str] = dict(sorted(request.parameters.items()))
-    bound = [request.request_id, request.command_id, request.entry_sha256, parameters]
-    return hashlib.sha256(b"alongside/run/1\0" + msgspec.json.encode(bound)).hexdigest()

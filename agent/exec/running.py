@@ -21,8 +21,9 @@ LONGEST_SLEEP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is started, and its bounds."""
+    """What is started, and its bounds. `executable` is the file that argv[0] means, without links."""
 
+    executable: str
     argv: list[str]
     environment: dict[str, str]
     timeout_s: float
@@ -44,6 +45,7 @@ class RunningCommand:
         self._wakeup = _signal_wakeup()
         self.process = subprocess.Popen(
             program.argv,
+            executable=program.executable,
             env=program.environment,
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
 
 from agent.exec.messages import (
@@ -106,8 +107,17 @@ class WorkerProcess:
         await self._process.wait()
 
 
-async def start_worker(order: RunOrder) -> ExecWorker:
-    """Start a worker with nothing in its arguments or environment, and hand it the order.
+def worker_starter(book: Path) -> StartExecWorker:
+    """What starts workers that keep to this book (`agent.exec.book`)."""
+
+    async def start(order: RunOrder) -> ExecWorker:
+        return await start_worker(order, book)
+
+    return start
+
+
+async def start_worker(order: RunOrder, book: Path) -> ExecWorker:
+    """Start a worker with nothing but the book in its arguments and environment, and hand it the order.
 
     Raises:
         EnvironmentFault: E_COMMAND_FAILED, it cannot be started.
@@ -116,6 +126,7 @@ async def start_worker(order: RunOrder) -> ExecWorker:
     try:
         process = await asyncio.create_subprocess_exec(
             *WORKER_ARGV,
+            str(book.absolute()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=WORKER_ENVIRONMENT,

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from agent.exec.approval import Approved, approve_order, command_environment
+from agent.exec.book import CommandBook
 from agent.exec.lifetime import Cause
 from agent.exec.limits import adopt_descendants, die_with_parent
 from agent.exec.messages import (
@@ -17,9 +18,11 @@ from agent.exec.messages import (
     Go,
     RunOrder,
 )
+from agent.exec.program_place import settled_program
 from agent.exec.running import Program, RunningCommand
 from agent.exec.service_link import ServiceLink
 from protocol.errors import ErrorCode, PeerViolation, SupportError
+from protocol.ids import RequestId
 from protocol.limits import COMMAND_OUTPUT_LIMIT_BYTES, COMMAND_TIMEOUT_LIMIT_S
 from protocol.names import shown_text
 
@@ -29,39 +32,49 @@ ENDED_BY_US = -1
 SIGNAL_STATUS_BASE = 128  # the shells' convention for "ended by signal n"
 
 
-def serve(read_fd: int, write_fd: int) -> None:
-    """One order, from the service's pipe to the last message on the other one."""
+def serve(read_fd: int, write_fd: int, book: CommandBook) -> None:
+    """One order, from the service's pipe to the last message on the other one.
+
+    `book` knows whether a newer policy was seen and whether the request was begun before.
+    """
     die_with_parent(signal.SIGTERM)
     adopt_descendants()
     link = ServiceLink(read_fd, write_fd)
     try:
-        approved = _approved(link)
+        program = _permitted(link, book)
     except SupportError as exc:
         link.send(ExecRefused(exc.code, shown_text(exc.detail, DETAIL_LIMIT_CHARS)))
     else:
-        link.send(_run(approved, link))
+        link.send(_run(program, link))
     link.flush(FLUSH_TIMEOUT_S)
 
 
-def _approved(link: ServiceLink) -> Approved:
+def _permitted(link: ServiceLink, book: CommandBook) -> Program:
     order = link.receive(ORDER_TIMEOUT_S)
     if not isinstance(order, RunOrder):
         raise PeerViolation("an order was expected")
     approved = approve_order(order, datetime.now(UTC))
+    book.raise_floor(approved.policy)
     link.send(ExecVerified(approved.argv))
     if not isinstance(link.receive(ORDER_TIMEOUT_S), Go):
         raise PeerViolation("the word to go was expected")
-    return approved
+    program = _program(approved)
+    book.begin(RequestId(order.request.request_id))
+    return program
 
 
-def _run(approved: Approved, link: ServiceLink) -> ExecEnded:
+def _program(approved: Approved) -> Program:
     entry = approved.entry
-    program = Program(
+    return Program(
+        executable=settled_program(approved.argv[0]),
         argv=approved.argv,
         environment=command_environment(approved.argv, os.getuid()),
         timeout_s=min(entry.timeout_s, COMMAND_TIMEOUT_LIMIT_S),
         output_limit_bytes=min(entry.output_limit_bytes, COMMAND_OUTPUT_LIMIT_BYTES),
     )
+
+
+def _run(program: Program, link: ServiceLink) -> ExecEnded:
     try:
         running = RunningCommand(program, link)
     except FileNotFoundError:

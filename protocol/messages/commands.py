@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from protocol.codec import Codec, Message
 from protocol.limits import (
+    APPROVAL_LIMIT_BYTES,
     CHANNEL_MESSAGE_LIMIT_BYTES,
     COMMAND_PARAMETERS_LIMIT,
     COMMAND_VALUE_LIMIT_CHARS,
@@ -16,16 +17,26 @@ Value = Annotated[str, Meta(max_length=COMMAND_VALUE_LIMIT_CHARS)]
 
 
 class RunCommand(Message, frozen=True, tag="commands.run_command"):
-    """Technician: run this entry. `entry_sha256` (hex) is of the catalogue entry that was displayed."""
+    """Technician: run this entry. `entry_sha256` (hex) is of the catalogue entry that was displayed.
+
+    `approval` is the second person's signed yes (`protocol.approval`) where the entry takes two people.
+    """
 
     request_id: ShortText
     command_id: ShortText
     entry_sha256: Annotated[str, Meta(min_length=64, max_length=64)]
     parameters: Annotated[dict[str, Value], Meta(max_length=COMMAND_PARAMETERS_LIMIT)]
+    approval: Annotated[bytes, Meta(max_length=APPROVAL_LIMIT_BYTES)] = b""
 
 
 class CancelCommand(Message, frozen=True, tag="commands.cancel"):
     """Technician: end it now."""
+
+    request_id: ShortText
+
+
+class AskOutcome(Message, frozen=True, tag="commands.ask_outcome"):
+    """Technician: what became of this request of mine, also of an earlier session? Runs nothing."""
 
     request_id: ShortText
 
@@ -63,7 +74,16 @@ class CommandRefused(Message, frozen=True, tag="commands.refused"):
     detail: Annotated[str, Meta(max_length=300)]
 
 
-FromTechnician: TypeAlias = RunCommand | CancelCommand
-FromAgent: TypeAlias = CommandStarted | CommandOutput | CommandEnded | CommandRefused
+class CommandOutcome(Message, frozen=True, tag="commands.outcome"):
+    """Agent: `state` is "taken", "started", "ended", "refused", "not_run", "unknown" or "not_taken"."""
+
+    request_id: ShortText
+    state: ShortText
+    exit_status: int
+    code: ShortText
+
+
+FromTechnician: TypeAlias = RunCommand | CancelCommand | AskOutcome
+FromAgent: TypeAlias = CommandStarted | CommandOutput | CommandEnded | CommandRefused | CommandOutcome
 FROM_TECHNICIAN_CODEC: Codec[FromTechnician] = Codec(FromTechnician, CHANNEL_MESSAGE_LIMIT_BYTES)
 FROM_AGENT_CODEC: Codec[FromAgent] = Codec(FromAgent, CHANNEL_MESSAGE_LIMIT_BYTES)

@@ -10,8 +10,10 @@ from protocol.ids import RequestId, new_request_id
 from protocol.messages.commands import (
     FROM_AGENT_CODEC,
     FROM_TECHNICIAN_CODEC,
+    AskOutcome,
     CancelCommand,
     CommandEnded,
+    CommandOutcome,
     CommandRefused,
     FromAgent,
     RunCommand,
@@ -34,11 +36,14 @@ async def run_command(
     stream: MessageStream,
     entry: CommandEntry,
     parameters: Mapping[str, str],
+    *,
     request_id: RequestId | None = None,
+    approval: bytes = b"",
 ) -> AsyncGenerator[FromAgent, None]:
     """Run the entry; yields what the agent says, with `CommandEnded` or `CommandRefused` as the last.
 
-    Closing the generator before that cancels the command.
+    Closing the generator before that cancels the command. A fresh `request_id` is made when none is given;
+    `approval` is the second person's, for that id.
 
     Raises:
         Refused: E_COMMAND_PARAMETER, by our own check, before anything is sent.
@@ -46,7 +51,7 @@ async def run_command(
     """
     entry.build_argv(parameters)
     request_id = request_id or new_request_id()
-    order = RunCommand(request_id, entry.command_id, entry.sha256, dict(parameters))
+    order = RunCommand(request_id, entry.command_id, entry.sha256, dict(parameters), approval)
     await stream.send(FROM_TECHNICIAN_CODEC.encode(order))
     is_over = False
     try:
@@ -59,6 +64,15 @@ async def run_command(
     finally:
         if not is_over:
             await _cancel(stream, request_id)
+
+
+async def ask_outcome(stream: MessageStream, request_id: RequestId) -> CommandOutcome:
+    """What became of a request of ours, also of an earlier session; raises SupportError."""
+    await stream.send(FROM_TECHNICIAN_CODEC.encode(AskOutcome(request_id)))
+    message = FROM_AGENT_CODEC.decode(await stream.receive())
+    if not isinstance(message, CommandOutcome) or message.request_id != request_id:
+        raise PeerViolation("another answer than the outcome")
+    return message
 
 
 async def _cancel(stream: MessageStream, request_id: RequestId) -> None:

@@ -7,12 +7,13 @@ from typing import BinaryIO, TextIO
 from protocol.errors import ExitStatus, exit_status
 from protocol.messages.commands import (
     CommandEnded,
+    CommandOutcome,
     CommandOutput,
     CommandRefused,
     CommandStarted,
     FromAgent,
 )
-from protocol.names import shown_reason
+from protocol.names import shown_reason, shown_text
 from technician_client.cli.output import Output, report_error
 from technician_client.cli.terminal_text import TerminalText
 from technician_client.refusals import refusal
@@ -78,6 +79,38 @@ def message_document(message: FromAgent) -> dict[str, object]:
             }
         case CommandRefused(_, code, detail):
             return {"event": "refused", "code": code, "detail": detail}
+        case CommandOutcome():
+            return outcome_document(message)
+
+
+def outcome_document(outcome: CommandOutcome) -> dict[str, object]:
+    """What became of a request, as JSON."""
+    return {
+        "event": "outcome",
+        "request_id": outcome.request_id,
+        "state": shown_text(outcome.state, 32),
+        "exit_status": outcome.exit_status,
+        "code": shown_text(outcome.code, 48),
+    }
+
+
+def outcome_sentence(outcome: CommandOutcome) -> str:
+    """The same for a person."""
+    match outcome.state:
+        case "ended" if not outcome.code:
+            return f"It ended with exit status {outcome.exit_status}."
+        case "ended" | "refused":
+            word = "It was ended" if outcome.state == "ended" else "It was not run"
+            return f"{word}: {refusal(outcome.code).text.sentence} ({shown_text(outcome.code, 48)})"
+        case "started":
+            return "It is running, or the device has not said yet how it ended."
+        case "taken":
+            return "It waits for its turn and has not started."
+        case "not_run":
+            return "It was not run, and never will be."
+        case "not_taken":
+            return "The device never had this request from you, so it was not run."
+    return "Nobody knows whether or how it ended. Look at the device; it is never run again by itself."
 
 
 class ByteView:

@@ -1,5 +1,6 @@
 """`alongside policy`: what the organisation allows. Edited as a file, signed, published."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,23 +12,35 @@ from protocol.audit import AuditKind
 from protocol.certificates import Role
 from protocol.errors import UsageError
 from protocol.identity import Identity, load_identity
-from protocol.policy import Consent, Policy
+from protocol.policy import Consent, Policy, parse_policy
 from technician_client.admin_audit import AdminAudit
 from technician_client.admin_requests import AdminRequests
 from technician_client.app import admin_link, checked_identity
+from technician_client.cli.confirm import confirm
 from technician_client.cli.options import DataOption, JsonOption, PassphraseOption
 from technician_client.cli.output import Output
 from technician_client.cli.passphrase import read_passphrase
-from technician_client.cli.policy_view import policy_document, policy_lines
+from technician_client.cli.policy_view import (
+    changes_document,
+    changes_lines,
+    policy_document,
+    policy_lines,
+)
 from technician_client.cli.running import run_async
 from technician_client.config import TechnicianConfig, load_config
+from technician_client.files import write_private
 from technician_client.organisation import OrganisationFolder
 from technician_client.policies import PolicyStore
+from technician_client.policy_changes import changes_between
 from technician_client.policy_document import (
+    Document,
+    check_organisation,
+    policy_before,
     read_policy_document,
     read_signed,
     set_consent,
     sign_policy,
+    stamp_document,
     write_default,
     write_policy_document,
 )
@@ -82,21 +95,47 @@ def set_consent_command(
 
 
 @app.command()
+def diff(file: FileArgument = None, data: DataOption = None, is_json: JsonOption = False) -> None:
+    """Say in plain words what the document would change on the devices. Signs nothing.
+
+    It is compared with what was published last from this computer, or else signed last.
+    """
+    folder = OrganisationFolder(load_config(data).organisation_folder)
+    document, _ = read_policy_document(file or folder.policy_document_file)
+    before, after = policy_before(folder), _as_signed(folder, document)
+    changes = changes_between(before, after)
+    lines = [Text(line) for line in changes_lines(before, after, changes)]
+    Output(is_json=is_json).result(changes_document(before, after, changes), *lines)
+
+
+@app.command()
 def sign(
     file: FileArgument = None,
     data: DataOption = None,
     is_json: JsonOption = False,
     passphrase_file: PassphraseOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether the changes are meant.")] = False,
 ) -> None:
-    """Sign the policy document: its version is raised, and it is good for 90 days from now."""
+    """Sign the policy document, after showing what it changes and asking whether that is meant.
+
+    Its version is raised, and it is good for 90 days from now.
+    """
     config = load_config(data)
+    output = Output(is_json=is_json)
     folder = OrganisationFolder(config.organisation_folder)
     document, _ = read_policy_document(file or folder.policy_document_file)
     signer = _signer(folder, read_passphrase(passphrase_file))
+    before, after = policy_before(folder), _as_signed(folder, document)
+    check_organisation(after, signer)
+    changes = changes_between(before, after)
+    for line in changes_lines(before, after, changes):
+        output.remark(line)
+    if changes and not yes:
+        confirm("Sign this?")
     policy = sign_policy(folder, document, signer, now=datetime.now(UTC))
     AdminAudit(config).note(AuditKind.POLICY_SIGNED, version=policy.version, sha256=policy.sha256)
-    output = Output(is_json=is_json)
-    _tell(policy, output)
+    told = policy_document(policy) | changes_document(before, policy, changes)
+    output.result(told, *(Text(line) for line in policy_lines(policy)))
     output.remark("Signed. It holds on the devices once it is published: alongside policy publish")
 
 
@@ -118,8 +157,13 @@ async def publish_signed(config: TechnicianConfig, output: Output) -> Policy:
     async with admin_link(config) as link:
         with output.working("Publishing the policy …"):
             await AdminRequests(link).publish_policy(policy.version, envelope)
+    write_private(folder.policy_published_file, envelope)
     AdminAudit(config).note(AuditKind.POLICY_PUBLISHED, version=policy.version, sha256=policy.sha256)
     return policy
+
+
+def _as_signed(folder: OrganisationFolder, document: Document) -> Policy:
+    return parse_policy(json.dumps(stamp_document(folder, document, now=datetime.now(UTC))).encode())
 
 
 def _signer(folder: OrganisationFolder, passphrase: bytes) -> Identity:

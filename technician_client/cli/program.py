@@ -11,7 +11,7 @@ import typer
 
 from protocol.errors import EnvironmentFault, ExitStatus, SupportError, UsageError
 from protocol.runtime import outlive_a_full_disk
-from technician_client.cli import audit, diagnose, fleet, org, policy, run, session
+from technician_client.cli import approve, audit, diagnose, fleet, org, policy, run, session
 from technician_client.cli.output import report_error
 
 EPILOG = (
@@ -36,6 +36,7 @@ app.command("connect")(session.connect)
 app.command("console")(session.console)
 app.command("diagnose")(diagnose.diagnose)
 app.command("run")(run.run)
+app.command("approve")(approve.approve)
 
 INTERRUPTED_STATUS = 130
 

@@ -71,12 +71,16 @@ class CommandsFeed:
 
     async def serve(self) -> None:
         """Pass on what the agent says until the channel is over or the page left."""
-        while True:
-            message = FROM_AGENT_CODEC.decode(await self._channel.receive())
-            run = self._runs.get(message.request_id)
-            if run is not None:
-                run.audit.message(message)
-                await self._pass_on(run, message)
+        try:
+            while True:
+                message = FROM_AGENT_CODEC.decode(await self._channel.receive())
+                run = self._runs.get(message.request_id)
+                if run is not None:
+                    run.audit.message(message)
+                    await self._pass_on(run, message)
+        finally:
+            for run in self._runs.values():
+                run.audit.lost()
 
     async def _pass_on(self, run: _Run, message: FromAgent) -> None:
         match message:

@@ -1,41 +1,52 @@
-"""Each request id once, a few commands at a time."""
+"""A few commands at a time, a few waiting, the rest busy."""
+
+import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
-from agent.capabilities.commands import ledger as ledger_module
 from agent.capabilities.commands.ledger import CommandLedger
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import new_request_id
-from protocol.limits import COMMANDS_AT_ONCE_LIMIT
+from protocol.limits import COMMANDS_AT_ONCE_LIMIT, COMMANDS_WAITING_LIMIT
+from tests.support.approved_commands import fresh_book
 
 
-def test_an_id_is_taken_once() -> None:
-    ledger, request_id = CommandLedger(), new_request_id()
-    ledger.take(request_id)
-    with pytest.raises(Refused) as caught:
-        ledger.take(request_id)
-    assert caught.value.code is ErrorCode.E_STATE
+async def test_one_more_than_may_wait_is_busy_and_a_place_that_comes_back_goes_to_the_first_in_line() -> None:
+    ledger = CommandLedger(fresh_book())
+    order: list[int] = []
+
+    async def wait_for_a_place(number: int) -> None:
+        async with ledger.place():
+            order.append(number)
+
+    async with AsyncExitStack() as held:
+        for _ in range(COMMANDS_AT_ONCE_LIMIT):
+            await held.enter_async_context(ledger.place())
+        waiting = [asyncio.create_task(wait_for_a_place(number)) for number in range(COMMANDS_WAITING_LIMIT)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as caught:
+            await wait_for_a_place(99)
+        assert caught.value.code is ErrorCode.E_BUSY
+        assert order == []
+    await asyncio.gather(*waiting)
+    assert order == list(range(COMMANDS_WAITING_LIMIT))
 
 
-def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
-    ledger, first = CommandLedger(), new_request_id()
-    ledger.take(first)
-    for _ in range(ledger_module.REMEMBERED_LIMIT - 1):
-        ledger.take(new_request_id())
-    with pytest.raises(Refused):
-        ledger.take(first)
-    ledger.take(new_request_id())
-    ledger.take(first)
+async def test_who_stops_waiting_takes_no_place() -> None:
+    ledger = CommandLedger(fresh_book())
+    async with AsyncExitStack() as held:
+        for _ in range(COMMANDS_AT_ONCE_LIMIT):
+            await held.enter_async_context(ledger.place())
+        waiting = [asyncio.create_task(_hold(ledger)) for _ in range(COMMANDS_WAITING_LIMIT)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    async with AsyncExitStack() as held:
+        for _ in range(COMMANDS_AT_ONCE_LIMIT):
+            await held.enter_async_context(ledger.place())
 
 
-def test_one_command_more_than_the_places_is_refused_and_a_place_comes_back() -> None:
-    ledger = CommandLedger()
-    places = [ledger.place() for _ in range(COMMANDS_AT_ONCE_LIMIT)]
-    for place in places:
-        place.__enter__()
-    with pytest.raises(Refused) as caught, ledger.place():
-        pass
-    assert caught.value.code is ErrorCode.E_BUSY
-    places[0].__exit__(None, None, None)
-    with ledger.place():
-        pass
+async def _hold(ledger: CommandLedger) -> None:
+    async with ledger.place():
+        await asyncio.sleep(0)

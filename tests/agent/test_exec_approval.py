@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from agent.exec.approval import approve_order, command_environment
-from agent.exec.messages import TO_WORKER_CODEC, request_sha256
+from agent.exec.messages import TO_WORKER_CODEC
+from protocol.approval import request_sha256
 from protocol.certificates import Role
 from protocol.errors import ErrorCode, SupportError
 from protocol.grantables import Grantable

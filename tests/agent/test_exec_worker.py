@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agent.exec.book import CommandBook
 from agent.exec.messages import (
     ExecEnded,
     ExecOutput,
@@ -20,14 +21,22 @@ from agent.exec.messages import (
     FromWorker,
     RunOrder,
 )
-from agent.exec.start import WORKER_ARGV, WORKER_ENVIRONMENT, start_worker
+from agent.exec.start import WORKER_ARGV, WORKER_ENVIRONMENT, ExecWorker, start_worker
 from protocol.errors import ErrorCode
-from tests.support.approved_commands import OrderTerms, entry, expired, request_for, signed_policy
+from tests.support.approved_commands import (
+    OrderTerms,
+    entry,
+    expired,
+    fresh_book,
+    request_for,
+    signed_policy,
+)
 from tests.support.organisation import Organisation, acme, intruders
 
 pytestmark = pytest.mark.real
 
 PYTHON = "/usr/bin/python3"
+KEPT: list[CommandBook] = []  # for as long as workers may read them
 DAEMON = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -56,9 +65,17 @@ def order_for(*argv: str, organisation: Organisation | None = None, **entry_term
     return OrderTerms(acme().device(), in_force, request).order()
 
 
+async def started(order: RunOrder) -> ExecWorker:
+    """A worker with this order, whose request was taken."""
+    book = fresh_book(order.request)
+    worker = await start_worker(order, book.path)
+    KEPT.append(book)
+    return worker
+
+
 async def run(order: RunOrder) -> list[FromWorker]:
     """Everything that a worker says about this order."""
-    worker = await start_worker(order)
+    worker = await started(order)
     said: list[FromWorker] = []
     try:
         async with asyncio.timeout(20):
@@ -204,7 +221,7 @@ async def test_a_grant_that_is_over_is_refused_although_the_service_asks(tmp_pat
 
 async def test_without_the_word_to_go_nothing_starts(tmp_path: Path) -> None:
     witness = tmp_path / "ran"
-    worker = await start_worker(order_for("/usr/bin/touch", str(witness)))
+    worker = await started(order_for("/usr/bin/touch", str(witness)))
     assert isinstance(await worker.receive(), ExecVerified)
     worker.cancel()
     assert isinstance(await worker.receive(), ExecRefused)
@@ -216,6 +233,7 @@ async def test_without_the_word_to_go_nothing_starts(tmp_path: Path) -> None:
 async def test_noise_instead_of_an_order_ends_the_worker_without_a_traceback(noise: bytes) -> None:
     worker = await asyncio.create_subprocess_exec(
         *WORKER_ARGV,
+        str(fresh_book().path),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -232,7 +250,7 @@ async def test_noise_instead_of_an_order_ends_the_worker_without_a_traceback(noi
 async def test_cancelling_ends_the_whole_tree_at_once(tmp_path: Path) -> None:
     script = probe(tmp_path, DAEMON)
     Path(script + ".sleep").write_text("120")
-    worker = await start_worker(order_for(PYTHON, script, timeout_s=60))
+    worker = await started(order_for(PYTHON, script, timeout_s=60))
     while not isinstance(said := await worker.receive(), ExecOutput):
         if isinstance(said, ExecVerified):
             await worker.go()
@@ -249,12 +267,13 @@ async def test_cancelling_ends_the_whole_tree_at_once(tmp_path: Path) -> None:
 
 SERVICE = """
 import asyncio, sys
+from pathlib import Path
 from agent.exec.messages import TO_WORKER_CODEC, ExecVerified
 from agent.exec.start import start_worker
 
 async def main():
     order = TO_WORKER_CODEC.decode(open(sys.argv[1], "rb").read())
-    worker = await start_worker(order)
+    worker = await start_worker(order, Path(sys.argv[2]))
     while True:
         if isinstance(await worker.receive(), ExecVerified):
             await worker.go()
@@ -282,11 +301,14 @@ async def _kill_and_watch(
     from agent.exec.messages import TO_WORKER_CODEC
 
     order_file = tmp_path / "order"
-    order_file.write_bytes(TO_WORKER_CODEC.encode(order_for(PYTHON, script, timeout_s=60)))
+    order = order_for(PYTHON, script, timeout_s=60)
+    order_file.write_bytes(TO_WORKER_CODEC.encode(order))
+    book = fresh_book(order.request)
     service = await asyncio.create_subprocess_exec(
         sys.executable,
         probe(tmp_path, SERVICE, "service.py"),
         str(order_file),
+        str(book.path),
         stderr=asyncio.subprocess.DEVNULL,
     )
     daemon_pid = await pid_in(Path(script + ".pid"))

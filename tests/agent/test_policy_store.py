@@ -47,7 +47,7 @@ def test_the_same_policy_again_is_no_change(tmp_path: Path) -> None:
     ("envelope", "code"),
     [
         (signed_policy(acme(), version=2), ErrorCode.E_POLICY_VERSION),
-        (signed_policy(acme(), version=3, groups={"a": "unattended"}), ErrorCode.E_POLICY_VERSION),
+        (signed_policy(acme(), version=3, groups={"a": "unattended"}), ErrorCode.E_POLICY_EQUIVOCATION),
         (signed_policy(intruders(), version=9), ErrorCode.E_POLICY_SIGNATURE),
         (signed_policy(acme(), version=9, groups={"a": "unseen"}), ErrorCode.E_POLICY_FORMAT),
         (b"garbage", ErrorCode.E_POLICY_SIGNATURE),

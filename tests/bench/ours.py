@@ -67,7 +67,7 @@ def _program(name: str) -> str:
 def _allow_unattended(steps: Quickstart) -> None:
     technician = str(steps.data / "technician")
     passphrase = ["--passphrase-file", str(steps.data / "organisation-passphrase")]
-    for words in (["set-consent", "default", "unattended"], ["sign", *passphrase], ["publish"]):
+    for words in (["set-consent", "default", "unattended"], ["sign", "--yes", *passphrase], ["publish"]):
         steps.programs.call([_program("alongside"), "policy", *words, "--data", technician, "--json"])
 
 

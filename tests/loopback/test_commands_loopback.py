@@ -12,7 +12,6 @@ from agent.capabilities.commands.capability import CommandsCapability
 from agent.capabilities.commands.run import PolicyInForce
 from protocol.audit import AuditKind
 from protocol.errors import ErrorCode
-from protocol.limits import COMMANDS_AT_ONCE_LIMIT
 from protocol.messages.commands import (
     FROM_AGENT_CODEC,
     FROM_TECHNICIAN_CODEC,
@@ -180,19 +179,6 @@ async def test_output_is_streamed_while_the_program_still_runs(tmp_path: Path) -
     assert outcome.ended is not None
     assert outcome.ended.exit_status == -1
     assert outcome.ended.took_s < 30
-
-
-async def test_of_ten_commands_at_once_four_run_and_the_others_are_busy(tmp_path: Path) -> None:
-    witness = script(tmp_path, "import time; print('up', flush=True); time.sleep(60)")
-    in_force = signed_policy(acme(), [entry("slow", PYTHON, witness, timeout_s=60)])
-    async with bench_for(in_force) as bench:
-        requests = [bench.ask("slow") for _ in range(10)]
-        for request in requests[:COMMANDS_AT_ONCE_LIMIT]:
-            assert await bench.output_of(request) == b"up\n"
-        refused = [await bench.outcome(request) for request in requests[COMMANDS_AT_ONCE_LIMIT:]]
-    assert {outcome.code for outcome in refused} == {ErrorCode.E_BUSY}
-    assert bench.audit.kinds.count(AuditKind.COMMAND_STARTED) == COMMANDS_AT_ONCE_LIMIT
-    assert bench.audit.kinds.count(AuditKind.COMMAND_ENDED) == COMMANDS_AT_ONCE_LIMIT
 
 
 async def test_a_request_sent_twice_runs_once(tmp_path: Path) -> None:

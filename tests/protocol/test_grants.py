@@ -87,8 +87,9 @@ class TestSealedGrants:
     def test_a_sealed_grant_says_what_was_granted_for_a_minute(self):
         organisation = Organisation(now=NOW)
         grant, sealed = self.sealed(organisation)
-        opened = open_sealed_grant(sealed, organisation.root_der, request_sha256="ab" * 32, now=NOW)
+        opened, signer = open_sealed_grant(sealed, organisation.root_der, request_sha256="ab" * 32, now=NOW)
         assert opened.grant_id == grant.grant_id
+        assert signer.subject_id == opened.device_id
         assert opened.grantable is RUN
         with pytest.raises(SupportError) as caught:
             open_sealed_grant(

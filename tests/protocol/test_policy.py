@@ -12,7 +12,7 @@ from protocol.envelope import sign_envelope
 from protocol.errors import DocumentRefused, ErrorCode
 from protocol.grantables import Grantable
 from protocol.limits import POLICY_LIMIT_BYTES
-from protocol.policy import POLICY_TYPE, Consent, open_policy, parse_policy
+from protocol.policy import POLICY_TYPE, Consent, PolicyMark, open_policy, parse_policy
 from protocol.private_windows import PrivateWindow
 from tests.support.organisation import acme, intruders
 
@@ -26,8 +26,7 @@ def opened(envelope, *, now=None, newest_version=0, newest_sha256=""):
         envelope,
         acme().root_der,
         now=now or acme().now,
-        newest_version=newest_version,
-        newest_sha256=newest_sha256,
+        newest=PolicyMark(newest_version, newest_sha256),
     )
 
 
@@ -167,7 +166,7 @@ def test_a_second_document_of_the_same_version_is_refused():
     one = opened(acme().policy_envelope(version=4))
     other = acme().policy_envelope(version=4, groups={"default": "unattended"})
     code = refusal_of(other, newest_version=4, newest_sha256=one.sha256)
-    assert code is ErrorCode.E_POLICY_VERSION
+    assert code is ErrorCode.E_POLICY_EQUIVOCATION
     again = acme().policy_envelope(version=4)
     assert opened(again, newest_version=4, newest_sha256=one.sha256).sha256 == one.sha256
 

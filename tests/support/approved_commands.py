@@ -2,23 +2,29 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
+from weakref import finalize
 
 from agent.capabilities.commands.capability import CommandsCapability
 from agent.capabilities.commands.ledger import CommandLedger
 from agent.capabilities.commands.run import CommandSurroundings, PolicyInForce
-from agent.exec.messages import RunOrder, request_sha256
-from agent.exec.start import StartExecWorker, start_worker
+from agent.exec.book import CommandBook
+from agent.exec.messages import RunOrder
+from agent.exec.start import StartExecWorker, worker_starter
+from protocol.approval import request_sha256
 from protocol.catalogue import CommandEntry
 from protocol.envelope import sign_envelope
 from protocol.grantables import Grantable
 from protocol.grants import GrantBook, GrantParties, seal_grant
 from protocol.identity import Identity
-from protocol.ids import DeviceId, SessionId, SubjectId, new_request_id
+from protocol.ids import DeviceId, RequestId, SessionId, SubjectId, new_request_id
 from protocol.messages.commands import (
     FROM_AGENT_CODEC,
     FROM_TECHNICIAN_CODEC,
@@ -68,6 +74,23 @@ def signed_policy(
     payload = json.dumps(document).encode()
     envelope = sign_envelope(POLICY_TYPE, payload, signer or organisation.policy_signer())
     return PolicyInForce(parse_policy(payload), envelope)
+
+
+class _Folder(CommandBook):
+    """A book in a folder of its own, which goes with it."""
+
+    def __init__(self) -> None:
+        folder = mkdtemp(prefix="alongside-book-")
+        super().__init__(Path(folder) / "commands.db")
+        finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
+def fresh_book(*taken: RunCommand) -> CommandBook:
+    """A book in which these requests were taken by Ada."""
+    book = _Folder()
+    for request in taken:
+        book.take(RequestId(request.request_id), request.command_id, "ada")
+    return book
 
 
 def request_for(entry_of: CommandEntry, parameters: Mapping[str, str] | None = None) -> RunCommand:
@@ -138,19 +161,22 @@ class CommandBench:
     """The capability on a channel in memory; use as an async context manager."""
 
     def __init__(
-        self, device: Identity, in_force: PolicyInForce, start: StartExecWorker = start_worker
+        self, device: Identity, in_force: PolicyInForce, start: StartExecWorker | None = None
     ) -> None:
         self.in_force: PolicyInForce | None = in_force
+        self.book = fresh_book()
         self.audit = MemoryAudit()
         self.channel = MemoryChannel(Grantable.COMMANDS_RUN, parties=parties_for(device))
         self.outcomes: dict[str, Outcome] = {}
         self.surroundings = CommandSurroundings(
             policy=lambda: self.in_force,
             device=device,
+            device_group="default",
+            trust=device.root_der,
             platform="linux",
             audit=self.audit,
-            ledger=CommandLedger(),
-            start_worker=start,
+            ledger=CommandLedger(self.book),
+            start_worker=start or worker_starter(self.book.path),
             utc_now=utc_now,
         )
         self.serving: asyncio.Task[None] | None = None

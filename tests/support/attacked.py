@@ -18,7 +18,8 @@ from agent.capabilities.commands.capability import CommandsCapability
 from agent.capabilities.commands.ledger import CommandLedger
 from agent.capabilities.commands.run import CommandSurroundings, PolicyInForce
 from agent.desktop import ipc_messages as ipc
-from agent.exec.start import start_worker
+from agent.exec.book import CommandBook
+from agent.exec.start import worker_starter
 from agent.link import LinkParts
 from agent.link import RelayLink as AgentLink
 from agent.live_session import BuildFor
@@ -67,7 +68,8 @@ class AttackedDevice(DeviceEnd):
         if identity is not None:
             self.identity, self.device_id = identity, DeviceId(identity.subject_id)
             self.side = replace(self.side, identity=identity, device_id=self.device_id)
-        self.commands_ledger = CommandLedger()
+        self.book = CommandBook(folder / "commands.db")
+        self.commands_ledger = CommandLedger(self.book)
         self.sessions = Sessions(self.side, lambda offer: _open_wire(relay.url, offer))
         intake = PolicyIntake(self.policies, self.side.audit_log, self.device_id, lambda: None)
         facts = control.DeviceFacts("reception-pc", "linux", "1")
@@ -90,10 +92,12 @@ class AttackedDevice(DeviceEnd):
             CommandSurroundings(
                 policy=self._in_force,
                 device=self.identity,
+                device_group=self.side.group,
+                trust=self.policies.trust,
                 platform="linux",
                 audit=session.audit,
                 ledger=self.commands_ledger,
-                start_worker=start_worker,
+                start_worker=worker_starter(self.book.path),
                 utc_now=lambda: datetime.now(UTC),
             )
         )

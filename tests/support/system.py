@@ -77,7 +77,7 @@ class WholeSystem:
         """Sign and publish a policy with this consent for every device of the default group."""
         passphrase = ["--passphrase-file", str(self.folder / "organisation-passphrase")]
         self.alongside("policy", "set-consent", "default", consent)
-        self.alongside("policy", "sign", *passphrase)
+        self.alongside("policy", "sign", "--yes", *passphrase)
         self.alongside("policy", "publish")
 
     def alongside(self, *words: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:

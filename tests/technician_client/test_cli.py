@@ -206,9 +206,14 @@ class TestFleet:
 class TestPolicy:
     def test_what_is_set_signed_and_published_reaches_a_technician(self, claimed, tmp_path):
         claimed.json("policy", "set-consent", "lab", "unattended")
-        signed = claimed.json("policy", "sign", *claimed.unlocked)
+        assert claimed.refused("policy", "sign", *claimed.unlocked, status=2) == "E_USAGE"
+        diff = claimed.json("policy", "diff")["changes"]
+        assert [(each["weight"], each["about"]) for each in diff] == [("wider", "group lab")]
+        signed = claimed.json("policy", "sign", "--yes", *claimed.unlocked)
+        assert signed["changes"] == diff
         assert signed["groups"]["lab"] == "unattended"
         assert claimed.json("policy", "publish")["version"] == signed["version"]
+        assert claimed.json("policy", "diff")["changes"] == []
         claimed.json("org", "technician", "add", "Dora", "--out", str(tmp_path), *claimed.unlocked)
         listed = claimed.json("run", "any", "--list", data=tmp_path)["commands"]
         assert {"disk-usage", "ping"} <= {row["command_id"] for row in listed}

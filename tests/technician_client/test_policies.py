@@ -44,7 +44,7 @@ def test_another_policy_with_the_same_version_is_refused(tmp_path):
     opened = store(tmp_path)
     opened.accept(signed_policy(acme(), version=4), now=NOW)
     other = signed_policy(acme(), version=4, groups={"default": "unattended"})
-    assert code_of(lambda: opened.accept(other, now=NOW)) == ErrorCode.E_POLICY_VERSION
+    assert code_of(lambda: opened.accept(other, now=NOW)) == ErrorCode.E_POLICY_EQUIVOCATION
 
 
 def test_the_version_floor_outlives_the_expiry_of_the_policy(tmp_path):

@@ -1,50 +1,37 @@
-"""Which requests this agent has taken, and how many run: each id at most once, a few at a time."""
+"""Which requests this agent has taken, and how many run: each id once, a few at a time, a few waiting."""
 
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from agent.exec.book import CommandBook
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RequestId
-from protocol.limits import COMMANDS_AT_ONCE_LIMIT
-
-REMEMBERED_LIMIT = 20_000
+from protocol.limits import COMMANDS_AT_ONCE_LIMIT, COMMANDS_WAITING_LIMIT
 
 
 class CommandLedger:
-    """One for each run of the agent, shared by all its sessions.
+    """One for each run of the agent, shared by all its sessions; `book` outlives it."""
 
-    The newest `REMEMBERED_LIMIT` ids are remembered; older ones cannot be repeated by anybody but a
-    technician who holds a grant, since nothing replays what is inside the tunnel.
-    """
+    def __init__(self, book: CommandBook) -> None:
+        self.book = book
+        self._places = asyncio.Semaphore(COMMANDS_AT_ONCE_LIMIT)
+        self._waiting = 0
 
-    def __init__(self) -> None:
-        self._taken: OrderedDict[RequestId, None] = OrderedDict()
-        self._running = 0
-
-    def take(self, request_id: RequestId) -> None:
-        """Remember the id, whether or not it will run.
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold one of the few places for running commands, first come, first served.
 
         Raises:
-            Refused: E_STATE, it was taken before.
+            Refused: E_BUSY, all are held and as many wait already as may.
         """
-        if request_id in self._taken:
-            raise Refused("this request was taken before; it is not run twice", code=ErrorCode.E_STATE)
-        self._taken[request_id] = None
-        if len(self._taken) > REMEMBERED_LIMIT:
-            self._taken.popitem(last=False)
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one of the few places for running commands.
-
-        Raises:
-            Refused: E_BUSY, all are held.
-        """
-        if self._running >= COMMANDS_AT_ONCE_LIMIT:
-            raise Refused(f"{self._running} commands run already", code=ErrorCode.E_BUSY)
-        self._running += 1
+        if self._places.locked() and self._waiting >= COMMANDS_WAITING_LIMIT:
+            raise Refused(f"{self._waiting} commands wait already", code=ErrorCode.E_BUSY)
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
         try:
             yield
         finally:
-            self._running -= 1
+            self._places.release()

@@ -11,7 +11,8 @@ import structlog
 
 from agent.capabilities.base import CapabilityAudit, CapabilityChannel
 from agent.capabilities.commands.ledger import CommandLedger
-from agent.exec.approval import approve
+from agent.exec.approval import Ground, approve
+from agent.exec.book import CommandBook
 from agent.exec.messages import (
     DETAIL_LIMIT_CHARS,
     ExecEnded,
@@ -19,15 +20,17 @@ from agent.exec.messages import (
     ExecRefused,
     ExecStarted,
     ExecVerified,
+    FromWorker,
     RunOrder,
-    request_sha256,
 )
 from agent.exec.start import ExecWorker, StartExecWorker
+from protocol.approval import request_sha256
 from protocol.audit import AuditKind
-from protocol.errors import ErrorCode, Refused, SupportError
+from protocol.errors import ErrorCode, Refused, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.grants import Grant, seal_grant
 from protocol.identity import Identity
+from protocol.ids import RequestId
 from protocol.messages.commands import (
     FROM_AGENT_CODEC,
     CommandEnded,
@@ -39,6 +42,7 @@ from protocol.messages.commands import (
 )
 from protocol.names import shown_text
 from protocol.policy import Policy
+from protocol.trust import Trust
 
 log = structlog.get_logger()
 
@@ -60,6 +64,8 @@ class CommandSurroundings:
 
     policy: Callable[[], PolicyInForce | None]
     device: Identity
+    device_group: str
+    trust: Trust | bytes
     platform: str  # "linux", as in the catalogue
     audit: CapabilityAudit
     ledger: CommandLedger
@@ -81,6 +87,8 @@ class CommandRun:
         self._is_cancelled = False
         self._started_s: float | None = None
         self._argv: list[str] = []
+        self._approver_id = ""
+        self._is_taken = False
         self._output_bytes = 0
         self.task: asyncio.Task[None] | None = None  # set by whoever runs it
 
@@ -90,8 +98,12 @@ class CommandRun:
         if self._worker is not None:
             self._worker.cancel()
 
-    def record_request(self) -> None:
-        """Before anything else. Raises SupportError: E_AUDIT_WRITE."""
+    def take(self) -> None:
+        """Before anything else: write down that it was asked for, and take its id for good.
+
+        Raises:
+            SupportError: E_AUDIT_WRITE, E_DATA_DISK, E_GRANT_NONE; Refused: E_STATE, it was taken before.
+        """
         request = self._request
         given = " ".join(f"{name}={value}" for name, value in sorted(request.parameters.items()))
         facts: dict[str, str | int] = {
@@ -99,11 +111,15 @@ class CommandRun:
             "parameters": shown_text(given, FACT_LIMIT_CHARS),
         }
         self._surroundings.audit.write(AuditKind.COMMAND_REQUESTED, self._facts(facts))
+        technician_id = self._channel.require(Grantable.COMMANDS_RUN).parties.technician_id
+        command_id = shown_text(request.command_id, FACT_LIMIT_CHARS)
+        self._surroundings.ledger.book.take(RequestId(request.request_id), command_id, technician_id)
+        self._is_taken = True
 
     async def run(self) -> None:
         """Everything after the record; raises nothing but its cancellation, and leaves no process."""
         try:
-            with self._surroundings.ledger.place():
+            async with self._surroundings.ledger.place():
                 await self._run_placed()
         except SupportError as exc:
             with contextlib.suppress(SupportError):  # the channel's own reader learns that it is over
@@ -134,25 +150,33 @@ class CommandRun:
         in_force = around.policy()
         if in_force is None:
             raise Refused("no catalogue was published to this device", code=ErrorCode.E_COMMAND_UNKNOWN)
-        approved = approve(in_force.policy, self._request, around.platform)
+        now = around.utc_now()
+        device_id = around.device.subject_id
+        ground = Ground(
+            around.platform,
+            around.trust,
+            device_id,
+            around.device_group,
+            grant.parties.technician_id,
+        )
+        approved = approve(in_force.policy, self._request, ground, now=now)
+        self._approver_id = approved.approver_id
         bound_to = request_sha256(self._request)
         remaining_s = grant.until_s - around.monotonic_s()
         order = RunOrder(
             request=self._request,
-            device_id=around.device.subject_id,
+            device_id=device_id,
             platform=around.platform,
             policy_version=in_force.policy.version,
             policy_envelope=in_force.envelope,
             root_der=around.device.root_der,
-            sealed_grant=seal_grant(
-                grant, bound_to, around.device, remaining_s=remaining_s, now=around.utc_now()
-            ),
+            sealed_grant=seal_grant(grant, bound_to, around.device, remaining_s=remaining_s, now=now),
         )
         return approved.entry.timeout_s, order
 
     async def _follow(self, worker: ExecWorker) -> None:
         while True:
-            message = await worker.receive()
+            message = await self._hear(worker)
             match message:
                 case ExecVerified():
                     await self._let_go(worker, message.argv)
@@ -168,6 +192,14 @@ class CommandRun:
                     self._check_wanted()
                     raise Refused(message.detail, code=_known_code(message.code))
 
+    async def _hear(self, worker: ExecWorker) -> FromWorker:
+        try:
+            return await worker.receive()
+        except Unreachable as exc:
+            if self._started_s is None:
+                raise
+            raise Unreachable(exc.detail, code=ErrorCode.E_COMMAND_OUTCOME) from None
+
     def _check_wanted(self) -> None:
         if self._is_cancelled:
             raise Refused("cancelled before it started", code=ErrorCode.E_STATE)
@@ -176,6 +208,8 @@ class CommandRun:
         self._check_wanted()
         self._channel.require(Grantable.COMMANDS_RUN)
         facts = self._facts({"program": shown_text(argv[0], FACT_LIMIT_CHARS)})
+        if self._approver_id:
+            facts["approved_by"] = self._approver_id
         self._surroundings.audit.write(AuditKind.COMMAND_STARTED, facts)
         self._argv = argv
         self._started_s = self._surroundings.monotonic_s()
@@ -193,6 +227,15 @@ class CommandRun:
         """The channel is over, by the person, the grant's end or the link: nobody is left to be told."""
         if self._started_s is not None:
             self._record_end(self._ended_by_us(ErrorCode.E_GRANT_ENDED))
+        else:
+            self._keep(lambda book, request_id: book.refuse(request_id, ErrorCode.E_GRANT_ENDED))
+
+    def _keep(self, change: Callable[[CommandBook, RequestId], None]) -> None:
+        """Write into the book what has happened; at the worst it is found open at the next start."""
+        try:
+            change(self._surroundings.ledger.book, RequestId(self._request.request_id))
+        except SupportError as exc:
+            log.error("command.book_failed", code=str(exc.code), detail=exc.detail)
 
     def _ended_by_us(self, code: ErrorCode) -> ExecEnded:
         took_s = self._surroundings.monotonic_s() - (self._started_s or 0.0)
@@ -208,7 +251,12 @@ class CommandRun:
         if ended.code:
             facts["code"] = ended.code
         has_succeeded = ended.exit_status == 0
+        if ended.code == ErrorCode.E_COMMAND_OUTCOME:
+            self._surroundings.audit.note(AuditKind.COMMAND_UNKNOWN, self._facts(facts), succeeded=False)
+            self._keep(lambda book, request_id: book.lose(request_id))
+            return
         self._surroundings.audit.note(AuditKind.COMMAND_ENDED, self._facts(facts), succeeded=has_succeeded)
+        self._keep(lambda book, request_id: book.finish(request_id, ended.exit_status, ended.code))
 
     async def _stop_short(self, exc: SupportError) -> None:
         """Before its start it is refused, after it has started it has ended."""
@@ -222,6 +270,8 @@ class CommandRun:
         detail = shown_text(exc.detail, DETAIL_LIMIT_CHARS)
         facts = self._facts({"code": exc.code.value, "detail": detail})
         self._surroundings.audit.note(AuditKind.COMMAND_REFUSED, facts, succeeded=False)
+        if self._is_taken:
+            self._keep(lambda book, request_id: book.refuse(request_id, exc.code))
         await self._send(CommandRefused(self._request.request_id, exc.code, detail))
 
     async def _send(self, message: FromAgent) -> None:
