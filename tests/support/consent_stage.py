@@ -196,7 +196,7 @@ class ConsentStage:
         audit = SessionAudit(self.audit, device.device_id, session_id, "ada")
         self.session_id = session_id
         io: Any = self._bytes  # stands for the tunnel
-        parts = SessionParts(session_id, ChannelIO(io), audit, machine, over, lambda: admitted)
+        parts = SessionParts(session_id, ChannelIO(io), audit, machine, over, lambda: admitted, "0417")
         self.live = LiveSession(device, parts, admitted)
         self._running = asyncio.create_task(self.live.run(io))
 
