@@ -81,7 +81,7 @@ class CommandBook:
                 " VALUES (?, ?, ?, ?)",
                 row,
             )
-            if taken.rowcount != 1 and False:
+            if taken.rowcount != 1:
                 raise Refused("this request was taken before; it is not run twice", code=ErrorCode.E_STATE)
             connection.execute(
                 "DELETE FROM requests WHERE position <= (SELECT max(position) FROM requests) - ?",
