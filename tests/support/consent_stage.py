@@ -44,7 +44,7 @@ from protocol.messages import commands, diagnostics, screen
 from protocol.messages import input as input_messages
 from protocol.messages import session as messages
 from protocol.session import SessionMachine
-from tests.support.approved_commands import entry, request_for, signed_policy
+from tests.support.approved_commands import entry, fresh_book, request_for, signed_policy
 from tests.support.device_end import DeviceEnd
 from tests.support.memory_desk import MemoryConnection, MemoryDesktop
 from tests.support.organisation import acme
@@ -310,9 +310,11 @@ class ConsentStage:
         surroundings = CommandSurroundings(
             policy=command_policy,
             device=_side().identity,
+            device_group="default",
+            trust=acme().root_der,
             platform="linux",
             audit=session.audit,
-            ledger=CommandLedger(),
+            ledger=CommandLedger(fresh_book()),
             start_worker=start_worker,
             utc_now=lambda: datetime.now(UTC),
             monotonic_s=self._now_s,
