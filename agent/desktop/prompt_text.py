@@ -22,7 +22,7 @@ TECHNICIAN, GROUP = "technician", "group"  # for whom something may be allowed b
 HOT_KEY_TEXT = "Ctrl+Alt+Shift+X"
 UNVERIFIED_WARNING = (
     "Did they call YOU, or did a message or a web page tell you to call? Then this is a fraud: press "
-    "Don't allow and hang up. No bank, no authority and no computer firm works like this."
+    "Don't allow and hang up."
 )
 # short, common, no two alike, and none that means yes
 _WORDS = ("garden", "window", "bottle", "camera", "pencil", "island", "ladder", "orange", "planet", "rabbit")
@@ -119,7 +119,7 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool) -> PromptText:
         standing=_standing_lines(name, organisation) if order.may_stand and organisation else (),
         readback=f"Ask them to read four digits to you. They have to be: {digits}" if digits else "",
         warning="" if organisation else UNVERIFIED_WARNING,
-        word_title=f'To be able to allow this, type the word "{word}" here:' if word else "",
+        word_title=f'To allow this, type the word "{word}":' if word else "",
         word=word,
     )
 

@@ -33,9 +33,16 @@ class PromptView:
         footer = tk.Frame(self.window, background=lk.QUIET)
         footer.pack(side="bottom", fill="x")
         self._build_footer(footer)
+        word = tk.Frame(self.window, background=lk.QUIET)
+        word.pack(side="bottom", fill="x")  # always in sight, as the buttons that wait for it are
+        if self._text.word:
+            self._build_word(word, self._text)
         tk.Frame(self.window, background=lk.LINE, height=1).pack(side="bottom", fill="x")
         footer.update_idletasks()
-        body, fit = _scrolled(self.window, height_limit - footer.winfo_reqheight() - px(FREE_EDGE_PX))
+        taken = footer.winfo_reqheight() + word.winfo_reqheight() + px(FREE_EDGE_PX)
+        body, fit = _scrolled(self.window, height_limit - taken)
+        word.lift()  # Tab: what is asked, the word, the buttons
+        footer.lift()
         inner = tk.Frame(body, background=lk.BACKGROUND)
         inner.pack(fill="both", expand=True, padx=px(28), pady=(px(24), px(20)))
         self._build_identity(inner, self._text)
@@ -44,8 +51,6 @@ class PromptView:
         for line in (self._text.length, self._text.recording):
             lk.label(inner, self._looks, line, lk.Type(13, lk.MUTED)).pack(anchor="w", pady=(px(3), 0))
         self._build_standing(inner, self._text)
-        if self._text.word:
-            self._build_word(inner, self._text)
         self.window.update_idletasks()
         fit(None)
 
@@ -68,8 +73,8 @@ class PromptView:
         if text.warning:
             self._build_warning(parent, text)
         if text.readback:
-            line = lk.label(parent, self._looks, text.readback, lk.Type(14, lk.INK, True))
-            line.pack(anchor="w", pady=(px(14), 0))
+            line = lk.label(parent, self._looks, text.readback, lk.Type(14, lk.INK, not text.is_verified))
+            line.pack(anchor="w", pady=(px(12), 0))
 
     def _build_warning(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
@@ -83,21 +88,22 @@ class PromptView:
     def _build_word(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
         title = lk.label(parent, self._looks, text.word_title, lk.Type(14, lk.INK, True))
-        title.pack(anchor="w", pady=(px(16), px(6)))
+        title.configure(background=lk.QUIET)
+        title.pack(side="left", padx=(px(28), px(10)), pady=(px(14), 0))
         self.word = tk.Entry(
             parent,
-            width=16,
+            width=10,
             font=self._looks.font(15),
             relief="solid",
             borderwidth=px(1),
             highlightthickness=px(2),
             highlightcolor=lk.FOCUS,
-            highlightbackground=lk.BACKGROUND,
+            highlightbackground=lk.QUIET,
             background=lk.BACKGROUND,
             foreground=lk.INK,
             insertbackground=lk.INK,
         )
-        self.word.pack(anchor="w")
+        self.word.pack(side="left", pady=(px(14), 0))
 
     def _build_boxes(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
