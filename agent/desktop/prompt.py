@@ -101,7 +101,12 @@ class Prompt:
         for pattern in ("<<Paste>>", "<<PasteSelection>>"):
             field.bind(pattern, lambda _: "break")
         typed = tk.StringVar(field)
-        typed.trace_add("write", lambda *_: self._rules.typed(typed.get()))
+
+        def take(*_: Any) -> None:
+            self._rules.typed(typed.get())
+            self._view.allow.enable(is_enabled=self._rules.may_allow(time.monotonic()))
+
+        typed.trace_add("write", take)
         field.configure(textvariable=typed)
         self._typed = typed  # Tk keeps no reference of its own
 

@@ -25,7 +25,7 @@ UNVERIFIED_WARNING = (
     "Don't allow and hang up."
 )
 # short, common, no two alike, and none that means yes
-_WORDS = ("garden", "window", "bottle", "camera", "pencil", "island", "ladder", "orange", "planet", "rabbit")
+WORDS = ("garden", "window", "bottle", "camera", "pencil", "island", "ladder", "orange", "planet", "rabbit")
 _LAST_PLAIN_SYMBOL = 0x218F  # below: ©, °, ™, №, Roman numerals; above: arrows, ticks, locks, pictures
 _MARKS_IN_A_ROW_LIMIT = 2
 _HIDDEN = "\ufffd"
@@ -99,7 +99,7 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool) -> PromptText:
     stop = "Stop at the top of the screen" + (f" or {HOT_KEY_TEXT}" if has_hot_key else "")
     ticket = outside_text(order.ticket_number, TICKET_NUMBER_LIMIT_CHARS)
     digits = " ".join(outside_text(order.readback, READBACK_DIGITS))
-    word = "" if organisation else secrets.choice(_WORDS)
+    word = "" if organisation else secrets.choice(WORDS)
     return PromptText(
         headline=f"{name} asks to help you",
         identity=(
