@@ -26,20 +26,23 @@ class Canary:
     place: str
     secret: bytes
 
-    def forms(self) -> Iterator[tuple[str, bytes]]:
+    def forms(self) -> set[bytes]:
         """Every way it could have been written, and a part of each that is long enough to be no accident."""
-        yield "raw", self.secret
-        yield "hex", self.secret.hex().encode()
-        yield "upper-case hex", self.secret.hex().upper().encode()
+        return set(self._forms())
+
+    def _forms(self) -> Iterator[bytes]:
+        yield self.secret
+        yield self.secret[::-1]
+        yield self.secret.hex().encode()
+        yield self.secret.hex().upper().encode()
         for skipped in range(3):
             for encode in (base64.b64encode, base64.urlsafe_b64encode):
                 # without the ends, which depend on what stands beside it
-                yield "base64", encode(self.secret[skipped:])[: 4 * ((CANARY_BYTES - 3) // 3)]
+                yield encode(self.secret[skipped:])[: 4 * ((CANARY_BYTES - 3) // 3)]
         text = self.secret.decode("latin-1")
-        yield "utf-16-le", text.encode("utf-16-le")
-        yield "utf-16-be", text.encode("utf-16-be")
-        yield "utf-8", text.encode()
-        yield "backwards", self.secret[::-1]
+        yield text.encode("utf-16-le")
+        yield text.encode("utf-16-be")
+        yield text.encode()
 
 
 def text_canary(place: str) -> Canary:
@@ -77,7 +80,7 @@ class Overheard:
         return {
             canary.place
             for canary in canaries
-            for _, form in canary.forms()
+            for form in canary.forms()
             if any(form in text for text in texts)
         }
 
