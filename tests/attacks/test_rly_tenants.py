@@ -23,7 +23,7 @@ ABSENT = "d-" + "a" * 20
 
 @pytest_asyncio.fixture
 async def shared(tmp_path: Path) -> AsyncIterator[tuple[RelayProcess, ControlClient, Identity]]:
-    """A relay of two organisations (the second by a hand in its database), the link of a device of the first, and that device."""
+    """A relay of two organisations (the second by a hand in its database), and a device of the first."""
     with RelayProcess(tmp_path / "relay", workers=0) as relay:
         await claim_relay(relay, acme())
         now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
