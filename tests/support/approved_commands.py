@@ -161,10 +161,15 @@ class CommandBench:
     """The capability on a channel in memory; use as an async context manager."""
 
     def __init__(
-        self, device: Identity, in_force: PolicyInForce, start: StartExecWorker | None = None
+        self,
+        device: Identity,
+        in_force: PolicyInForce,
+        start: StartExecWorker | None = None,
+        *,
+        book: CommandBook | None = None,
     ) -> None:
         self.in_force: PolicyInForce | None = in_force
-        self.book = fresh_book()
+        self.book = book or fresh_book()
         self.audit = MemoryAudit()
         self.channel = MemoryChannel(Grantable.COMMANDS_RUN, parties=parties_for(device))
         self.outcomes: dict[str, Outcome] = {}
