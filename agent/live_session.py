@@ -18,6 +18,7 @@ from agent.ask_patience import AskPatience
 from agent.capabilities.base import Capability
 from agent.code_desk import CodeDesk
 from agent.desktop_link import DesktopLink, SessionDesk
+from agent.lasting_time import slept_s
 from agent.policy_store import PolicyStore
 from agent.session_audit import Appends, SessionAudit
 from agent.session_channels import ChannelParts, SessionChannels
@@ -81,6 +82,7 @@ class DeviceSide:
     on_receipt: Callable[[], None] = lambda: None
     patience: AskPatience = field(default_factory=AskPatience)
     standing: StandingConsents = field(default_factory=lambda: StandingConsents(None))
+    slept_s: Callable[[], float] = slept_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class LiveSession:
                 standing=device.standing,
                 group=device.group,
                 readback=parts.readback,
+                slept_s=device.slept_s,
             ),
             device.desktop,
             self._audit,

@@ -17,7 +17,6 @@ from agent.ask_patience import AskPatience
 from agent.consent_runner import ConsentRunner, Outcome, PersonAnswer
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink, SessionDesk
-from agent.lasting_time import slept_s
 from agent.session_audit import SessionAudit
 from agent.standing import StandingConsent, StandingConsents, Whom
 from protocol.audit import AuditKind
@@ -52,7 +51,7 @@ class SessionFacts:
     standing: StandingConsents
     group: str
     readback: str
-    slept_s: Callable[[], float] = slept_s
+    slept_s: Callable[[], float]
 
     @property
     def shown_organisation(self) -> str:

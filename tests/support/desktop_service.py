@@ -27,9 +27,14 @@ _LENGTH = struct.Struct(">I")
 
 
 class DesktopProcess:
-    """`python -m agent.desktop` on a display, with us as its service. `worker` replaces the worker's argv."""
+    """`python -m agent.desktop` on a display, with us as its service. `worker` replaces the worker's argv.
 
-    def __init__(self, folder: Path, display: str, worker: tuple[str, ...] = ()) -> None:
+    `log_fd` gets its log instead of our standard output.
+    """
+
+    def __init__(
+        self, folder: Path, display: str, worker: tuple[str, ...] = (), log_fd: int | None = None
+    ) -> None:
         path = folder / "agent.sock"
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -38,6 +43,7 @@ class DesktopProcess:
         self.child = subprocess.Popen(
             [sys.executable, *module, "--socket", str(path), "--display", display, *worker],
             env={**os.environ, "DISPLAY": display},
+            stdout=log_fd,
         )
         self._listener.settimeout(10)
         self._socket, _ = self._listener.accept()
@@ -67,6 +73,12 @@ class DesktopProcess:
             return not self._socket.recv(1, socket.MSG_PEEK)
         except TimeoutError:
             return True
+
+    def accept_worker(self) -> socket.socket:
+        """The connection of the next screen worker that comes."""
+        worker, _ = self._listener.accept()
+        worker.settimeout(10)
+        return worker
 
     def hang_up(self) -> None:
         """The service goes away."""

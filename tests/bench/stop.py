@@ -1,0 +1,295 @@
+"""How long Stop takes under load: `python -m tests.bench.stop --tries 200 --json`.
+
+A real desktop process with its bar on a virtual display, a real screen worker that captures a screen which
+changes all the time, and a stream of injected events. Each try presses Stop as a person does, with the
+pointer (`--keys`: with the keys), and measures until the worker is dead and until nothing is held down any
+more; then the stream goes on for a moment and the pointer must stay where it is. Tries take turns: everything
+runs; the worker is stopped (SIGSTOP); the service reads nothing, as with a blocked event loop or a stalled
+relay. Meanwhile two processes for each core compute.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xcffib
+import xcffib.xproto
+
+from agent.desktop.ipc_messages import (
+    WORKER_TICKET_BYTES,
+    AllowInput,
+    HideIndicator,
+    IndicatorShown,
+    Inject,
+    InputAllowed,
+    StartScreen,
+    StopPressed,
+)
+from protocol.errors import SupportError
+from protocol.messages.input import Event, Key, PointerMove
+from tests.bench.figures import Spread, spread
+from tests.support.desktop_person import holds_shift
+from tests.support.desktop_service import DesktopProcess, an_indicator, wait_for
+from tests.support.x_display import x_display
+from tests.support.x_person import XPerson
+
+TARGET_MS = 250.0
+VARIANTS = ("running", "worker_stopped", "service_blocked")
+AFTER_STOP_S = 0.1
+EVENTS_EVERY_S = 0.01
+SHIFT = Key(keysym=0xFFE1, is_pressed=True)
+CORNERS = ((700, 500), (720, 520))
+
+
+@dataclass
+class Result:
+    """What one way of stopping took. `moved_after` counts tries in which an event acted after Stop."""
+
+    captured_ms: list[float] = field(default_factory=list)
+    injected_ms: list[float] = field(default_factory=list)
+    both_ms: list[float] = field(default_factory=list)
+    moved_after: int = 0
+
+    def figures(self) -> dict[str, object]:
+        """Spreads of the three."""
+        spreads: dict[str, Spread] = {
+            "worker_dead_ms": spread(self.captured_ms),
+            "injection_closed_ms": spread(self.injected_ms),
+            "both_ms": spread(self.both_ms),
+        }
+        return {name: asdict(each) for name, each in spreads.items()} | {"moved_after": self.moved_after}
+
+
+def _compute() -> None:
+    while True:
+        sum(number * number for number in range(10_000))
+
+
+@contextmanager
+def busy_cores(count: int) -> Iterator[None]:
+    """So many processes that do nothing but compute."""
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=_compute, daemon=True) for _ in range(count)]
+    for child in children:
+        child.start()
+    try:
+        yield
+    finally:
+        for child in children:
+            child.kill()
+            child.join()
+
+
+class Busy:
+    """A thread that calls something every few milliseconds, until it is left."""
+
+    def __init__(self, call: object, every_s: float) -> None:
+        self._call, self._every_s = call, every_s
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Busy":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(self._every_s):
+            with suppress(OSError, SupportError):
+                self._call()  # type: ignore[operator]
+
+
+class Painter:
+    """Changes a large part of the screen at each call."""
+
+    def __init__(self, display: str) -> None:
+        self._person = XPerson(display)
+        core, connection = self._person.connection.core, self._person.connection
+        self._window, self._context, self._colour = connection.generate_id(), connection.generate_id(), 0
+        core.CreateWindow(0, self._window, self._person.root, 100, 200, 900, 500, 0, 1, 0, 1 << 9, [1])
+        core.CreateGC(self._context, self._window, 0, [])
+        core.MapWindow(self._window)
+        connection.flush()
+
+    def paint(self) -> None:
+        """Another colour."""
+        self._colour = (self._colour + 0x071113) & 0xFFFFFF
+        core = self._person.connection.core
+        core.ChangeGC(self._context, 1 << 2, [self._colour])
+        whole: Any = xcffib.xproto.RECTANGLE.synthetic(0, 0, 900, 500)
+        core.PolyFillRectangle(self._window, self._context, 1, [whole])
+        self._person.connection.flush()
+
+
+class Bench:
+    """One desktop process, stopped again and again."""
+
+    def __init__(self, display: str, folder: Path, *, by_keys: bool) -> None:
+        self._display, self._by_keys = display, by_keys
+        self._desktop = DesktopProcess(folder, display, log_fd=sys.stderr.fileno())
+        self._person = XPerson(display)
+        self._tries = 0
+        self._corner = 0
+
+    def try_once(self, variant: str, result: Result) -> None:
+        """A session from its bar to Stop."""
+        self._tries += 1
+        session_id = f"s{self._tries}"
+        self._desktop.order(an_indicator(session_id))
+        self._desktop.expect(IndicatorShown)
+        worker, pid = self._start_worker(session_id)
+        self._desktop.order(AllowInput(session_id=session_id))
+        self._desktop.expect(InputAllowed)
+        self._inject(session_id, SHIFT)
+        wait_for(lambda: holds_shift(self._person))
+        if variant == "worker_stopped":
+            os.kill(pid, signal.SIGSTOP)
+        with Busy(lambda: self._move(session_id), EVENTS_EVERY_S):
+            time.sleep(0.1)
+            if variant == "service_blocked":
+                with worker:
+                    self._stop(pid, result)
+            else:
+                with worker, Busy(lambda: self._read(worker), 0.0):
+                    self._stop(pid, result)
+        self._desktop.expect(StopPressed)
+        self._desktop.order(HideIndicator(session_id=session_id))
+        wait_for(lambda: self._person.find("stop") is None)
+
+    def _start_worker(self, session_id: str) -> tuple[object, int]:
+        ticket = os.urandom(WORKER_TICKET_BYTES)
+        self._desktop.order(StartScreen(session_id=session_id, ticket=ticket, source="xcffib"))
+        worker = self._desktop.accept_worker()
+        pid = _peer_pid(worker)
+        while self._read(worker) < 4096:
+            pass  # until it sends pictures
+        return worker, pid
+
+    def _stop(self, pid: int, result: Result) -> None:
+        handle = os.pidfd_open(pid)
+        try:
+            stop = self._person.find("stop")
+            assert stop is not None
+            started_s = time.monotonic()
+            self._press(stop.middle)
+            dead_s: float | None = None
+            closed_s: float | None = None
+            while dead_s is None or closed_s is None:
+                if dead_s is None and select.select([handle], [], [], 0.0005)[0]:
+                    dead_s = time.monotonic() - started_s
+                if closed_s is None and not holds_shift(self._person):
+                    closed_s = time.monotonic() - started_s
+                assert time.monotonic() - started_s < 20, "Stop did not stop"
+        finally:
+            os.close(handle)
+        result.captured_ms.append(dead_s * 1000)
+        result.injected_ms.append(closed_s * 1000)
+        result.both_ms.append(max(dead_s, closed_s) * 1000)
+        before = self._pointer()
+        time.sleep(AFTER_STOP_S)
+        result.moved_after += self._pointer() != before
+
+    def _press(self, place: tuple[int, int]) -> None:
+        if self._by_keys:
+            keys = ["xdotool", "key", "ctrl+alt+shift+x"]
+            subprocess.run(keys, env={**os.environ, "DISPLAY": self._display}, check=True)
+        else:
+            self._person.click(*place)
+
+    def _pointer(self) -> tuple[int, int]:
+        at = self._person.connection.core.QueryPointer(self._person.root).reply()
+        return at.root_x, at.root_y
+
+    def _move(self, session_id: str) -> None:
+        self._corner ^= 1
+        x, y = CORNERS[self._corner]
+        self._inject(session_id, PointerMove(x=x, y=y))
+
+    def _inject(self, session_id: str, event: Event) -> None:
+        self._desktop.order(Inject(session_id=session_id, display_index=0, events=[event]))
+
+    def _read(self, worker: object) -> int:
+        return len(worker.recv(1 << 16))  # type: ignore[attr-defined]  # a socket
+
+    def close(self) -> None:
+        """End the desktop process."""
+        self._person.close()
+        self._desktop.close()
+
+
+def _peer_pid(worker: object) -> int:
+    import socket
+    import struct
+
+    content = worker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))  # type: ignore[attr-defined]
+    return int(struct.unpack("3i", content)[0])
+
+
+def measure(tries: int, *, load: int, by_keys: bool = False) -> dict[str, object]:
+    """All tries; the variants take turns."""
+    results = {variant: Result() for variant in VARIANTS}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        x_display("1280x800", has_window_manager=True) as display,
+        busy_cores(load),
+        Busy(Painter(display).paint, 0.01),
+    ):
+        bench = Bench(display, Path(folder), by_keys=by_keys)
+        try:
+            for number in range(tries):
+                variant = VARIANTS[number % len(VARIANTS)]
+                bench.try_once(variant, results[variant])
+        finally:
+            bench.close()
+    every = Result()
+    for each in results.values():
+        every.captured_ms += each.captured_ms
+        every.injected_ms += each.injected_ms
+        every.both_ms += each.both_ms
+        every.moved_after += each.moved_after
+    return {
+        "tries": tries,
+        "pressed": "keys" if by_keys else "pointer",
+        "busy_processes": load,
+        "cores": os.cpu_count(),
+        "target_p99_ms": TARGET_MS,
+        "all": every.figures(),
+        **{name: each.figures() for name, each in results.items()},
+    }
+
+
+def main() -> int:
+    """The command; exit status 1 if the target was missed or an event acted after Stop."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.stop", description=__doc__)
+    parser.add_argument("--tries", type=int, default=200)
+    parser.add_argument("--load", type=int, default=2 * (os.cpu_count() or 1), help="processes that compute")
+    parser.add_argument("--keys", action="store_true", help="press the keys instead of the bar")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of every `finally`
+    figures = measure(given.tries, load=given.load, by_keys=given.keys)
+    print(json.dumps(figures) if given.json else json.dumps(figures, indent=2))
+    every = figures["all"]
+    assert isinstance(every, dict)
+    p99 = every["both_ms"]["p99"]
+    return 1 if every["moved_after"] or p99 is None or p99 > TARGET_MS else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
