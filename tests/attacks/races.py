@@ -25,7 +25,7 @@ from protocol.consent import INDICATOR_TIMEOUT_S
 from protocol.errors import ErrorCode
 from protocol.grantables import Grantable
 from protocol.messages import session as messages
-from protocol.messages.channel import ChannelOpened, CloseChannel, OpenChannel
+from protocol.messages.channel import ChannelOpened, CloseChannel
 from protocol.messages.consent import Ask, AskAnswer, GrantEnded, ReleaseGrant
 from tests.support.consent_stage import ConsentStage
 from tests.support.virtual_time import run_virtually
@@ -61,6 +61,7 @@ class Race:
         # a frame on a channel that is not open ends the session: who dares often learns little
         self._daring = self._random.choice((0.0, 0.0, 0.0, 0.05, 0.5))
         self._open: dict[int, str] = {}
+        self._opened: set[int] = set()  # as the agent says
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -106,9 +107,8 @@ class Race:
         is_honest = self._random.random() < 0.8
         capability = (grantable if is_honest else self._random.choice(GRANTABLES)).capability
         self._numbers += 1
-        self._stage.say(OpenChannel(self._numbers, capability, grant_id))
+        self._stage.open_channel(self._numbers, capability, grant_id)
         if self._random.random() < self._daring:  # an action right behind it, whatever the answer will be
-            self._stage.open_frames(self._numbers, capability)
             self._stage.act(self._numbers, capability)
         self._open[self._numbers] = capability
 
@@ -116,9 +116,8 @@ class Race:
         if not self._open:
             return
         number, capability = self._random.choice(list(self._open.items()))
-        if number not in self._stage.known and self._random.random() >= self._daring:
+        if number not in self._opened and self._random.random() >= self._daring:
             return
-        self._stage.open_frames(number, capability)
         self._stage.act(number, capability)
 
     def _heard(self, message: messages.FromAgent) -> None:
@@ -127,7 +126,7 @@ class Race:
                 self._grants += [(each.grant_id, Grantable(each.grantable)) for each in message.granted]
                 self.seen["granted"] += len(message.granted)
             case ChannelOpened(number):
-                self._stage.open_frames(number, self._open[number])
+                self._opened.add(number)
                 self._stage.act(number, self._open[number])
             case GrantEnded():
                 self.seen["ended"] += 1

@@ -43,6 +43,7 @@ from protocol.ids import new_session_id
 from protocol.messages import commands, diagnostics, screen
 from protocol.messages import input as input_messages
 from protocol.messages import session as messages
+from protocol.messages.channel import OpenChannel
 from protocol.session import SessionMachine
 from tests.support.approved_commands import entry, fresh_book, request_for, signed_policy
 from tests.support.device_end import DeviceEnd
@@ -206,11 +207,12 @@ class ConsentStage:
         """On channel 0."""
         self.send(0, messages.FROM_TECHNICIAN_CODEC.encode(message))
 
-    def open_frames(self, number: int, capability: str) -> None:
-        """Be able to send on this number, whether the agent has opened it or not."""
+    def open_channel(self, number: int, capability: str, grant_id: str) -> None:
+        """Ask for a channel; from then on `send` sends on it, whatever the agent says."""
         with suppress(SupportError):
             self._frames.open(number, CHANNEL_TERMS[capability])
             self._opened[number] = capability
+        self.say(OpenChannel(number, capability, grant_id))
 
     def send(self, number: int, content: bytes) -> None:
         """A message on this channel."""
@@ -246,11 +248,6 @@ class ConsentStage:
         self.cut()
         await self.desktop.close()
         await asyncio.gather(self._running, return_exceptions=True)
-
-    @property
-    def known(self) -> set[int]:
-        """The numbers that the technician can send on."""
-        return set(self._opened)
 
     @property
     def is_over(self) -> bool:

@@ -21,7 +21,9 @@ def _held(person: XPerson) -> int:
     return int(person.connection.core.QueryPointer(person.root).reply().mask) & 0x1FFF
 
 
-def test_p5_keys_that_a_killed_desktop_process_left_down_go_up_with_its_successor(tmp_path: Path) -> None:
+def test_con_07_p5_keys_that_a_killed_desktop_process_left_down_go_up_with_its_successor(
+    tmp_path: Path,
+) -> None:
     with x_display(has_window_manager=True) as display:
         time.sleep(0.5)  # the window manager has no way to say that it is ready
         person = XPerson(display)
