@@ -119,7 +119,7 @@ async def _ask(
         connection.close()
     if isinstance(answer, IpcRefused):
         raise Refused("said by the service", code=_known(answer.code))
-    if not isinstance(answer, Status | Left | ListsTaken):
+    if not isinstance(answer, Status | Left | ListsTaken | StandingList):
         raise PeerViolation(f"{type(answer).__name__} instead of an answer")
     return answer
 

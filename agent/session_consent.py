@@ -287,7 +287,7 @@ class SessionConsent:
 
     def _keep_standing(self, stands_for: str, granted: frozenset[Grantable]) -> None:
         """The person wants it to hold for the next time too; when that cannot be kept, it does not."""
-        if not stands_for:
+        if not stands_for or not self._is_verified:
             return
         is_group = stands_for == GROUP
         name = shown_name(self._facts.admitted.peer.name)

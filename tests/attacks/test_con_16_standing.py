@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -12,16 +13,20 @@ import pytest
 from agent.desktop import ipc_messages as ipc
 from agent.local_client import ask_standing, revoke_standing
 from agent.local_frames import connect_local
-from agent.standing import StandingConsents
+from agent.standing import StandingConsents, Whom
 from agent.standing_desk import StandingDesk
+from agent.visitor_admission import admit_visitor
 from protocol.errors import ErrorCode, Refused, SupportError
 from protocol.grantables import Grantable
 from protocol.messages import session as messages
-from protocol.messages.consent import GrantEnded
+from protocol.messages.consent import Ask, GrantEnded
+from tests.support.code_ends import visitor
+from tests.support.consent_stage import ConsentStage
 from tests.support.desktop import Answer, deny
 from tests.support.device_end import DeviceEnd, attached, device_end
 from tests.support.organisation import acme
 from tests.support.policies import signed_policy
+from tests.support.virtual_time import run_virtually
 
 pytestmark = pytest.mark.real
 
@@ -184,3 +189,30 @@ async def test_con_12_an_answer_that_was_not_offered_gives_nothing(tmp_path: Pat
         async with await device.connect(acme().technician()) as session:
             assert not (await session.ask([CONTROL])).granted
         assert standing.live() == []
+
+
+@pytest.mark.parametrize("is_visitor", [True, False])
+def test_con_12_what_everyone_of_the_organisation_may_is_not_for_whom_nobody_vouches(
+    is_visitor: bool,
+) -> None:
+    """A technician who came by a support code is asked for each time, also on a device of an organisation."""
+
+    async def prompts() -> list[ipc.ShowPrompt]:
+        shown: list[ipc.ShowPrompt] = []
+        standing = StandingConsents(None)
+        standing.give(Whom(group="default"), list(Grantable), 3600)
+        admitted = admit_visitor(visitor().chain, now=datetime.now(UTC)) if is_visitor else None
+        stage = ConsentStage(
+            lambda order: shown.append(order) if isinstance(order, ipc.ShowPrompt) else None,
+            lambda _: None,
+            admitted,
+            standing,
+        )
+        await asyncio.sleep(1)
+        stage.say(Ask(1, [str(VIEW)], "", "", 60))
+        await asyncio.sleep(1)
+        await stage.close()
+        return shown
+
+    shown = run_virtually(prompts())
+    assert [prompt.may_stand for prompt in shown] == ([False] if is_visitor else [])

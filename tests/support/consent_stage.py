@@ -28,11 +28,13 @@ from agent.capabilities.input.capability import InputCapability
 from agent.capabilities.screen.capability import ScreenCapability
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink
+from agent.exec.book import CommandBook
 from agent.exec.messages import ExecEnded, ExecStarted, ExecVerified, FromWorker, RunOrder
 from agent.input_desk import SessionInput
 from agent.live_session import BuildFor, DeviceSide, LiveSession, SessionParts
 from agent.private_windows import PrivateLists
 from agent.session_audit import SessionAudit
+from agent.standing import StandingConsents
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.channel_io import ChannelIO
 from protocol.audit import AuditEvent
@@ -166,8 +168,13 @@ class ConsentStage:
     """A live session; `order` is what the desktop does with each order, `heard` gets what the agent says."""
 
     def __init__(
-        self, order: Callable[[ipc.ToDesktop], None], heard: Callable[[messages.FromAgent], None]
+        self,
+        order: Callable[[ipc.ToDesktop], None],
+        heard: Callable[[messages.FromAgent], None],
+        admitted: Admitted | None = None,
+        standing: StandingConsents | None = None,
     ) -> None:
+        """`admitted`: another technician than Ada. `standing`: what the person allowed beforehand."""
         self.effects = Effects()
         self.audit = _Audit()
         self.link = DesktopLink()
@@ -181,13 +188,14 @@ class ConsentStage:
         snapshots.SnapshotReader = _NotedReader  # type: ignore[assignment,misc]  # the last stage's is used
         self.desktop = MemoryDesktop(self.link, self._tickets, self._obey)
         self._now_s = asyncio.get_running_loop().time
-        side, admitted = _side(), _admitted()
+        side, admitted = _side(), admitted or _admitted()
         device = dataclasses.replace(
             side,
             desktop=self.link,
             audit_log=self.audit,
             build_capabilities=self._build,
             patience=type(side.patience)(),
+            standing=standing or StandingConsents(None),
         )
         session_id = new_session_id()
         machine = SessionMachine(now_s=self._now_s())
@@ -308,10 +316,10 @@ class ConsentStage:
             policy=command_policy,
             device=_side().identity,
             device_group="default",
-            trust=acme().root_der,
+            trust=_side().identity.root_der,
             platform="linux",
             audit=session.audit,
-            ledger=CommandLedger(fresh_book()),
+            ledger=CommandLedger(_book()),
             start_worker=start_worker,
             utc_now=lambda: datetime.now(UTC),
             monotonic_s=self._now_s,
@@ -330,6 +338,11 @@ def _end() -> DeviceEnd:
     folder = mkdtemp()
     atexit.register(rmtree, folder)
     return DeviceEnd(acme(), Path(folder))
+
+
+@cache
+def _book() -> CommandBook:
+    return fresh_book()
 
 
 @cache
