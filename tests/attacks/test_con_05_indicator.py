@@ -18,6 +18,7 @@ from agent.desktop.ipc_messages import (
 )
 from protocol.errors import ErrorCode
 from protocol.messages.input import Key
+from tests.bench.stop import VARIANTS, measure
 from tests.support.desktop_person import TICKET, holds_shift, is_alive, seen, worker_pid
 from tests.support.desktop_service import DesktopProcess, a_prompt, an_indicator, wait_for
 from tests.support.x_person import XPerson
@@ -113,3 +114,13 @@ def test_con_16_destroying_a_window_of_ours_ends_the_process_and_the_capture(
     wait_for(lambda: not is_alive(pid), 2.0)
     assert desktop.child.wait(5) != 0
     desktop.hang_up()
+
+
+def test_con_05_stop_works_with_the_worker_stopped_and_with_the_service_blocked() -> None:
+    """One try of each kind of `python -m tests.bench.stop`, with a real worker; how fast, that says."""
+    figures = measure(3, load=0)
+    for variant in VARIANTS:
+        result = figures[variant]
+        assert isinstance(result, dict)
+        assert result["stopped_ms"]["count"] == 1
+        assert result["moved_after"] == 0

@@ -178,12 +178,14 @@ class ConsentStage:
         self.effects = Effects()
         self.audit = _Audit()
         self.link = DesktopLink()
+        self.answers_heartbeats = True
         self._order, self._heard = order, heard
         self._tickets = WorkerDesk()
         self._workers: list[MemoryConnection] = []
         self._frames = Channels()
         self._bytes = _Bytes(self._take)
         self._opened: dict[int, str] = {}
+        self._received: list[tuple[int, bytes]] = []
         _NotedReader.effects = self.effects
         snapshots.SnapshotReader = _NotedReader  # type: ignore[assignment,misc]  # the last stage's is used
         self.desktop = MemoryDesktop(self.link, self._tickets, self._obey)
@@ -247,6 +249,10 @@ class ConsentStage:
             case _:
                 return screen.FROM_TECHNICIAN_CODEC.encode(screen.Refresh())
 
+    def received(self, number: int) -> list[bytes]:
+        """What came on this channel."""
+        return [content for channel_no, content in self._received if channel_no == number]
+
     def cut(self) -> None:
         """The link is lost."""
         self._bytes.feed(None)
@@ -270,11 +276,12 @@ class ConsentStage:
         for message in self._frames.receive(content):
             self._frames.consumed(message)
             if message.channel_no:
+                self._received.append((message.channel_no, message.content))
                 if self._opened.get(message.channel_no) == "screen":
                     self.effects.note(Grantable.SCREEN_VIEW)
                 continue
             decoded = messages.FROM_AGENT_CODEC.decode(message.content)
-            if isinstance(decoded, messages.Heartbeat):
+            if isinstance(decoded, messages.Heartbeat) and self.answers_heartbeats:
                 at_ms = int(self._now_s() * 1000)
                 self.say(messages.HeartbeatAnswer(decoded.beat_no, decoded.sent_at_ms, at_ms))
             self._heard(decoded)

@@ -124,6 +124,12 @@ class FakeDesktop:
         assert self._connection is not None
         await self._connection.send(ipc.FROM_DESKTOP_CODEC.encode(message))
 
+    async def is_hung_up(self) -> bool:
+        """Whether the service closes the connection by itself."""
+        assert self._task is not None
+        done, _ = await asyncio.wait({self._task}, timeout=WAIT_S)
+        return bool(done)
+
     async def stop(self, session_id: str) -> None:
         """The person presses Stop."""
         await self.say(ipc.StopPressed(session_id=session_id))

@@ -12,13 +12,13 @@ from tests.attacks.races import run_races
 SAMPLE = 60
 
 
-def test_con_15_no_early_action_has_an_effect_in_a_sample_of_races() -> None:
+def test_con_01_no_early_action_has_an_effect_in_a_sample_of_races() -> None:
     violations, seen = run_races(1, SAMPLE)
     assert violations == []
     assert all(seen[each] for each in Grantable), "the control: what was allowed did act"
 
 
-def test_con_15_the_oracle_notices_a_channel_that_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_con_01_the_oracle_notices_a_channel_that_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     def require(self: Any, grantable: Grantable) -> Any:
         return next(iter(self._consent.book.live), None) if self._consent.book else None
 
