@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.absence import watching
+from agent.anchors import Anchors
 from agent.capabilities.base import Capability
 from agent.capabilities.commands.aftermath import settle_open_requests
 from agent.capabilities.commands.capability import CommandsCapability
@@ -171,6 +172,7 @@ class _Assembly:
             await sessions.idle()
 
     def _build(self) -> tuple[Service, LocalServer, Sessions]:
+        self.anchors = None if self.identity.is_visitor else Anchors(self.own_log)
         end_cut_sessions(self.own_log, self.audit_log)
         tickets = WorkerDesk()
         desktop = DesktopLink(watching([LogindWatch()]))
@@ -188,6 +190,7 @@ class _Assembly:
                 on_policy=intake.take,
                 on_status=self._status_intake(sessions).take,
                 on_offer=sessions.offered,
+                anchors=self.anchors,
             )
         )
         child = self._desktop_process(desktop)
@@ -256,6 +259,7 @@ class _Assembly:
             standing=self.standing,
             codes=codes,
             own_log=self.own_log,
+            on_receipt=self.anchors.due if self.anchors else lambda: None,
         )
 
     def _capability_builder(self, tickets: WorkerDesk) -> Callable[[BuildFor], dict[str, Capability]]:

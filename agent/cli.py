@@ -181,10 +181,14 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Tell in plain words what happened on this computer: who asked, what was allowed, what was done."""
-    from agent.history import read_history
+    from agent.history import read_history, read_receipts
 
-    lines, report = read_history(DataDir(data or default_data()).audit, limit)
-    render.result(render.history_json(lines, report), render.history_text(lines), as_json=as_json)
+    folder = DataDir(data or default_data())
+    lines, report = read_history(folder.audit, limit)
+    receipts = read_receipts(folder.receipts, limit)
+    document = {**render.history_json(lines, report), "receipts": render.receipts_json(receipts)}
+    text = "\n".join([render.history_text(lines), *render.receipt_lines(receipts)])
+    render.result(document, text, as_json=as_json)
     if not report.is_intact:
         raise SupportError(report.detail, code=ErrorCode.E_AUDIT_CHAIN)
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from protocol.aio.receipt_book import ReceiptBook
 from protocol.audit import AuditKind, AuditRecord, AuditReport, read_record, verify_records
 from protocol.errors import DocumentRefused, EnvironmentFault, error_text
 from protocol.grantables import PLAIN_WORDS, Grantable
 from protocol.names import shown_text
+from protocol.receipt import Body
 
 _K = AuditKind
 _Facts = dict[str, str | int]
@@ -62,6 +64,14 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     ),
     _K.DEVICE_LEFT: lambda _, __: "This computer left its organisation",
     _K.LOGIN_REFUSED: lambda _, facts: f"This computer's identity was refused: {_why(facts)}",
+    _K.RECEIPT_SIGNED: lambda _, facts: (
+        "Both sides signed the receipt of the session"
+        if facts.get("signed_by") == "device technician"
+        else "The receipt of the session was signed by this computer alone"
+    ),
+    _K.RECEIPT_REFUSED: lambda who, facts: f"{who} did not sign the receipt of the session: {_why(facts)}",
+    _K.AUDIT_ALARM: lambda who, facts: f"{who}'s own records are not the known ones: {_why(facts)}",
+    _K.DIAGNOSTICS_READ: lambda who, _: f"{who} read how this computer is doing",
     _K.AGENT_STARTED: lambda _, __: "The agent started",
     _K.AGENT_STOPPED: lambda _, __: "The agent stopped",
 }
@@ -77,6 +87,19 @@ class HistoryLine:
     session_id: str
     succeeded: bool
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryReceipt:
+    """A receipt, as a person reads it."""
+
+    facts: Body
+    signed_by: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """Who, what and how it ended."""
+        return shown_text(_receipt_sentence(self.facts), 600)
 
 
 def read_history(path: Path, limit: int) -> tuple[list[HistoryLine], AuditReport]:
@@ -95,6 +118,23 @@ def read_history(path: Path, limit: int) -> tuple[list[HistoryLine], AuditReport
     except OSError as exc:
         raise EnvironmentFault(f"{path}: {exc}") from None
     return lines, report
+
+
+def read_receipts(folder: Path, limit: int) -> list[HistoryReceipt]:
+    """The newest receipts of sessions on this device, oldest first.
+
+    Raises:
+        EnvironmentFault: E_DATA_DISK, they cannot be read.
+    """
+    return [HistoryReceipt(each.facts(), each.roles) for each in ReceiptBook(folder).everything()[-limit:]]
+
+
+def _receipt_sentence(facts: Body) -> str:
+    commands = ", ".join(f"{line.command_id} ({line.outcome})" for line in facts.commands)
+    did = f"; ran: {commands}" if commands else ""
+    cut = " (it was cut)" if facts.is_truncated else ""
+    why = _why({"cause": facts.cause}, "cause")
+    return f"{facts.technician_name} was allowed: {_plain(' '.join(facts.grants))}{did}; ended: {why}{cut}"
 
 
 def _readable(lines: Iterator[bytes]) -> Iterator[HistoryLine]:

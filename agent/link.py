@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from agent.anchors import Anchors
 from agent.code_desk import HeldNameplate
 from agent.state import RelayAddress
 from protocol.aio.backoff import Backoff
@@ -44,6 +45,7 @@ class LinkParts:
     on_offer: Callable[
         [control.SessionOffered, Callable[[control.SessionDeclined], Awaitable[None]]], Awaitable[None]
     ]
+    anchors: Anchors | None = None
 
 
 class RelayLink:
@@ -90,15 +92,30 @@ class RelayLink:
             await _send(self._wire, control.ReleaseNameplate(held.nameplate))
 
     async def _send_hold(self) -> None:
-        if self._held is None or self._wire is None:
+        held = self._held
+        if held is None or self._wire is None:
             raise Unreachable("", code=ErrorCode.E_LINK_LOST)
+        await self._ask(self._wire, lambda number: control.HoldNameplate(number, held.nameplate, held.holder))
+
+    async def _ask(self, wire: Wire, make: Callable[[int], control.FromClient]) -> None:
+        """Send a request and wait until it is done; raises the relay's refusal."""
         number = next(self._numbers)
         future = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
-            await _send(self._wire, control.HoldNameplate(number, self._held.nameplate, self._held.holder))
+            await _send(wire, make(number))
             await future
         finally:
             self._answers.pop(number, None)
+
+    async def _keep_anchors(self, wire: Wire) -> None:
+        if self._parts.anchors is None:
+            await asyncio.Event().wait()
+            return
+
+        async def keep(anchor: bytes) -> None:
+            await self._ask(wire, lambda number: control.KeepAnchor(number, anchor))
+
+        await self._parts.anchors.run(keep)
 
     async def run(self) -> None:
         """Keep the link until cancelled."""
@@ -142,7 +159,7 @@ class RelayLink:
             if self._held is not None:  # one guess and ten minutes are counted here: nothing is won by it
                 again = control.HoldNameplate(next(self._numbers), self._held.nameplate, self._held.holder)
                 await _send(wire, again)
-            await first_of(self._listen(wire), _beat(wire, welcome.heartbeat_s))
+            await first_of(self._listen(wire), _beat(wire, welcome.heartbeat_s), self._keep_anchors(wire))
         finally:
             self._wire = None
             self._up.clear()

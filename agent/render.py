@@ -16,7 +16,7 @@ from protocol.names import shown_text
 if TYPE_CHECKING:
     from agent.desktop.ipc_messages import StandingRow, Status
     from agent.doctor import Check
-    from agent.history import HistoryLine
+    from agent.history import HistoryLine, HistoryReceipt
     from agent.joining import Joined
     from agent.private_windows import PrivateLists
     from protocol.audit import AuditReport
@@ -105,6 +105,21 @@ def history_text(lines: Sequence["HistoryLine"]) -> str:
     """What `history` says."""
     told = [f"{line.at_utc.astimezone():%Y-%m-%d %H:%M:%S}  {line.sentence}" for line in lines]
     return "\n".join(told) or "Nothing has happened here yet."
+
+
+def receipt_lines(receipts: Sequence["HistoryReceipt"]) -> list[str]:
+    """What `history` says below: one line a session, and who signed it."""
+    told = [
+        f"{one.facts.ended_at_utc.astimezone():%Y-%m-%d %H:%M:%S}  {one.sentence} "
+        f"[signed by {' and '.join(one.signed_by)}]"
+        for one in receipts
+    ]
+    return ["", "Receipts:", *told] if told else []
+
+
+def receipts_json(receipts: Sequence["HistoryReceipt"]) -> list[dict[str, Any]]:
+    """The receipts of `history --json`."""
+    return [{**msgspec.to_builtins(one.facts), "signed_by": one.signed_by} for one in receipts]
 
 
 def history_json(lines: Sequence["HistoryLine"], report: "AuditReport") -> dict[str, Any]:

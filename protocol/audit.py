@@ -91,6 +91,7 @@ class AuditKind(StrEnum):
     AGENT_STOPPED = "agent.stopped"
     AUDIT_RECOVERED = "audit.recovered"
     AUDIT_ALARM = "audit.alarm"
+    AUDIT_ACCEPTED = "audit.accepted"
     RECEIPT_SIGNED = "receipt.signed"
     RECEIPT_REFUSED = "receipt.refused"
 

@@ -30,6 +30,7 @@ FactTypes: TypeAlias = Mapping[str, FactType]
 _REFUSAL: Final = {"code": _T, "detail": _T}
 _CONSENT: Final = {"codes": _T, "grantable": _T, "code": _T}
 _COMMAND: Final = {"request_id": _T, "command_id": _T}
+_COMMAND_END: Final = {**_COMMAND, "exit_status": _N, "took_ms": _N, "output_bytes": _N, "code": _T}
 _POLICY: Final = {"version": _N, "sha256": _D}
 _CHANNEL: Final = {"capability": _T, "code": _T}
 
@@ -68,17 +69,10 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         "diagnostics.read": {},
         "command.requested": {**_COMMAND, "entry_sha256": _T, "parameters": _T},
         "command.refused": {**_COMMAND, **_REFUSAL},
-        "command.started": {**_COMMAND, "program": _T, "approved_by": _T},
-        "command.ended": {**_COMMAND, "exit_status": _N, "took_ms": _N, "output_bytes": _N, "code": _T},
-        "command.unknown": {
-            **_COMMAND,
-            "outcome": _T,
-            "exit_status": _N,
-            "took_ms": _N,
-            "output_bytes": _N,
-            "code": _T,
-        },
         "command.approved": {**_COMMAND, "technician_id": _T},
+        "command.started": {**_COMMAND, "program": _T, "approved_by": _T},
+        "command.ended": _COMMAND_END,
+        "command.unknown": {**_COMMAND_END, "outcome": _T},
         "policy.accepted": _POLICY,
         "policy.refused": {**_REFUSAL, "version": _N},
         "policy.signed": _POLICY,
@@ -107,6 +101,7 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         "agent.stopped": {},
         "audit.recovered": {"torn_bytes": _N, "torn_sha256": _D, "kept_as": _T},
         "audit.alarm": {"code": _T, "known_seq": _N, "known_sha256": _D, "told_sha256": _T},
+        "audit.accepted": {"known_seq": _N, "known_sha256": _D},
         "receipt.signed": {"receipt_sha256": _D, "signed_by": _T},
         "receipt.refused": {"receipt_sha256": _D, **_REFUSAL},
     }

@@ -307,7 +307,7 @@ def _outcome(record: AuditRecord) -> str:
     match record.kind:
         case AuditKind.COMMAND_REFUSED:
             return code or "refused"
-        case AuditKind.COMMAND_ENDED:
+        case AuditKind.COMMAND_ENDED if code != ErrorCode.E_COMMAND_OUTCOME:
             return code or f"exit {record.facts.get('exit_status')}"
         case _:
             return "unknown"

@@ -8,6 +8,8 @@ from protocol.messages.control import (
     DeviceFacts,
     FromClient,
     HoldNameplate,
+    KeepAnchor,
+    ListAnchors,
     ListDevices,
     ListTokens,
     OpenCodeSession,
@@ -40,6 +42,8 @@ ACCESS: MappingProxyType[type[FromClient], frozenset[Role]] = MappingProxyType(
         ListTokens: frozenset({Role.ADMIN}),
         PublishPolicy: frozenset({Role.ADMIN}),
         PublishStatus: frozenset({Role.ADMIN}),
+        KeepAnchor: frozenset({Role.DEVICE}),
+        ListAnchors: frozenset({Role.TECHNICIAN, Role.ADMIN}),
         Ping: LOGIN_ROLES,
         Pong: LOGIN_ROLES,
     }

@@ -23,6 +23,7 @@ VISIT_RATE = Rate(burst=20, per_second=0.1)
 # each of these costs the database, and a whole list or everybody's link
 LIST_RATE = Rate(burst=60, per_second=2)
 FACTS_RATE = Rate(burst=10, per_second=0.2)
+ANCHOR_RATE = Rate(burst=10, per_second=0.1)
 
 KEYS_LIMIT = 50_000
 

@@ -13,10 +13,14 @@ from protocol.certificates import Role
 from protocol.errors import ErrorCode, Refused, SupportError
 from protocol.limits import CONTROL_MESSAGE_LIMIT_BYTES, NAME_LIMIT_CHARS
 from protocol.messages.control import (
+    AnchorList,
+    AnchorRow,
     DeviceFacts,
     Done,
     FromClient,
     HoldNameplate,
+    KeepAnchor,
+    ListAnchors,
     ListDevices,
     ListTokens,
     OpenCodeSession,
@@ -41,9 +45,10 @@ from relay.enrollment import APPROVED, PENDING, REMOVED
 from relay.links import Link
 from relay.nameplates import Nameplates
 from relay.presence import Presence
-from relay.ratelimit import FACTS_RATE, LIST_RATE, OPEN_SESSION_RATE, RateLimit
+from relay.ratelimit import ANCHOR_RATE, FACTS_RATE, LIST_RATE, OPEN_SESSION_RATE, RateLimit
 from relay.rendezvous import Rendezvous
 from relay.store.interface import (
+    AnchorRecord,
     DeviceChange,
     DeviceRecord,
     DocumentKind,
@@ -69,6 +74,7 @@ class RequestDesk:
         self._opening_rate = RateLimit(OPEN_SESSION_RATE)
         self._list_rate = RateLimit(LIST_RATE)
         self._facts_rate = RateLimit(FACTS_RATE)
+        self._anchor_rate = RateLimit(ANCHOR_RATE)
         self._handlers: dict[type[FromClient], Callable[[Link, Any], Awaitable[None]]] = {
             DeviceFacts: self._note_facts,
             SessionDeclined: self._pass_decline,
@@ -81,6 +87,8 @@ class RequestDesk:
             RevokeToken: self._revoke_token,
             ListTokens: self._list_tokens,
             PublishPolicy: self._publish_policy,
+            KeepAnchor: self._keep_anchor,
+            ListAnchors: self._list_anchors,
             PublishStatus: self._publish_status,
             Ping: self._answer_ping,
             Pong: self._note_pong,
@@ -251,6 +259,21 @@ class RequestDesk:
         link.post(Done(message.request_no))
         news = StatusPublished(status.version, status.envelope)
         self._presence.tell_roles(link.organisation_id, STATUS_READERS, news)
+
+    async def _keep_anchor(self, link: Link, message: KeepAnchor) -> None:
+        if not self._anchor_rate.take(_key(link), time.monotonic()):
+            raise Refused(link.subject_id, code=ErrorCode.E_RATE)
+        record = AnchorRecord(bytes(message.anchor), datetime.now(UTC))
+        if not await self._store.keep_anchor(link.organisation_id, link.subject_id, record):
+            raise Refused("so many anchors in a day", code=ErrorCode.E_RATE)
+        link.post(Done(message.request_no))
+
+    async def _list_anchors(self, link: Link, message: ListAnchors) -> None:
+        if not self._list_rate.take(_key(link), time.monotonic()):
+            raise Refused(link.subject_id, code=ErrorCode.E_RATE)
+        kept = await self._store.anchors(link.organisation_id, message.device_id)
+        rows = [AnchorRow(_moment(one.kept_at_utc), one.anchor) for one in kept]
+        link.post(AnchorList(message.request_no, rows))
 
     async def _answer_ping(self, link: Link, message: Ping) -> None:
         link.post(Pong(message.ping_no))

@@ -48,6 +48,11 @@ class TechnicianConfig:
         return self.data / "audit.jsonl"
 
     @property
+    def root_file(self) -> Path:
+        """The organisation's root certificate, where the admin's keys are."""
+        return self.organisation_folder / "root.pem"
+
+    @property
     def receipts_folder(self) -> Path:
         """Receipts of this technician's sessions, one file for each device."""
         return self.data / "receipts"

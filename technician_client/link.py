@@ -149,6 +149,13 @@ class RelayLink:
         """The devices as they were last heard of; does not ask."""
         return list(self._rows.values())
 
+    async def anchors(self, device_id: DeviceId) -> list[control.AnchorRow]:
+        """What the relay keeps of this device's audit log, oldest first; raises as `connected`."""
+        answer = await self.request(lambda number: control.ListAnchors(number, device_id))
+        if not isinstance(answer, control.AnchorList):
+            raise PeerViolation(f"{type(answer).__name__} instead of the anchors")
+        return answer.anchors
+
     async def open_session(self, device_id: DeviceId) -> control.SessionOpened:
         """Ask for a session socket to this device.
 
@@ -288,7 +295,7 @@ class RelayLink:
                 if message.request_no in self._waiting:
                     self._declined[message.session_id] = asyncio.get_running_loop().create_future()
                 self._answer(message.request_no, message)
-            case control.Done() | DeviceList() | control.TokenList():
+            case control.Done() | DeviceList() | control.TokenList() | control.AnchorList():
                 self._answer(message.request_no, message)
             case control.Pong():
                 pass

@@ -73,6 +73,10 @@ class ReceiptBook:
             raise EnvironmentFault(f"{self.folder}: {exc}") from exc
         write_private_file(self._path(peer_id, "head"), msgspec.json.encode(head))
 
+    def forget_head(self, peer_id: str) -> None:
+        """Whatever log that peer shows next is taken for its own."""
+        self._path(peer_id, "head").unlink(missing_ok=True)
+
     def _path(self, peer_id: str, suffix: str) -> Path:
         if not is_subject_id(peer_id):
             raise refused(f"no file for {peer_id[:40]!r}")

@@ -11,6 +11,8 @@ from msgspec import Meta
 
 from protocol.codec import Codec, Message
 from protocol.limits import (
+    ANCHOR_LIMIT_BYTES,
+    ANCHORS_PER_DEVICE_LIMIT,
     CERTIFICATE_LIMIT_BYTES,
     CHAIN_LIMIT_CERTIFICATES,
     CONTROL_MESSAGE_LIMIT_BYTES,
@@ -28,6 +30,7 @@ Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Signature = Annotated[bytes, Meta(max_length=256)]
 SessionTicket = Annotated[bytes, Meta(max_length=TICKET_LIMIT_BYTES)]
 DocumentBytes = Annotated[bytes, Meta(max_length=POLICY_LIMIT_BYTES * 2)]
+AnchorBytes = Annotated[bytes, Meta(min_length=1, max_length=ANCHOR_LIMIT_BYTES)]
 LongText = Annotated[str, Meta(max_length=512)]
 Nameplate = Annotated[str, Meta(pattern=r"^[0-9]{4}\Z")]
 NameplateHolder = Annotated[bytes, Meta(min_length=NAMEPLATE_HOLDER_BYTES, max_length=NAMEPLATE_HOLDER_BYTES)]
@@ -179,6 +182,34 @@ class StatusPublished(Message, frozen=True, tag="control.status"):
     envelope: DocumentBytes
 
 
+class KeepAnchor(Message, frozen=True, tag="control.keep_anchor"):
+    """Agent to relay: keep this. It is opaque; a signature by the device over its audit log's head."""
+
+    request_no: int
+    anchor: AnchorBytes
+
+
+class ListAnchors(Message, frozen=True, tag="control.list_anchors"):
+    """Technician or admin to relay: what this device left to be kept."""
+
+    request_no: int
+    device_id: ShortText
+
+
+class AnchorRow(Message, frozen=True, tag="control.anchor"):
+    """One anchor, and when the relay got it."""
+
+    kept_at_utc: ShortText
+    anchor: AnchorBytes
+
+
+class AnchorList(Message, frozen=True, tag="control.anchor_list"):
+    """Answer to `control.list_anchors`, oldest first."""
+
+    request_no: int
+    anchors: Annotated[list[AnchorRow], Meta(max_length=ANCHORS_PER_DEVICE_LIMIT)]
+
+
 class OpenSession(Message, frozen=True, tag="control.open_session"):
     """Technician to relay: I want to talk to this device."""
 
@@ -271,6 +302,8 @@ class Paired(Message, frozen=True, tag="control.paired"):
 PreLogin: TypeAlias = LogIn | Claim | Visit
 FromClient: TypeAlias = (
     DeviceFacts
+    | KeepAnchor
+    | ListAnchors
     | ListDevices
     | SetDeviceStatus
     | RevokeToken
@@ -293,6 +326,7 @@ FromRelay: TypeAlias = (
     | DeviceList
     | PresenceChanged
     | TokenList
+    | AnchorList
     | PolicyPublished
     | StatusPublished
     | SessionOpened

@@ -57,6 +57,14 @@ class DocumentKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AnchorRecord:
+    """What a device left to be kept, never opened here."""
+
+    anchor: bytes
+    kept_at_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentRecord:
     """A published envelope, never opened here."""
 
@@ -144,6 +152,18 @@ class Store(Protocol):
         self, organisation_id: OrganisationId, kind: DocumentKind, document: DocumentRecord
     ) -> bool:
         """Keep it in place of the one before; False when its version does not rise and it is not the same."""
+
+    async def keep_anchor(
+        self, organisation_id: OrganisationId, device_id: str, record: AnchorRecord
+    ) -> bool:
+        """Keep it as the newest; beyond ANCHORS_PER_DEVICE_LIMIT the oldest goes.
+
+        False when the device has left ANCHORS_PER_DAY_LIMIT within a day: then nothing is kept, so that
+        whoever owns a device cannot push its anchors out at once.
+        """
+
+    async def anchors(self, organisation_id: OrganisationId, device_id: str) -> list[AnchorRecord]:
+        """The anchors of this device, oldest first."""
 
     async def close(self) -> None:
         """Let go of the database."""

@@ -4,7 +4,7 @@ import secrets
 from base64 import b32encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from protocol.errors import EnvironmentFault, ErrorCode, UsageError
 from protocol.ids import OrganisationId
-from protocol.limits import DEVICE_LIST_LIMIT
+from protocol.limits import ANCHORS_PER_DAY_LIMIT, ANCHORS_PER_DEVICE_LIMIT, DEVICE_LIST_LIMIT
 from relay.enrollment import REMOVED, check_known_device, status_of_new_device
 from relay.store.interface import (
+    AnchorRecord,
     DeviceArrival,
     DeviceChange,
     DeviceRecord,
@@ -28,7 +29,7 @@ from relay.store.interface import (
     OrganisationRecord,
     PolicyRecord,
 )
-from relay.store.tables import DEVICES, DOCUMENTS, ENROLLERS, ORGANISATIONS, POLICIES, SETTINGS
+from relay.store.tables import ANCHORS, DEVICES, DOCUMENTS, ENROLLERS, ORGANISATIONS, POLICIES, SETTINGS
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _RELAY_ID_BYTES = 15
@@ -203,6 +204,43 @@ class SqlStore:
             await connection.execute(DOCUMENTS.delete().where(_is_document(organisation_id, kind)))
             await connection.execute(DOCUMENTS.insert().values(values))
             return True
+
+    async def keep_anchor(
+        self, organisation_id: OrganisationId, device_id: str, record: AnchorRecord
+    ) -> bool:
+        """See `Store`."""
+        mine = sa.and_(ANCHORS.c.organisation_id == organisation_id, ANCHORS.c.device_id == device_id)
+        async with self._transaction() as connection:
+            # the device's row is locked, so that two links of one device cannot both take a number
+            await connection.execute(
+                sa.select(DEVICES.c.device_id).where(_is_device(organisation_id, device_id)).with_for_update()
+            )
+            since = record.kept_at_utc - timedelta(days=1)
+            today = sa.select(sa.func.count()).where(mine, ANCHORS.c.kept_at_utc > since)
+            if (await connection.scalar(today) or 0) >= ANCHORS_PER_DAY_LIMIT:
+                return False
+            newest = await connection.scalar(sa.select(sa.func.max(ANCHORS.c.number)).where(mine)) or 0
+            too_old = sa.and_(mine, ANCHORS.c.number <= newest + 1 - ANCHORS_PER_DEVICE_LIMIT)
+            await connection.execute(ANCHORS.delete().where(too_old))
+            values = {
+                "organisation_id": organisation_id,
+                "device_id": device_id,
+                "number": newest + 1,
+                "anchor": record.anchor,
+                "kept_at_utc": record.kept_at_utc,
+            }
+            await connection.execute(ANCHORS.insert().values(values))
+            return True
+
+    async def anchors(self, organisation_id: OrganisationId, device_id: str) -> list[AnchorRecord]:
+        """See `Store`."""
+        query = (
+            sa.select(ANCHORS.c.anchor, ANCHORS.c.kept_at_utc)
+            .where(ANCHORS.c.organisation_id == organisation_id, ANCHORS.c.device_id == device_id)
+            .order_by(ANCHORS.c.number)
+        )
+        async with self._transaction() as connection:
+            return [AnchorRecord(**row._mapping) for row in await connection.execute(query)]
 
     async def close(self) -> None:
         """See `Store`."""

@@ -72,6 +72,16 @@ POLICIES = sa.Table(
     sa.Column("published_at_utc", UtcMoment, nullable=False),
 )
 
+ANCHORS = sa.Table(
+    "anchors",
+    METADATA,
+    sa.Column("organisation_id", sa.ForeignKey("organisations.organisation_id"), primary_key=True),
+    sa.Column("device_id", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("anchor", sa.LargeBinary, nullable=False),
+    sa.Column("kept_at_utc", UtcMoment, nullable=False),
+)
+
 DOCUMENTS = sa.Table(
     "documents",
     METADATA,

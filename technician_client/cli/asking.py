@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import typer
 
 from protocol.aio.channel_io import ChannelStream
-from protocol.errors import ErrorCode, UsageError
+from protocol.errors import ErrorCode, UsageError, error_text
 from protocol.grantables import PLAIN_WORDS, Grantable
 from protocol.support_code import means_code
 from technician_client.app import TechnicianApp, technician_app, visitor_app
@@ -48,6 +48,9 @@ async def granted_channel(
             )
         if not answer.granted:
             raise refusal(answer.refused.get(request.grantable, ErrorCode.E_CONSENT_DENIED))
+        if session.alarm:
+            sentence, remedy = error_text(session.alarm)
+            output.remark(f"Warning: {sentence} {remedy}\n  Code: {session.alarm}")
         yield session, await session.open_channel(request.grantable)
         await session.end("finished")
 

@@ -21,7 +21,7 @@ from technician_client.console.diagnostics_feed import DiagnosticsFeed
 from technician_client.console.input_feed import InputFeed
 from technician_client.console.page import Page, PageGone
 from technician_client.console.picture_feed import PictureFeed
-from technician_client.notices import SessionNotice, SessionOver
+from technician_client.notices import PeerAlarm, SessionNotice, SessionOver
 
 ASKS_AT_ONCE_LIMIT = 4
 STATS_EVERY_S = 0.5
@@ -110,6 +110,8 @@ class LiveSession:
                 await self._page.say(say.SayGrantEnded(shown_name(grantable), say.problem(code)))
             case ChannelClosed():
                 pass  # the channel's own task hears of it and tells the page which capability it was
+            case PeerAlarm(code=code):
+                await self._page.say(say.SayAlarm(say.problem(code)))
             case SessionOver(code=code):
                 raise SessionEnded(code)
 

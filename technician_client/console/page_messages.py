@@ -291,6 +291,12 @@ class SayCommandEnded(PageMessage, frozen=True, tag="command_ended"):
     problem: Problem | None = None
 
 
+class SayAlarm(PageMessage, frozen=True, tag="alarm"):
+    """Something about the device is not as it was; stays to be seen while the session goes on."""
+
+    problem: Problem
+
+
 class SayProblem(PageMessage, frozen=True, tag="problem"):
     """Something that was asked for could not be done; the session goes on."""
 
@@ -321,6 +327,7 @@ ToPage: TypeAlias = (
     | SayCommandStarted
     | SayCommandOutput
     | SayCommandEnded
+    | SayAlarm
     | SayProblem
     | SayOver
 )

@@ -72,6 +72,7 @@ byId("connect").addEventListener("click", () => {
 });
 byId("end").addEventListener("click", () => workspace.end());
 workspace.addEventListener("change", drawSession);
+workspace.addEventListener("alarm", ({ detail }) => alarm(detail));
 workspace.addEventListener("change", drawTimeLeft);
 setInterval(drawTimeLeft, 500);
 drawSession();
@@ -97,6 +98,10 @@ watch({
 
 function showProblem(problem) {
   setText(byId("device-name"), deviceId.slice(0, 40));
+  alarm(problem);
+}
+
+function alarm(problem) {
   byId("problem").replaceChildren(...notice(problem));
   show(byId("problem"), true);
 }

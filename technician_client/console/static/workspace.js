@@ -33,6 +33,7 @@ export class Workspace extends EventTarget {
       .on("answer", (message) => this.#change(() => this.permissions.answered(message)))
       .on("grant_ended", (message) => this.#change(() => this.permissions.ended(message.grantable, message.problem)))
       .on("channel_over", (message) => this.#change(() => this.permissions.ended(message.grantable, message.problem)))
+      .on("alarm", ({ problem }) => this.dispatchEvent(new CustomEvent("alarm", { detail: problem })))
       .on("over", (message) => this.#over(message));
     this.dispatchEvent(new CustomEvent("link", { detail: link }));
     this.changed();

@@ -1,0 +1,147 @@
+"""Which files `alongside audit verify` looks at, and what `protocol.audit_check` finds in them together."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+
+from protocol.audit_check import SPKI, Found, read
+from protocol.errors import DocumentRefused, UsageError
+from protocol.identity import load_identity
+from protocol.receipt import Receipt, read_receipt
+from technician_client.config import TechnicianConfig
+
+Roots = dict[str, x509.Certificate]
+KINDS = {"": "log", "log": "log", "body": "receipts", "anchor": "anchors"}
+_PEM = b"-----BEGIN "
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFiles:
+    """`logs` have to be logs, whatever they hold; `others` say themselves what they are."""
+
+    logs: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+    keeper: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found in one file. `one_sided`: sessions that only these roles signed."""
+
+    path: str
+    kind: str
+    records: int
+    head: str
+    keepers: list[str]
+    claims: int
+    faults: list[str]
+    one_sided: dict[str, list[str]] = field(default_factory=dict)
+
+
+def own_files(config: TechnicianConfig) -> AuditFiles:
+    """The log and the receipts of this data folder. A log that is not there is an empty one."""
+    files = _of_folder(config.data)
+    keeper = load_identity(config.identity_file).subject_id if config.identity_file.exists() else ""
+    return AuditFiles(files.logs, files.others, keeper)
+
+
+def files_at(paths: Sequence[Path]) -> AuditFiles:
+    """What is named: files as they are, of a folder its log and receipts; root certificates are left out.
+
+    Raises:
+        UsageError: one cannot be read.
+    """
+    logs: list[Path] = []
+    others: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = _of_folder(path)
+            logs += found.logs
+            others += found.others
+        elif path.name == "audit.jsonl":
+            logs.append(path)
+        elif not _start_of(path).startswith(_PEM):
+            others.append(path)
+    return AuditFiles(tuple(logs), tuple(others))
+
+
+def roots_of(paths: Sequence[Path]) -> Roots:
+    """Every self-issued certificate in those of these files that are PEM, by the organisation's id."""
+    roots: Roots = {}
+    for path in paths:
+        if not path.is_file() or not _start_of(path).startswith(_PEM):
+            continue
+        try:
+            certificates = x509.load_pem_x509_certificates(path.read_bytes())
+        except ValueError as exc:
+            raise UsageError(f"{path} holds no certificate: {exc}") from None
+        for one in certificates:
+            if one.issuer == one.subject:
+                roots[hashlib.sha256(one.public_key().public_bytes(*SPKI)).hexdigest()] = one
+    return roots
+
+
+def check_files(files: AuditFiles, roots: Roots, keeper: str) -> list[Checked]:
+    """Check each file, and hold the logs among them against the receipts and anchors.
+
+    Raises:
+        UsageError: a file cannot be read.
+    """
+    found = [(_read(path, roots), path in files.logs) for path in dict.fromkeys([*files.logs, *files.others])]
+    everything = [each for each, _ in found]
+    for each, must_be_log in found:
+        if must_be_log and KINDS[each.kind] != "log":
+            each.faults.append("this is not an audit log")
+        elif KINDS[each.kind] == "log":
+            each.compare(everything, keeper)
+    return [_checked(each) for each in everything]
+
+
+def _read(path: Path, roots: Roots) -> Found:
+    try:
+        return read(path, roots)
+    except FileNotFoundError as exc:
+        if path.parent.is_dir() and path.name == "audit.jsonl":
+            return Found(str(path))
+        raise UsageError(f"cannot read {path}: {exc.strerror}") from None
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from None
+
+
+def _checked(found: Found) -> Checked:
+    return Checked(
+        path=found.path,
+        kind=KINDS[found.kind],
+        records=len(found.hashes),
+        head=found.hashes[-1] if found.hashes else "0" * 64,
+        keepers=sorted(found.keepers),
+        claims=len(found.claims),
+        faults=found.faults,
+        one_sided=_one_sided(Path(found.path)) if found.kind == "body" else {},
+    )
+
+
+def _one_sided(path: Path) -> dict[str, list[str]]:
+    newest: dict[str, Receipt] = {}
+    for line in path.read_bytes().splitlines():
+        try:
+            receipt = read_receipt(line)
+            newest[receipt.facts().session_id] = receipt
+        except DocumentRefused:
+            continue  # the check names it
+    return {session_id: each.roles for session_id, each in newest.items() if not each.is_complete}
+
+
+def _of_folder(folder: Path) -> AuditFiles:
+    return AuditFiles((folder / "audit.jsonl",), tuple(sorted((folder / "receipts").glob("*.jsonl"))))
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_PEM))
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from None
