@@ -13,7 +13,7 @@ from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, PeerViolation, SupportError
 from protocol.limits import RECEIPT_TIMEOUT_S, RECEIPTS_OFFERED_LIMIT
 from protocol.messages import session as messages
-from protocol.peer_log import KnownHead, PeerLog
+from protocol.peer_log import PeerLog
 from protocol.receipt import Parties, Receipt, make_body, read_receipt, sign
 
 log = structlog.get_logger()
@@ -136,9 +136,11 @@ class SessionProof:
         self._is_settled |= receipt.facts().session_id == self._parts.parties.session_id
         keep_receipt(self._own, self._parts.audit, self._peer_id, receipt)
         theirs = receipt.half("technician")
-        known = self._own.book.known_head(self._peer_id)
-        if theirs is not None and (known is None or known.seq < theirs.log.seq):
-            self._own.book.note_head(self._peer_id, KnownHead(theirs.log.seq, theirs.log.sha256))
+        if theirs is not None:
+            known = self._own.book.known_head(self._peer_id)
+            newer = self._peer_log.worth_knowing(theirs.log.seq, theirs.log.sha256, known)
+            if newer is not None:
+                self._own.book.note_head(self._peer_id, newer)
 
 
 def keep_receipt(own: OwnLog, audit: SessionAudit, technician_id: str, receipt: Receipt) -> None:

@@ -127,7 +127,7 @@ def read(path: Path, roots: dict[str, x509.Certificate]) -> Found:
             else:
                 found.claims += check_anchor(item["device_id"], b64decode(item["anchor"]))
         except MALFORMED as exc:
-            found.faults.append(f"record {number}: {exc or type(exc).__name__}")
+            found.faults.append(f"record {number}: {exc!s:.200} ({type(exc).__name__})")
             break
     return found
 

@@ -37,6 +37,7 @@ class PeerLog:
 
     def __init__(self, known: KnownHead | None) -> None:
         self.known = known
+        self.is_alarmed = False
         self._is_asked = False
         self._questions = 0
 
@@ -57,9 +58,16 @@ class PeerLog:
         if self.known is not None and (
             answer.sha256 != self.known.sha256 or answer.head_seq < self.known.seq
         ):
+            self.is_alarmed = True
             return Standing(True, None, answer.sha256)
         newer = KnownHead(answer.head_seq, answer.head_sha256) if answer.head_seq else None
         return Standing(False, newer, answer.sha256)
+
+    def worth_knowing(self, seq: int, sha256: str, known: KnownHead | None) -> KnownHead | None:
+        """What to remember once the other end signed for this record; None: what is known stays."""
+        if self.is_alarmed or (known is not None and known.seq >= seq):
+            return None
+        return KnownHead(seq, sha256)
 
     def count_question(self) -> None:
         """The other end asks; each answer costs a look at the disk.

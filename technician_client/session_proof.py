@@ -14,7 +14,7 @@ from protocol.errors import ErrorCode, SupportError
 from protocol.ids import checked_session_id
 from protocol.limits import RECEIPT_TIMEOUT_S
 from protocol.messages import session as messages
-from protocol.peer_log import KnownHead, PeerLog
+from protocol.peer_log import PeerLog
 from protocol.receipt import (
     Parties,
     Receipt,
@@ -174,6 +174,8 @@ class SessionProof:
         )
         self._own.book.keep(self._device_id, receipt)
         theirs = receipt.half("device")
-        known = self._own.book.known_head(self._device_id)
-        if theirs is not None and (known is None or known.seq < theirs.log.seq):
-            self._own.book.note_head(self._device_id, KnownHead(theirs.log.seq, theirs.log.sha256))
+        if theirs is not None:
+            known = self._own.book.known_head(self._device_id)
+            newer = self._peer_log.worth_knowing(theirs.log.seq, theirs.log.sha256, known)
+            if newer is not None:
+                self._own.book.note_head(self._device_id, newer)
