@@ -94,8 +94,8 @@ _SOFTWARE = (
         {"deadline": "realtime", "lag-in-frames": "0", "undershoot-pct": "95"}
         | {"qmin": "16", "qmax": "56", "max-intra-rate": "600"},
         levels=({"cpu-used": "12"}, {"cpu-used": "14"}),
-        # 42 bytes a pixel: 82 MiB for 1920x1080, where x264 takes 28
-        area_limit_pixels=1280 * 720,
+        # 42 bytes a pixel: 82 MiB for 1920x1080, where x264 takes 28. Room for 1280x720 that is not aligned
+        area_limit_pixels=1312 * 752,
     ),
     CodecTerms(
         VP9,
