@@ -125,6 +125,8 @@ def everything(device_id: str, forged_envelope: bytes) -> dict[type, list[contro
         control.OpenCodeSession: [control.OpenCodeSession(10, "0000"), control.OpenCodeSession(11, "1234")],
         control.HoldNameplate: [control.HoldNameplate(12, "1234", b"h" * NAMEPLATE_HOLDER_BYTES)],
         control.ReleaseNameplate: [control.ReleaseNameplate("1234")],
+        control.KeepAnchor: [control.KeepAnchor(13, b"an anchor of nobody")],
+        control.ListAnchors: [control.ListAnchors(14, device_id)],
         control.Ping: [control.Ping(8)],
         control.Pong: [control.Pong(9)],
     }

@@ -105,6 +105,9 @@ class _NotedWorker:
         """See `ExecWorker`."""
 
 
+_REAL_READER = snapshots.SnapshotReader
+
+
 class _NotedReader:
     """A snapshot reader that reads nothing; reading is the effect."""
 
@@ -187,7 +190,7 @@ class ConsentStage:
         self._opened: dict[int, str] = {}
         self._received: list[tuple[int, bytes]] = []
         _NotedReader.effects = self.effects
-        snapshots.SnapshotReader = _NotedReader  # type: ignore[assignment,misc]  # the last stage's is used
+        snapshots.SnapshotReader = _NotedReader  # type: ignore[assignment,misc]  # until `close`
         self.desktop = MemoryDesktop(self.link, self._tickets, self._obey)
         self._now_s = asyncio.get_running_loop().time
         side, admitted = _side(), admitted or _admitted()
@@ -259,6 +262,7 @@ class ConsentStage:
 
     async def close(self) -> None:
         """Cut it, and wait until nothing of it is left."""
+        snapshots.SnapshotReader = _REAL_READER  # type: ignore[misc]
         self.cut()
         await self.desktop.close()
         await asyncio.gather(self._running, return_exceptions=True)
