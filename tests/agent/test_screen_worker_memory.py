@@ -18,8 +18,9 @@ pytestmark = pytest.mark.real
 SIZE = (1920, 1080)
 PICTURE_S = 1 / 30
 EXACT_LIMIT_MIB = 100
-NOISE_MIB = 4
-"""A picture of noise, as long as it waits for the socket, may come on top."""
+NOISE_SIZE = (1900, 1000)
+NOISE_MIB = NOISE_SIZE[0] * NOISE_SIZE[1] * 3 / (1 << 20)
+"""A picture of noise does not compress: whole, as long as it waits for the socket, it may come on top."""
 VIDEO_LIMIT_MIB = 160
 
 
@@ -44,7 +45,7 @@ def fill_history(host: WorkerHost, painter: XPainter) -> None:
     """More raw pixels than the stream remembers, none of which compress."""
     sent = 0
     while sent < 1.25 * (1 << ZSTD_WINDOW_LOG):
-        noise = np.random.default_rng(sent).integers(0, 256, (1000, 1900, 4), dtype=np.uint8)
+        noise = np.random.default_rng(sent).integers(0, 256, (*NOISE_SIZE[::-1], 4), dtype=np.uint8)
         before = host.received_bytes
         painter.put(0, 0, noise)
         assert host.run_until(lambda before=before: host.received_bytes - before > 4 << 20)
