@@ -147,7 +147,9 @@ class RelayLink:
         parts = self._parts
         wire = await connect_control(parts.relay.url, tls_ca=parts.tls_ca)
         try:
-            welcome, _ = await log_in(wire, parts.identity, parts.relay.relay_id or None)
+            # who has no organisation has no relay of theirs either; a device's pin holds, also an empty one
+            pinned = None if parts.identity.is_visitor else parts.relay.relay_id
+            welcome, _ = await log_in(wire, parts.identity, pinned)
             if not parts.identity.is_visitor:
                 await _send(wire, parts.facts)
             self._backoff.reset()

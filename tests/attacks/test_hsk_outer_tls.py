@@ -8,17 +8,20 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from agent.config import load_config
-from agent.state import DataDir
+from agent.link import LinkParts, RelayLink
+from agent.state import DataDir, RelayAddress
+from protocol.aio.backoff import Backoff
 from protocol.aio.log_in import connect_control, log_in, open_session_wire
 from protocol.aio.wire import connect_wire, socket_url
 from protocol.errors import ErrorCode, SupportError
-from protocol.messages.control import SessionRoute
+from protocol.messages.control import DeviceFacts, SessionRoute
 from protocol.tunnel import Tunnel, TunnelEnd
 from technician_client.config import TechnicianConfig
 from technician_client.relay_address import checked_relay, read_relay
@@ -94,6 +97,30 @@ async def test_hsk_10_a_relay_of_another_id_is_not_told_who_we_are(tmp_path: Pat
             heard = relay.overheard.spoken()
             assert all(certificate not in heard for certificate in identity.chain)
         assert relay.links == {}
+
+
+@pytest.mark.parametrize("pinned", ["", "somebody-else"])
+async def test_hsk_10_an_agent_holds_its_pin_even_when_it_is_empty(pinned: str) -> None:
+    """Only who has no organisation takes whatever relay answers; the control is the right pin."""
+    async with HostileRelay() as relay:
+        device = acme().device()
+        for relay_id, state, code in ((pinned, "refused", E.E_RELAY_ID), (relay.relay_id, "connected", "")):
+            parts = LinkParts(
+                identity=device,
+                relay=RelayAddress(relay.url, relay_id),
+                tls_ca=None,
+                facts=DeviceFacts("reception-pc", "linux", "1"),
+                on_policy=lambda _: None,
+                on_status=lambda _: None,
+                on_offer=AsyncMock(),
+            )
+            link = RelayLink(parts, Backoff())
+            running = asyncio.create_task(link.run())
+            async with asyncio.timeout(5):
+                await link.settled.wait()
+            assert (link.state, link.code) == (state, code)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 @contextlib.contextmanager
