@@ -61,7 +61,8 @@ class Grant:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise WrongState("a grant cannot be changed")
 
-    __delattr__ = None  # type: ignore[assignment]  # nor emptied
+    def __delattr__(self, name: str) -> NoReturn:
+        raise WrongState("a grant cannot be emptied")
 
     def __reduce__(self) -> NoReturn:  # what copying and pickling go by
         raise WrongState("a grant cannot be copied")

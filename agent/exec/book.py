@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 REMEMBERED_LIMIT: Final = 20_000
 LOCK_TIMEOUT_S: Final = 2.0
-_COLUMNS: Final = "request_id, command_id, technician_id, state, exit_status, code"
 _SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS requests (position INTEGER PRIMARY KEY AUTOINCREMENT,
     request_id TEXT NOT NULL UNIQUE, command_id TEXT NOT NULL, technician_id TEXT NOT NULL,
@@ -120,7 +119,8 @@ class CommandBook:
             return []
         with self._transaction(is_owner=True) as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM requests WHERE state IN (?, ?) ORDER BY position",  # noqa: S608 - ours
+                "SELECT request_id, command_id, technician_id, state, exit_status, code FROM requests"
+                " WHERE state IN (?, ?) ORDER BY position",
                 (RequestState.TAKEN.value, RequestState.STARTED.value),
             ).fetchall()
             for now, before in _SETTLED.items():
@@ -134,7 +134,8 @@ class CommandBook:
             return None
         with self._transaction() as connection:
             row = connection.execute(
-                f"SELECT {_COLUMNS} FROM requests WHERE request_id = ?",  # noqa: S608 - ours
+                "SELECT request_id, command_id, technician_id, state, exit_status, code FROM requests"
+                " WHERE request_id = ?",
                 (request_id,),
             ).fetchone()
         return _request(row) if row else None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from protocol.approval import open_approval
 from protocol.catalogue import Catalogue, CommandEntry
@@ -22,6 +23,9 @@ class Order:
     approval_file: Path | None = None
 
 
+NO_DEVICE: Final = DeviceId("")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One request, checked by our own catalogue. `device_id` is "" where the approval does not name one."""
@@ -30,7 +34,7 @@ class Plan:
     parameters: dict[str, str]
     request_id: RequestId
     approval: bytes = b""
-    device_id: DeviceId = DeviceId("")  # noqa: RUF009 - a plain text
+    device_id: DeviceId = NO_DEVICE
 
 
 def plan(order: Order, catalogue: Catalogue, identity: Identity) -> Plan:

@@ -5,7 +5,7 @@ import os
 import sys
 import webbrowser
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -31,6 +31,9 @@ PortOption = Annotated[
 ]
 
 
+NO_VISIT: Final = RelayAddress("")
+
+
 @dataclass(frozen=True, slots=True)
 class ConsoleWish:
     """How the console is to be opened."""
@@ -39,7 +42,7 @@ class ConsoleWish:
     is_kiosk: bool = False
     has_browser: bool = True
     port: int = 0
-    visit: RelayAddress = RelayAddress("")  # noqa: RUF009 - a frozen value
+    visit: RelayAddress = NO_VISIT
 
 
 def connect(

@@ -104,7 +104,7 @@ def test_a_book_that_cannot_be_used_permits_nothing(tmp_path: Path, content: byt
         assert not book.path.exists()
 
 
-def policy_of(version: int, organisation=acme, **changes):  # type: ignore[no-untyped-def]  # JSON members
+def policy_of(version: int, organisation=acme, **changes):  # JSON members
     import json
 
     document = organisation().policy_document(version=version, **changes)

@@ -11,11 +11,13 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
 from protocol.errors import SupportError, WrongState
+from protocol.identity import Identity
 from protocol.tunnel import HandshakeDone, Plaintext, Tunnel, TunnelEnd
 from tests.support.organisation import acme
 
@@ -43,7 +45,7 @@ class Trial:
 
 
 @cache
-def identities() -> tuple:  # type: ignore[type-arg]
+def identities() -> tuple[Identity, Identity]:
     """The device and the technician of every trial."""
     return acme().device(), acme().technician()
 
@@ -106,7 +108,7 @@ class Pair:
         return Verdict.SAME if is_same else Verdict.DIFFERENT
 
 
-def _run(number: int, change) -> Pair:  # type: ignore[no-untyped-def]
+def _run(number: int, change: Callable[[bytes], bytes]) -> Pair:
     pair = Pair()
     for each in FLIGHTS:
         flight = pair.flight(each)

@@ -50,7 +50,7 @@ async def device_with_standing(folder: Path) -> AsyncIterator[tuple[DeviceEnd, S
         standing = StandingConsents(folder / "standing.json")
         device.side = dataclasses.replace(device.side, standing=standing)
         desk = StandingDesk(standing, device.side.audit_log, device.device_id)
-        device.server._handlers = {  # type: ignore[assignment]  # a test adds what `app.py` does
+        device.server._handlers = {  # a test adds what `app.py` does
             **device.server._handlers,
             ipc.StandingAsked: desk.handle,
             ipc.StandingRevoked: desk.handle,

@@ -178,7 +178,7 @@ async def test_hsk_09_a_device_that_is_said_to_be_there_and_is_not_is_waited_for
         ghost = acme().device("ghost")
         row = replace_row(on_stage.relay.rows[on_stage.device.device_id], device_id=str(ghost.subject_id))
         await on_stage.relay.lie_about_presence(row, is_present=True)
-        refused = await refusal_of(on_stage.connect(row.device_id))  # type: ignore[arg-type]
+        refused = await refusal_of(on_stage.connect(row.device_id))
         assert refused == E.E_PEER_SILENT
 
 
@@ -226,7 +226,7 @@ async def test_hsk_17_who_connects_while_the_person_is_asked_is_told_to_wait_and
             await second.end()
 
 
-async def _connect(on_stage: Stage, link, identity: Identity):  # type: ignore[no-untyped-def]
+async def _connect(on_stage: Stage, link, identity: Identity):
     from technician_client.opening import open_session
 
     return await open_session(link, on_stage.device.device_id, identity=identity, audit=on_stage.audit)

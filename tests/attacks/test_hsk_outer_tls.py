@@ -146,7 +146,7 @@ async def answering(status: int, location: str) -> AsyncIterator[str]:
     """A relay that answers every request with a redirect; its address."""
 
     def redirect(connection: ServerConnection, _request: Request) -> Response:
-        answer = connection.respond(status, "this way")  # type: ignore[arg-type]
+        answer = connection.respond(status, "this way")
         answer.headers["Location"] = location
         return answer
 

@@ -289,7 +289,7 @@ class SilentRelay(HostileRelay):
         super().__init__()
         self._said = said
 
-    async def _post(self, connection, message) -> None:  # type: ignore[no-untyped-def]
+    async def _post(self, connection, message) -> None:
         if self._said > 0:
             self._said -= 1
             await super()._post(connection, message)

@@ -228,12 +228,12 @@ async def real_stage(
     with RelayProcess(folder / "relay") as process:
         await claim_relay(process, acme())
         (folder / "device").mkdir()
-        device = AttackedDevice(acme(), folder / "device", HonestRelay(process, []))  # type: ignore[arg-type]
+        device = AttackedDevice(acme(), folder / "device", HonestRelay(process, []))
         device.link._parts = replace(
             device.link._parts, facts=DeviceFacts(name.secret.decode(), "linux", "1")
         )
         honest = HonestRelay(process, [device.device_id])
-        async with running_device(device, honest) as desktop:  # type: ignore[arg-type]
+        async with running_device(device, honest) as desktop:
             await until(lambda: device.link.state == "connected")
             yield process, device, desktop
 
@@ -248,7 +248,7 @@ async def test_rly_14_memory_database_and_log_of_the_real_relay_hold_nothing_of_
         device.policies.accept(envelope, datetime.now(UTC))
         honest = HonestRelay(process, [])
         technician = acme().technician()
-        async with technician_link(honest, technician, tmp_path / "ada") as link:  # type: ignore[arg-type]
+        async with technician_link(honest, technician, tmp_path / "ada") as link:
             session = await open_session(link, device.device_id, identity=technician, audit=QuietAudit())
             assert device.policies.policy is not None
             await go_through(session, desktop, device.policies.policy.catalogue, secrets)

@@ -130,7 +130,7 @@ class Busy:
     def _run(self) -> None:
         while not self._is_over.wait(self._every_s):
             with suppress(OSError, SupportError):
-                self._call()  # type: ignore[operator]
+                self._call()
 
 
 class Painter:
@@ -253,7 +253,7 @@ class Bench:
         self._desktop.order(Inject(session_id=session_id, display_index=0, events=[event]))
 
     def _read(self, worker: object) -> int:
-        count = len(worker.recv(1 << 16))  # type: ignore[attr-defined]  # a socket
+        count = len(worker.recv(1 << 16))  # a socket
         if count:
             self._read_at_s = time.monotonic()
         return count
@@ -280,7 +280,7 @@ def _peer_pid(worker: object) -> int:
     import socket
     import struct
 
-    content = worker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))  # type: ignore[attr-defined]
+    content = worker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", content)[0])
 
 

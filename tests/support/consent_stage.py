@@ -190,7 +190,7 @@ class ConsentStage:
         self._opened: dict[int, str] = {}
         self._received: list[tuple[int, bytes]] = []
         _NotedReader.effects = self.effects
-        snapshots.SnapshotReader = _NotedReader  # type: ignore[assignment,misc]  # until `close`
+        snapshots.SnapshotReader = _NotedReader  # until `close`
         self.desktop = MemoryDesktop(self.link, self._tickets, self._obey)
         self._now_s = asyncio.get_running_loop().time
         side, admitted = _side(), admitted or _admitted()
@@ -262,7 +262,7 @@ class ConsentStage:
 
     async def close(self) -> None:
         """Cut it, and wait until nothing of it is left."""
-        snapshots.SnapshotReader = _REAL_READER  # type: ignore[misc]
+        snapshots.SnapshotReader = _REAL_READER
         self.cut()
         await self.desktop.close()
         await asyncio.gather(self._running, return_exceptions=True)

@@ -399,4 +399,4 @@ class HostileRelay:
 
 def replace_row(row: DeviceRow, **changes: object) -> DeviceRow:
     """The row with other members."""
-    return type(row)(**{name: getattr(row, name) for name in row.__struct_fields__} | changes)  # type: ignore[arg-type]
+    return type(row)(**{name: getattr(row, name) for name in row.__struct_fields__} | changes)

@@ -136,7 +136,7 @@ def _when_heard(kind: type) -> None:
             die()
         return message
 
-    WorkerProcess.receive = wrapped  # type: ignore[method-assign]
+    WorkerProcess.receive = wrapped
 
 
 def worker_main(step: str, book: Path) -> None:
@@ -158,11 +158,11 @@ def worker_main(step: str, book: Path) -> None:
                     time.sleep(0.01)
                 begin(self, request_id)
 
-            CommandBook.begin = late  # type: ignore[method-assign]
+            CommandBook.begin = late
             # nor does it notice that nobody is there any more: the book alone stands in its way
-            worker_module.ServiceLink.is_at_end = lambda _self: False  # type: ignore[method-assign]
+            worker_module.ServiceLink.is_at_end = lambda _self: False
         case "begun":
-            _after(CommandBook, "begin", lambda: (kill_service(), die())[1])  # type: ignore[func-returns-value]
+            _after(CommandBook, "begin", lambda: (kill_service(), die())[1])
         case "spawned":
             _after(worker_module.RunningCommand, "__init__", kill_service)
         case "worker_dies":

@@ -55,7 +55,7 @@ class MemoryDesktop:
         self._tickets = tickets
         self._connection = MemoryConnection(lambda sent: obey(ipc.TO_DESKTOP_CODEC.decode(sent)))
         hello = ipc.DesktopHello(PROTOCOL_VERSION, "x11:99", "person", os.getpid())
-        self._tasks = [asyncio.create_task(link.handle(hello, self._connection))]  # type: ignore[arg-type]  # its shape
+        self._tasks = [asyncio.create_task(link.handle(hello, self._connection))]  # its shape
 
     def say(self, message: ipc.FromDesktop) -> None:
         """To the service."""
@@ -65,7 +65,7 @@ class MemoryDesktop:
         """A screen worker comes with this order's ticket; what the viewer says to it is dropped."""
         worker = MemoryConnection(lambda _: None)
         hello = ipc.WorkerHello(order.session_id, order.ticket)
-        self._tasks.append(asyncio.create_task(self._tickets.handle(hello, worker)))  # type: ignore[arg-type]
+        self._tasks.append(asyncio.create_task(self._tickets.handle(hello, worker)))
         return worker
 
     def die(self) -> None:
