@@ -10,7 +10,8 @@ from agent.session_audit import SessionAudit
 from protocol.aio.channel_io import ChannelStream
 from protocol.aio.session_proof import OwnLog
 from protocol.audit import AuditKind
-from protocol.errors import ErrorCode, PeerViolation, SupportError
+from protocol.certificates import Role
+from protocol.errors import PeerViolation, SupportError
 from protocol.limits import RECEIPT_TIMEOUT_S, RECEIPTS_OFFERED_LIMIT
 from protocol.messages import session as messages
 from protocol.peer_log import PeerLog
@@ -61,19 +62,10 @@ class SessionProof:
                 self._take_answer(message)
 
     def _judge_log(self, message: messages.TellRecord) -> None:
-        standing = self._peer_log.told(message)
-        if standing.known is not None:
-            self._own.book.note_head(self._peer_id, standing.known)
-        known = self._peer_log.known
-        if standing.is_alarm and known is not None:
-            log.warning("audit.alarm", technician=self._peer_id, known_seq=known.seq)
-            facts: dict[str, str | int] = {
-                "code": ErrorCode.E_AUDIT_PEER.value,
-                "known_seq": known.seq,
-                "known_sha256": known.sha256,
-                "told_sha256": standing.told_sha256,
-            }
-            self._parts.audit.note(AuditKind.AUDIT_ALARM, facts, succeeded=False)
+        alarm = self._own.judge(self._peer_id, self._peer_log, message)
+        if alarm is not None:
+            log.warning("audit.alarm", technician=self._peer_id, known_seq=alarm["known_seq"])
+            self._parts.audit.note(AuditKind.AUDIT_ALARM, alarm, succeeded=False)
 
     async def finish(self, control: ChannelStream) -> None:
         """After `session.end`: offer the receipt of this session and wait for the other signature.
@@ -135,12 +127,7 @@ class SessionProof:
     def _keep(self, receipt: Receipt) -> None:
         self._is_settled |= receipt.facts().session_id == self._parts.parties.session_id
         keep_receipt(self._own, self._parts.audit, self._peer_id, receipt)
-        theirs = receipt.half("technician")
-        if theirs is not None:
-            known = self._own.book.known_head(self._peer_id)
-            newer = self._peer_log.worth_knowing(theirs.log.seq, theirs.log.sha256, known)
-            if newer is not None:
-                self._own.book.note_head(self._peer_id, newer)
+        self._own.learn(self._peer_id, self._peer_log, receipt, Role.TECHNICIAN)
 
 
 def keep_receipt(own: OwnLog, audit: SessionAudit, technician_id: str, receipt: Receipt) -> None:

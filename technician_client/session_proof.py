@@ -102,19 +102,9 @@ class SessionProof:
             log.error("receipt.not_kept", code=str(exc.code), detail=exc.detail)
 
     def _judge_log(self, message: messages.TellRecord) -> None:
-        standing = self._peer_log.told(message)
-        if standing.known is not None:
-            self._own.book.note_head(self._device_id, standing.known)
-        known = self._peer_log.known
-        if standing.is_alarm and known is not None:
-            self._parts.audit.note(
-                AuditKind.AUDIT_ALARM,
-                succeeded=False,
-                code=ErrorCode.E_AUDIT_PEER.value,
-                known_seq=known.seq,
-                known_sha256=known.sha256,
-                told_sha256=standing.told_sha256,
-            )
+        alarm = self._own.judge(self._device_id, self._peer_log, message)
+        if alarm is not None:
+            self._parts.audit.note(AuditKind.AUDIT_ALARM, succeeded=False, **alarm)
             self._parts.on_alarm()
 
     def _answer(self, offer: messages.OfferReceipt) -> messages.AnswerReceipt:
@@ -173,9 +163,4 @@ class SessionProof:
             AuditKind.RECEIPT_SIGNED, receipt_sha256=receipt.sha256, signed_by=" ".join(receipt.roles)
         )
         self._own.book.keep(self._device_id, receipt)
-        theirs = receipt.half("device")
-        if theirs is not None:
-            known = self._own.book.known_head(self._device_id)
-            newer = self._peer_log.worth_knowing(theirs.log.seq, theirs.log.sha256, known)
-            if newer is not None:
-                self._own.book.note_head(self._device_id, newer)
+        self._own.learn(self._device_id, self._peer_log, receipt, Role.DEVICE)

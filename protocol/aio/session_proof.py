@@ -6,8 +6,10 @@ from protocol.aio.audit_reading import newest_first, newest_record, record_at
 from protocol.aio.receipt_book import ReceiptBook
 from protocol.audit import AuditKind, AuditRecord
 from protocol.certificates import Role
+from protocol.errors import ErrorCode
 from protocol.identity import Identity
 from protocol.messages.session import AskRecord, TellRecord
+from protocol.peer_log import PeerLog
 from protocol.receipt import Receipt, SessionTrail, check_half, refused, trail_of
 
 
@@ -39,6 +41,34 @@ class OwnLog:
                 if record.kind == AuditKind.SESSION_READY:
                     break
         return trail_of(found[::-1], session_id)
+
+    def judge(self, peer_id: str, peer_log: PeerLog, answer: TellRecord) -> dict[str, str | int] | None:
+        """Take the other end's answer about its log, and remember it; the facts of the alarm if it is one.
+
+        Raises:
+            PeerViolation: nothing was asked, or another record. EnvironmentFault: it cannot be kept.
+        """
+        standing = peer_log.told(answer)
+        if standing.known is not None:
+            self.book.note_head(peer_id, standing.known)
+        known = peer_log.known
+        if not standing.is_alarm or known is None:
+            return None
+        return {
+            "code": ErrorCode.E_AUDIT_PEER.value,
+            "known_seq": known.seq,
+            "known_sha256": known.sha256,
+            "told_sha256": standing.told_sha256,
+        }
+
+    def learn(self, peer_id: str, peer_log: PeerLog, receipt: Receipt, role: Role) -> None:
+        """Remember the record that the other end, of this role, has signed for; raises EnvironmentFault."""
+        theirs = receipt.half(role.value)
+        if theirs is not None:
+            known = self.book.known_head(peer_id)
+            newer = peer_log.worth_knowing(theirs.log.seq, theirs.log.sha256, known)
+            if newer is not None:
+                self.book.note_head(peer_id, newer)
 
     def check_complete(self, receipt: Receipt, device_id: str, technician_id: str) -> None:
         """Let a receipt pass that both of these signed.
