@@ -164,12 +164,8 @@ async def technician_app(config: TechnicianConfig) -> AsyncIterator[TechnicianAp
     """
     with _refusal_noted(config, "technician"):
         identity = checked_identity(load_identity(config.identity_file), Role.TECHNICIAN)
-    async with _link(config, identity, read_relay(config)) as link:
-        program = TechnicianApp(config, identity, link)
-        try:
-            yield program
-        finally:
-            await program.close()
+    async with _program(config, identity, read_relay(config)) as program:
+        yield program
 
 
 @asynccontextmanager
@@ -180,7 +176,15 @@ async def visitor_app(config: TechnicianConfig, relay: RelayAddress) -> AsyncIte
         UsageError: E_CONFIG, the relay's address.
     """
     identity = visitor_identity(Role.TECHNICIAN, now=datetime.now(UTC))
-    async with _link(config, identity, checked_relay(relay)) as link:
+    async with _program(config, identity, checked_relay(relay)) as program:
+        yield program
+
+
+@asynccontextmanager
+async def _program(
+    config: TechnicianConfig, identity: Identity, relay: RelayAddress
+) -> AsyncIterator[TechnicianApp]:
+    async with _link(config, identity, relay) as link:
         program = TechnicianApp(config, identity, link)
         try:
             yield program

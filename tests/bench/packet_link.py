@@ -20,10 +20,11 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.bench.link_terms import LinkTerms, parse_link
-from tests.bench.shaper import READ_BYTES, SOCKET_BUFFER_BYTES, Ends
+from tests.bench.shaper import READ_BYTES, Ends, Proxy
 
 NEAR_HOST, FAR_HOST = "198.18.77.1", "198.18.77.2"
 """Of the range for benchmarks (RFC 2544, C.2.2), which no network routes."""
@@ -122,39 +123,6 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
-class Forwarding:
-    """What connects to listeners goes on to the same port of a host, with little in between."""
-
-    def __init__(self) -> None:
-        self._servers: list[asyncio.Server] = []
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def listen(self, listener: socket.socket, to: str) -> None:
-        """Serve one listener."""
-        port = listener.getsockname()[1]
-
-        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await _join((reader, writer), to, port)
-            writer.transport.abort()
-
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
-        self._servers.append(await asyncio.start_server(accepted, sock=listener, limit=READ_BYTES))
-
-    async def close(self) -> None:
-        """Drop everything."""
-        for server in self._servers:
-            server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections)
-        await asyncio.sleep(0)
-
-
 async def _join(near: Ends, to: str, port: int) -> None:
     far = await asyncio.open_connection(to, port, limit=READ_BYTES)
     try:
@@ -186,14 +154,17 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 @contextlib.asynccontextmanager
 async def packet_link(terms: LinkTerms, at: str, ports: Sequence[int]) -> AsyncIterator[None]:
     """From these ports at `at` to the same ones of 127.0.0.1, for as long as this is open."""
-    near, forwarding = open_device(f"near{os.getpid()}", NEAR_HOST, FAR_HOST), Forwarding()
+    near, forwarding = open_device(f"near{os.getpid()}", NEAR_HOST, FAR_HOST), Proxy()
     try:
         with far_end(ports) as far:
             ways = [Direction(terms, near, far.device, seed=1), Direction(terms, far.device, near, seed=2)]
             for listener in far.listeners:
-                await forwarding.listen(listener, "127.0.0.1")
+                port = listener.getsockname()[1]
+                await forwarding.serve(listener, partial(_join, to="127.0.0.1", port=port))
             for port in ports:
-                await forwarding.listen(socket.create_server((at, port)), FAR_HOST)
+                await forwarding.serve(
+                    socket.create_server((at, port)), partial(_join, to=FAR_HOST, port=port)
+                )
             yield
             await forwarding.close()
             for way in ways:

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tests.bench.link_terms import LinkTerms, parse_link
 from tests.bench.shaped_path import ShapedPath
@@ -19,19 +19,15 @@ SOCKET_BUFFER_BYTES = 32 * 1024  # the kernel's own buffers are a queue too
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Shaper:
-    """Both directions of one line, for any number of connections."""
+class Proxy:
+    """Listeners, and whatever connects to them, for as long as it is open; `join` serves one connection."""
 
-    def __init__(self, terms: LinkTerms) -> None:
-        self._up = ShapedPath(terms, seed=1)
-        self._down = ShapedPath(terms, seed=2)
+    def __init__(self) -> None:
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
 
-    async def listen(self, at: tuple[str, int], to: tuple[str, int]) -> tuple[str, int]:
-        """Forward connections to the other address; returns where it listens (port 0: a free one)."""
-        listener = socket.create_server(at)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
+    async def serve(self, listener: socket.socket, join: Callable[[Ends], Awaitable[None]]) -> None:
+        """Serve one listener, with small buffers: the kernel's own are a queue too."""
 
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
@@ -39,12 +35,11 @@ class Shaper:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                await self._join((reader, writer), to)
+                await join((reader, writer))
             writer.transport.abort()
 
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
         self._servers.append(await asyncio.start_server(accepted, sock=listener, limit=READ_BYTES))
-        host, port = listener.getsockname()[:2]
-        return host, port
 
     async def close(self) -> None:
         """Drop everything."""
@@ -53,6 +48,23 @@ class Shaper:
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections)
+        await asyncio.sleep(0)  # what was dropped is closed in the loop's next turn
+
+
+class Shaper(Proxy):
+    """Both directions of one line, for any number of connections."""
+
+    def __init__(self, terms: LinkTerms) -> None:
+        super().__init__()
+        self._up = ShapedPath(terms, seed=1)
+        self._down = ShapedPath(terms, seed=2)
+
+    async def listen(self, at: tuple[str, int], to: tuple[str, int]) -> tuple[str, int]:
+        """Forward connections to the other address; returns where it listens (port 0: a free one)."""
+        listener = socket.create_server(at)
+        await self.serve(listener, lambda near: self._join(near, to))
+        host, port = listener.getsockname()[:2]
+        return host, port
 
     async def _join(self, near: Ends, to: tuple[str, int]) -> None:
         far = await _connected(to)

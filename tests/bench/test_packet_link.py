@@ -12,6 +12,7 @@ import pytest
 from tests.bench.link_terms import LinkTerms, parse_link
 from tests.bench.packet_link import packet_link
 from tests.bench.stage import FAR_HOST
+from tests.bench.test_shaper import echo
 
 pytestmark = [
     pytest.mark.real,
@@ -19,13 +20,6 @@ pytestmark = [
         os.geteuid() != 0 or not Path("/dev/net/tun").exists(), reason="needs root and /dev/net/tun"
     ),
 ]
-
-
-async def echo(reader, writer):
-    while piece := await reader.read(65536):
-        writer.write(piece)
-        await writer.drain()
-    writer.close()
 
 
 @contextlib.asynccontextmanager
