@@ -16,6 +16,7 @@ import typer
 
 from agent import render
 from agent.config import default_data, load_config
+from agent.given_token import WAS_SHOWN_OPTION, given_token, restart_without_token
 from agent.state import DataDir
 from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, Unreachable, UsageError
 from protocol.runtime import outlive_a_full_disk
@@ -76,8 +77,8 @@ def join(
         str,
         typer.Argument(
             metavar="TOKEN",
-            help="The join token. Every user of this computer can read it in the list of processes; "
-            "--token-file keeps it to yourself.",
+            help='"-" for standard input. The token itself is taken too when it works once: every user of '
+            "this computer can read it in the list of processes for a moment, so better give it otherwise.",
             show_default=False,
         ),
     ] = "",
@@ -87,6 +88,10 @@ def join(
             "--token-file", metavar="FILE", help='Read the token from this file, "-" for standard input.'
         ),
     ] = "",
+    was_shown: Annotated[
+        bool,
+        typer.Option(WAS_SHOWN_OPTION, hidden=True, help="The token stood on the command line before."),
+    ] = False,
     name: Annotated[
         str, typer.Option("--name", help="How this device is called. Default: its host name.")
     ] = "",
@@ -99,12 +104,14 @@ def join(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Join an organisation with a token from its administrator."""
-    from agent.joining import join_organisation, read_token_text
+    """Join an organisation with a token from its administrator; without one you are asked for it."""
+    from agent.joining import join_organisation
 
     folder = DataDir(data or default_data())
-    text = read_token_text(token, token_file)
-    joined = asyncio.run(join_organisation(folder, text, name, relay_ca))
+    given = given_token(token, token_file, was_shown=was_shown)
+    joined = asyncio.run(join_organisation(folder, given, name, relay_ca))
+    if given.was_shown:
+        render.remark(render.SHOWN_ON_COMMAND_LINE)
     render.result(asdict(joined), render.joined_text(joined), as_json=as_json)
 
 
@@ -328,6 +335,8 @@ def main(arguments: list[str] | None = None) -> None:
     """The program `alongside-agent`. Ends with SystemExit and the exit status."""
     os.umask(0o077)
     outlive_a_full_disk("stderr")
+    if arguments is None:
+        restart_without_token()
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     try:

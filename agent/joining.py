@@ -1,26 +1,25 @@
 """Becoming a device of an organisation, and leaving it. The identity counts once the relay let it in."""
 
 import socket
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.state import DataDir, RelayAddress, read_bounded
+from agent.given_token import GivenToken, require_unshown
+from agent.state import DataDir, RelayAddress, ServiceLock, read_bounded
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import connect_control, log_in
 from protocol.audit import AuditEvent, AuditKind
 from protocol.certificates import Role, verify_chain
-from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, UsageError, exit_status
+from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, exit_status
 from protocol.identity import Identity, load_identity, save_identity
 from protocol.ids import DeviceId
-from protocol.join_token import join, read_token
-from protocol.limits import CERTIFICATE_LIMIT_BYTES, JOIN_TOKEN_LIMIT_CHARS
+from protocol.join_token import JoinToken, join, read_token
+from protocol.limits import CERTIFICATE_LIMIT_BYTES
 from protocol.names import shown_name
 from protocol.private_files import write_private_file
 
-STANDARD_INPUT = "-"
 PEM_LIMIT_BYTES = 16 * CERTIFICATE_LIMIT_BYTES
 
 
@@ -37,46 +36,38 @@ class Joined:
     status: str
 
 
-def read_token_text(token: str, token_file: str) -> str:
-    """The token: given, from a file, or from standard input for "-".
-
-    Raises:
-        UsageError: none was given, or two, or the file cannot be read.
-    """
-    if bool(token) == bool(token_file):
-        raise UsageError("give one token: as an argument, or by --token-file FILE, or --token-file -")
-    if token:
-        return token
-    if token_file == STANDARD_INPUT:
-        return sys.stdin.read(2 * JOIN_TOKEN_LIMIT_CHARS)
-    try:
-        return read_bounded(Path(token_file), 2 * JOIN_TOKEN_LIMIT_CHARS).decode("utf-8", "replace")
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {token_file}") from None
-    except EnvironmentFault as exc:
-        raise UsageError(f"the token cannot be read from {exc.detail}") from None
-
-
-async def join_organisation(data: DataDir, token_text: str, name: str, relay_ca: Path | None) -> Joined:
+async def join_organisation(data: DataDir, given: GivenToken, name: str, relay_ca: Path | None) -> Joined:
     """Make an identity under the token, log in once, and keep it. A refusal is written down.
 
     Raises:
-        EnvironmentFault: E_ALREADY_JOINED, E_DATA_DISK. DocumentRefused: the token.
+        EnvironmentFault: E_ALREADY_JOINED, E_ALREADY_RUNNING (another join is at it), E_DATA_DISK.
+        DocumentRefused: the token. UsageError: E_TOKEN_SHOWN.
         SupportError: the relay refused, with its code; Unreachable. Nothing is kept then.
     """
     try:
-        return await _join(data, token_text, name, relay_ca)
+        return await _join(data, given, name, relay_ca)
     except SupportError as exc:
         if exit_status(exc.code) in (ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.TRUST):
             _record_refusal(data, exc.code)
         raise
 
 
-async def _join(data: DataDir, token_text: str, name: str, relay_ca: Path | None) -> Joined:
+async def _join(data: DataDir, given: GivenToken, name: str, relay_ca: Path | None) -> Joined:
+    _require_no_organisation(data)
+    token = read_token(given.text, now=datetime.now(UTC))
+    require_unshown(token, given)
+    data.prepare()
+    with ServiceLock(data.lock):
+        _require_no_organisation(data)  # another join may have ended before the lock was ours
+        return await _join_alone(data, token, name, relay_ca)
+
+
+def _require_no_organisation(data: DataDir) -> None:
     if data.identity.exists():
         raise EnvironmentFault(str(data.identity), code=ErrorCode.E_ALREADY_JOINED)
-    token = read_token(token_text, now=datetime.now(UTC))
-    data.prepare()
+
+
+async def _join_alone(data: DataDir, token: JoinToken, name: str, relay_ca: Path | None) -> Joined:
     identity = join(token, shown_name(name or socket.gethostname()), now=datetime.now(UTC))
     peer = verify_chain(identity.chain, identity.root_der, roles={Role.DEVICE}, now=datetime.now(UTC))
     draft = data.identity.with_name("identity.joining.pem")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 DETAIL_LIMIT_CHARS = 400
 # for these the registry's sentence says less than the detail does
 _DETAIL_IS_THE_SENTENCE = frozenset({ErrorCode.E_USAGE, ErrorCode.E_CONFIG})
+SHOWN_ON_COMMAND_LINE = (
+    "The token stood on the command line, where every user of this computer could read it. It is used up "
+    "now; next time give it by --token-file FILE, or - for standard input."
+)
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 

@@ -5,7 +5,7 @@ RFC 5280 (X.509 profile), RFC 5480 (P-256 keys), ITU-T X.667 (identifiers under 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -66,18 +66,23 @@ _URI: Final = re.compile(
     r"/(?P<subject>[a-z0-9][a-z0-9._-]{0,63})"
 )
 
-_KNOWN_EXTENSIONS: Final = frozenset(
-    {
-        x509.BasicConstraints.oid,
-        x509.KeyUsage.oid,
-        x509.ExtendedKeyUsage.oid,
-        x509.SubjectAlternativeName.oid,
-        x509.SubjectKeyIdentifier.oid,
-        x509.AuthorityKeyIdentifier.oid,
-        SCOPE_OID,
-        ENROLLER_OID,
-    }
-)
+# each with the criticality that it has to have: verifiers disagree about every other choice
+_OF_ALL: Final = {
+    x509.BasicConstraints.oid: True,
+    x509.KeyUsage.oid: True,
+    x509.SubjectKeyIdentifier.oid: False,
+    x509.AuthorityKeyIdentifier.oid: False,
+}
+_OF_ROLES: Final = {
+    x509.ExtendedKeyUsage.oid: False,
+    x509.SubjectAlternativeName.oid: False,
+    SCOPE_OID: False,
+    ENROLLER_OID: False,
+}
+# id-ce, id-pe, Netscape: whatever stands there means something to somebody
+_STANDARD_ARCS: Final = ("2.5.29.", "1.3.6.1.5.5.7.1.", "2.16.840.1.113730.")
+_KEY_IDENTIFIER_BYTES: Final = 20
+_FIRST_YEAR_OF_GENERALIZED_TIME: Final = 2050
 # what `cryptography` raises on hostile DER; several of its classes derive from Exception alone
 PARSE_FAULTS: Final = (
     ValueError,
@@ -153,6 +158,8 @@ class CertificateShape:
     not_before: datetime
     not_after: datetime
     path_length: int | None
+    key_identifier: bytes
+    issuer_key_identifier: bytes
     organisation_id: OrganisationId | None
     role: Role | None
     subject_id: SubjectId | None
@@ -212,9 +219,11 @@ def _read(der: bytes) -> CertificateShape:
     ):
         raise refused(ErrorCode.E_CERT_FORMAT, "key is not P-256")
     extensions = certificate.extensions
-    _check_extensions(extensions)
     path_length = _path_length(extensions)
     organisation, role, subject = _identity(extensions, path_length)
+    _check_extensions(extensions, _OF_ALL if role is None else _OF_ALL | _OF_ROLES)
+    require(_validity(certificate) in certificate.tbs_certificate_bytes, "dates are spelled otherwise")
+    key_identifier, issuer_key_identifier = _key_identifiers(extensions)
     _check_usages(extensions, role, path_length)
     return CertificateShape(
         certificate=certificate,
@@ -226,6 +235,8 @@ def _read(der: bytes) -> CertificateShape:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         path_length=path_length,
+        key_identifier=key_identifier,
+        issuer_key_identifier=issuer_key_identifier,
         organisation_id=organisation,
         role=role,
         subject_id=subject,
@@ -234,19 +245,23 @@ def _read(der: bytes) -> CertificateShape:
     )
 
 
-def _check_extensions(extensions: x509.Extensions) -> None:
+def _check_extensions(extensions: x509.Extensions, known: Mapping[ObjectIdentifier, bool]) -> None:
     for extension in extensions:
-        if extension.oid in _KNOWN_EXTENSIONS:
+        if extension.oid in known:
+            is_right = extension.critical == known[extension.oid]
+            require(is_right, f"criticality of {extension.oid.dotted_string}")
             continue
+        require(extension.oid not in _OF_ROLES, "a root with a role's extension")
         # what is standard and outside this profile (name constraints, policies) would be enforced by
         # others and not by us; a private one that is not critical may be ignored (RFC 5280, 4.2)
-        is_private = isinstance(extension.value, x509.UnrecognizedExtension)
-        require(is_private and not extension.critical, f"extension {extension.oid.dotted_string}")
+        dotted = extension.oid.dotted_string
+        is_unknown = isinstance(extension.value, x509.UnrecognizedExtension)
+        is_private = is_unknown and not dotted.startswith(_STANDARD_ARCS)
+        require(is_private and not extension.critical, f"extension {dotted}")
 
 
 def _path_length(extensions: x509.Extensions) -> int | None:
     constraints = extensions.get_extension_for_class(x509.BasicConstraints)
-    require(constraints.critical, "basic constraints are not critical")
     if not constraints.value.ca:
         return None
     require(constraints.value.path_length is not None, "a CA without a path length")
@@ -271,7 +286,6 @@ def _identity(
 
 def _check_usages(extensions: x509.Extensions, role: Role | None, path_length: int | None) -> None:
     usage = extensions.get_extension_for_class(x509.KeyUsage)
-    require(usage.critical, "key usage is not critical")
     is_authority = path_length is not None
     require(usage.value.key_cert_sign == is_authority, "key usage does not fit a CA or leaf")
     require(usage.value.digital_signature != is_authority, "key usage does not fit a CA or leaf")
@@ -290,7 +304,31 @@ def _check_usages(extensions: x509.Extensions, role: Role | None, path_length: i
 def _common_name(name: x509.Name) -> str:
     values = [attribute.value for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
     require(len(values) == 1 and isinstance(values[0], str), "not one common name")
+    plain = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, values[0])])
+    require(plain.public_bytes() == name.public_bytes(), "more than one common name in UTF-8")
     return str(values[0])
+
+
+def _key_identifiers(extensions: x509.Extensions) -> tuple[bytes, bytes]:
+    """Of the certificate's own key and of its issuer's; without them verifiers build chains differently."""
+    own = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    above = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    is_plain = above.authority_cert_issuer is None and above.authority_cert_serial_number is None
+    require(is_plain and len(own) == _KEY_IDENTIFIER_BYTES, "key identifiers of another form")
+    return own, above.key_identifier or b""
+
+
+def _validity(certificate: x509.Certificate) -> bytes:
+    """DER of the two dates as RFC 5280, 4.1.2.5, has them spelled."""
+    moments = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    encoded = b"".join(map(_time, moments))
+    return bytes((0x30, len(encoded))) + encoded
+
+
+def _time(moment: datetime) -> bytes:
+    is_long = moment.year >= _FIRST_YEAR_OF_GENERALIZED_TIME
+    text = f"{moment.year:04}{moment:%m%d%H%M%S}Z"[0 if is_long else 2 :].encode()
+    return bytes((0x18 if is_long else 0x17, len(text))) + text
 
 
 def _private_value(extensions: x509.Extensions, oid: ObjectIdentifier) -> bytes | None:

@@ -126,6 +126,8 @@ def verify_chain(
         require(same, f"certificate of {shape.organisation_id}", ErrorCode.E_CERT_ORG)
     leaf, authorities = shapes[0], shapes[1:]
     _check_links([*shapes, root])
+    keys = {shape.spki_der for shape in (*shapes, root)}
+    require(len(keys) == len(shapes) + 1, "one key in two roles", ErrorCode.E_CERT_ROLE)
     _check_form(leaf, authorities)
     _check_times([*shapes, root], now)
     require(leaf.role in roles, f"role {leaf.role}", ErrorCode.E_CERT_ROLE)
@@ -180,11 +182,20 @@ def _mint(leaf: CertificateShape, enroller: EnrollerTerms | None) -> VerifiedPee
 
 def _check_links(shapes: Sequence[CertificateShape]) -> None:
     for subject, issuer in pairwise(shapes):
+        is_key_named = subject.issuer_key_identifier == issuer.key_identifier
+        require(is_key_named, f"{subject.subject_id} names another issuer", ErrorCode.E_CERT_CHAIN)
         try:
+            _check_issuer_name(subject.certificate, issuer.certificate)
             subject.certificate.verify_directly_issued_by(issuer.certificate)
         except PARSE_FAULTS as exc:
             detail = f"{subject.subject_id} was not signed by its issuer: {type(exc).__name__}"
             raise refused(ErrorCode.E_CERT_CHAIN, detail) from None
+
+
+def _check_issuer_name(subject: x509.Certificate, issuer: x509.Certificate) -> None:
+    """The same bytes, not only the same text: other spellings are read differently by others."""
+    is_named = subject.issuer.public_bytes() == issuer.subject.public_bytes()
+    require(is_named, "another issuer's name", ErrorCode.E_CERT_CHAIN)
 
 
 def _check_form(leaf: CertificateShape, authorities: Sequence[CertificateShape]) -> None:
@@ -209,6 +220,9 @@ def _check_times(shapes: Sequence[CertificateShape], now: datetime) -> None:
         require(not not_yet, f"valid from {shape.not_before.isoformat()}", ErrorCode.E_CERT_NOT_YET)
         is_over = now - shape.not_after > _SKEW
         require(not is_over, f"valid until {shape.not_after.isoformat()}", ErrorCode.E_CERT_EXPIRED)
+    latest_start = max(shape.not_before for shape in shapes)
+    earliest_end = min(shape.not_after for shape in shapes)
+    require(latest_start <= earliest_end, "never valid all at once", ErrorCode.E_CERT_EXPIRED)
 
 
 def _check_lifetime(

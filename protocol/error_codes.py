@@ -181,6 +181,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         3,
     ),
     _C.E_TOKEN_REVOKED: ("The join token was revoked.", "Ask the administrator for a new one.", 3),
+    _C.E_TOKEN_SHOWN: (
+        "A join token for more than one device was given where every user of this computer can read it.",
+        "Revoke it, make a new one, and give that by --token-file FILE or on standard input.",
+        2,
+    ),
     _C.E_ALREADY_JOINED: (
         "This device already belongs to an organisation.",
         "Leave it first with: alongside-agent leave.",

@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     E_TOKEN_EXPIRED = auto()
     E_TOKEN_USED = auto()
     E_TOKEN_REVOKED = auto()
+    E_TOKEN_SHOWN = auto()
     E_ALREADY_JOINED = auto()
     # support codes
     E_CODE_FORMAT = auto()

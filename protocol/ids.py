@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 from base64 import b32encode
-from typing import NewType
+from typing import Final, NewType
 
 from protocol.errors import ErrorCode, PeerViolation
 
@@ -14,6 +14,8 @@ SubjectId = NewType("SubjectId", str)  # a device id, or a name such as "ada" fo
 SessionId = NewType("SessionId", str)  # "s-" and 26 characters of base32, random
 GrantId = NewType("GrantId", str)  # "g-" and 16 characters of base32, random
 RequestId = NewType("RequestId", str)  # "r-" and 26 characters of base32, random
+
+JOIN_PREFIX: Final = "alongside-join-"  # how every join token begins
 
 _ORGANISATION = re.compile(r"[0-9a-f]{64}")
 _DEVICE = re.compile(r"d-[a-z2-7]{20}")

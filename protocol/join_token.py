@@ -30,10 +30,10 @@ from protocol.certificates import (
 )
 from protocol.errors import CertificateRefused, DocumentRefused, ErrorCode
 from protocol.identity import Identity
+from protocol.ids import JOIN_PREFIX as PREFIX
 from protocol.ids import OrganisationId, SubjectId, device_id
 from protocol.limits import CERTIFICATE_LIMIT_BYTES, CLOCK_SKEW_S, JOIN_TOKEN_LIMIT_CHARS
 
-PREFIX: Final = "alongside-join-"
 _CHECKSUM_BYTES: Final = 8
 _KEY_BYTES: Final = 32
 _FORMAT: Final = 1

@@ -1,8 +1,12 @@
-"""The store in a SQL database, by SQLAlchemy: SQLite by default, others by their URL."""
+"""The store in a SQL database, by SQLAlchemy: SQLite by default, PostgreSQL by its URL.
+
+What two transactions could do at once is decided by the database: a row's key, or a row's lock. SQLite has
+one writer at a time; PostgreSQL runs at its default level (READ COMMITTED), with relays beside each other.
+"""
 
 import secrets
 from base64 import b32encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -33,6 +38,9 @@ from relay.store.tables import ANCHORS, DEVICES, DOCUMENTS, ENROLLERS, ORGANISAT
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _RELAY_ID_BYTES = 15
+_CLAIMED_BY = "claimed_by"
+# each knows INSERT ... ON CONFLICT DO NOTHING
+_INSERTS: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class SqlStore:
@@ -43,13 +51,11 @@ class SqlStore:
 
     async def relay_id(self) -> str:
         """See `Store`."""
+        made = b32encode(secrets.token_bytes(_RELAY_ID_BYTES)).decode().lower()
         async with self._transaction() as connection:
-            found = await connection.scalar(sa.select(SETTINGS.c.value).where(SETTINGS.c.name == "relay_id"))
-            if found is not None:
-                return str(found)
-            made = b32encode(secrets.token_bytes(_RELAY_ID_BYTES)).decode().lower()
-            await connection.execute(SETTINGS.insert().values(name="relay_id", value=made))
-            return made
+            await _insert_if_absent(connection, SETTINGS, {"name": "relay_id", "value": made})
+            kept = sa.select(SETTINGS.c.value).where(SETTINGS.c.name == "relay_id")
+            return str(await connection.scalar(kept))
 
     async def organisation(self, organisation_id: OrganisationId | None = None) -> OrganisationRecord | None:
         """See `Store`."""
@@ -65,6 +71,9 @@ class SqlStore:
         async with self._transaction() as connection:
             if await connection.scalar(sa.select(sa.func.count()).select_from(ORGANISATIONS)):
                 return False
+            claim = {"name": _CLAIMED_BY, "value": record.organisation_id}
+            if not await _insert_if_absent(connection, SETTINGS, claim):
+                return False
             values = {
                 "organisation_id": record.organisation_id,
                 "root_der": record.root_der,
@@ -79,20 +88,16 @@ class SqlStore:
         key = (arrival.organisation_id, arrival.device_id)
         async with self._transaction() as connection:
             known = await _device(connection, *key)
-            if known is not None:
-                check_known_device(known)
-                seen = DEVICES.update().where(_is_device(*key)).values(last_seen_at_utc=arrival.at_utc)
-                await connection.execute(seen)
-                return known
-            enroller = await _enroller(connection, arrival)
-            status = status_of_new_device(arrival, enroller)
-            await connection.execute(
-                ENROLLERS.update().where(_is_enroller(arrival)).values(uses=ENROLLERS.c.uses + 1)
-            )
-            await connection.execute(DEVICES.insert().values(_new_device(arrival, status)))
-            added = await _device(connection, *key)
-            assert added is not None
-            return added
+            if known is None:
+                enroller = await _locked_enroller(connection, arrival)
+                # by another link of the same device, before the lock was ours
+                known = await _device(connection, *key)
+                if known is None:
+                    return await _add_device(connection, arrival, enroller)
+            check_known_device(known)
+            seen = DEVICES.update().where(_is_device(*key)).values(last_seen_at_utc=arrival.at_utc)
+            await connection.execute(seen)
+            return known
 
     async def update_device(
         self, organisation_id: OrganisationId, device_id: str, change: DeviceChange
@@ -142,10 +147,8 @@ class SqlStore:
         """See `Store`."""
         where = sa.and_(ENROLLERS.c.organisation_id == organisation_id, ENROLLERS.c.serial == serial)
         async with self._transaction() as connection:
-            changed = await connection.execute(ENROLLERS.update().where(where).values(is_revoked=True))
-            if changed.rowcount == 0:
-                fresh = _fresh_enroller(organisation_id, serial) | {"is_revoked": True}
-                await connection.execute(ENROLLERS.insert().values(fresh))
+            await _insert_if_absent(connection, ENROLLERS, _fresh_enroller(organisation_id, serial))
+            await connection.execute(ENROLLERS.update().where(where).values(is_revoked=True))
 
     async def newest_policy(self, organisation_id: OrganisationId) -> PolicyRecord | None:
         """See `Store`."""
@@ -168,7 +171,13 @@ class SqlStore:
             "envelope": policy.envelope,
             "published_at_utc": datetime.now(UTC),
         }
+        one_at_a_time = (
+            sa.select(ORGANISATIONS.c.organisation_id)
+            .where(ORGANISATIONS.c.organisation_id == organisation_id)
+            .with_for_update(key_share=True)
+        )
         async with self._transaction() as connection:
+            await connection.execute(one_at_a_time)
             newest = await connection.scalar(
                 sa.select(sa.func.max(POLICIES.c.version)).where(of_organisation)
             )
@@ -280,6 +289,8 @@ async def open_sql_store(url: str) -> SqlStore:
 
 def _engine(url: str) -> AsyncEngine:
     parsed = sa.make_url(url)
+    if parsed.get_backend_name() not in _INSERTS:
+        raise ArgumentError(f"{parsed.get_backend_name()} is not one of {', '.join(sorted(_INSERTS))}")
     if parsed.get_backend_name() != "sqlite":
         return create_async_engine(parsed, pool_pre_ping=True)
     # one connection: SQLite has one writer anyway, and no call waits for a lock of our own
@@ -343,16 +354,32 @@ async def _device(
     return None if row is None else DeviceRecord(**row._mapping)
 
 
-async def _enroller(connection: AsyncConnection, arrival: DeviceArrival) -> EnrollerRecord:
+async def _locked_enroller(connection: AsyncConnection, arrival: DeviceArrival) -> EnrollerRecord:
     """The enroller's row, made when it is new, and locked until the transaction ends."""
+    fresh = _fresh_enroller(arrival.organisation_id, arrival.enroller_serial)
+    await _insert_if_absent(connection, ENROLLERS, fresh)
     columns = (ENROLLERS.c.serial, ENROLLERS.c.uses, ENROLLERS.c.is_revoked)
     query = sa.select(*columns).where(_is_enroller(arrival)).with_for_update()
-    row = (await connection.execute(query)).first()
-    if row is not None:
-        return EnrollerRecord(**row._mapping)
-    fresh = _fresh_enroller(arrival.organisation_id, arrival.enroller_serial)
-    await connection.execute(ENROLLERS.insert().values(fresh))
-    return EnrollerRecord(arrival.enroller_serial, 0, is_revoked=False)
+    return EnrollerRecord(**(await connection.execute(query)).one()._mapping)
+
+
+async def _add_device(
+    connection: AsyncConnection, arrival: DeviceArrival, enroller: EnrollerRecord
+) -> DeviceRecord:
+    """The new device, counted; the enroller's row is locked by this transaction."""
+    status = status_of_new_device(arrival, enroller)
+    counted = ENROLLERS.update().where(_is_enroller(arrival)).values(uses=ENROLLERS.c.uses + 1)
+    await connection.execute(counted)
+    await connection.execute(DEVICES.insert().values(_new_device(arrival, status)))
+    added = await _device(connection, arrival.organisation_id, arrival.device_id)
+    assert added is not None
+    return added
+
+
+async def _insert_if_absent(connection: AsyncConnection, table: sa.Table, values: dict[str, Any]) -> bool:
+    """Whether the row is new. A transaction that inserts the same key at this moment is waited for."""
+    insert = _INSERTS[connection.dialect.name](table).values(values).on_conflict_do_nothing()
+    return (await connection.execute(insert)).rowcount == 1
 
 
 def _fresh_enroller(organisation_id: OrganisationId, serial: str) -> dict[str, Any]:

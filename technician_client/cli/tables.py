@@ -1,5 +1,7 @@
 """What a person sees of devices, tokens, policies and records. Texts of peers pass `protocol.names`."""
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -7,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from protocol.messages.presence import DeviceRow
-from protocol.names import shown_text
+from protocol.names import shown_name, shown_text
 
 CELL_LIMIT_CHARS = 120
 
@@ -49,13 +51,31 @@ def standing(row: DeviceRow) -> str:
 def device_table(rows: Iterable[DeviceRow]) -> Table:
     """The fleet, those that are here first."""
     order = sorted(rows, key=lambda row: (not row.is_present, row.name.casefold(), row.device_id))
+    bearers = Counter(_compared(row.name) for row in order)
     return table(
         ("NAME", "STATE", "GROUP", "SYSTEM", "LAST SEEN (UTC)", "DEVICE"),
         (
-            (row.name, standing(row), row.group, row.platform, row.last_seen_at_utc, row.device_id)
+            (
+                _name_among(row.name, bearers),
+                standing(row),
+                row.group,
+                row.platform,
+                row.last_seen_at_utc,
+                row.device_id,
+            )
             for row in order
         ),
     )
+
+
+def _name_among(name: str, bearers: Counter[str]) -> str:
+    """The name, and how many devices call themselves so: a name is a device's own word and proves nothing."""
+    count = bearers[_compared(name)]
+    return name if count == 1 else f"{shown_name(name)} (one of {count} of this name)"
+
+
+def _compared(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def utc_text(moment: datetime) -> str:

@@ -96,14 +96,15 @@ def _tell(noted: IssuedToken, text: str, out: Path | None, output: Output) -> No
     document = {"serial": noted.serial, "group": noted.group, "join_until_utc": noted.join_until_utc}
     if out is None:
         output.remark(
-            f"For group {noted.group}, until {noted.join_until_utc}. On the device: alongside-agent join"
+            f"For group {noted.group}, until {noted.join_until_utc}. "
+            "On the device: alongside-agent join (it asks for the token; paste it there)"
         )
         output.result(document | {"token": text}, Text(text, no_wrap=True, overflow="ignore"))
     else:
         write_private(out.absolute(), text.encode() + b"\n")
-        output.result(
-            document | {"file": str(out)}, Text(f"The token is in {out}, until {noted.join_until_utc}.")
-        )
+        told = f"The token is in {out}, until {noted.join_until_utc}."
+        how = "On the device: alongside-agent join --token-file FILE"
+        output.result(document | {"file": str(out)}, Text(f"{told}\n{how}"))
 
 
 @app.command("list")

@@ -253,7 +253,6 @@ def test_a_certificate_out_of_its_time_is_refused_with_the_reason(start_days, en
         forged.person(acme()),
         not_before=now + timedelta(days=start_days),
         not_after=now + timedelta(days=end_days),
-        extensions=forged.key_identifiers(acme().root_key, key),
     )
     chain = (forged.signed_by_root(acme(), forgery, key),)
     at_device, _ = refusals(technician=Identity(key, chain, acme().root_der))

@@ -62,10 +62,16 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
     _assert_fault(done, ErrorCode.E_DATA_DISK, ExitStatus.ENVIRONMENT)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "nosuchdb://x/y", "postgresql+asyncpg://127.0.0.1:1/x"])
+@pytest.mark.parametrize("url", ["nonsense", "nosuchdb://x/y", "mysql+aiomysql://x/y"])
 def test_a_database_that_cannot_be_used_is_said_in_one_sentence(tmp_path: Path, url: str) -> None:
     done = _run("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--database", url)
     _assert_fault(done, ErrorCode.E_CONFIG, ExitStatus.USAGE)
+
+
+def test_a_database_server_that_is_not_there_is_said_in_one_sentence(tmp_path: Path) -> None:
+    url = "postgresql+asyncpg://127.0.0.1:1/x"
+    done = _run("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--database", url)
+    _assert_fault(done, ErrorCode.E_DATA_DISK, ExitStatus.ENVIRONMENT)
 
 
 def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from protocol.ids import OrganisationId
 from relay.store.interface import DeviceArrival, DeviceChange, OrganisationRecord, PolicyRecord
 from relay.store.sql import SqlStore, open_sql_store
 from relay.store.tables import METADATA
+from tests.support.postgres import PostgresServer
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 OURS, THEIRS = OrganisationId("1" * 64), OrganisationId("2" * 64)
@@ -33,9 +34,18 @@ ARRIVAL = DeviceArrival(
 )
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind, by its URL."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'relay.sqlite'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    opened = await open_sql_store(f"sqlite+aiosqlite:///{tmp_path / 'relay.sqlite'}")
+async def store(database: str) -> AsyncIterator[SqlStore]:
+    opened = await open_sql_store(database)
     assert await opened.add_first_organisation(OrganisationRecord(OURS, b"root", "Acme", NOW))
     yield opened
     await opened.close()
@@ -47,8 +57,8 @@ async def _code(arrival: DeviceArrival, store: SqlStore) -> ErrorCode:
     return caught.value.code
 
 
-async def test_a_second_opening_finds_everything_as_it_was(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'relay.sqlite'}"
+async def test_a_second_opening_finds_everything_as_it_was(database: str) -> None:
+    url = database
     first = await open_sql_store(url)
     relay_id = await first.relay_id()
     record = OrganisationRecord(OURS, b"\x00root", "Acme", NOW)
@@ -71,7 +81,8 @@ async def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path
     engine.dispose()
 
 
-async def test_the_database_is_in_wal_mode(store: SqlStore, tmp_path: Path) -> None:
+async def test_the_database_is_in_wal_mode(tmp_path: Path) -> None:
+    await (await open_sql_store(f"sqlite+aiosqlite:///{tmp_path / 'relay.sqlite'}")).close()
     connection = sqlite3.connect(tmp_path / "relay.sqlite")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
@@ -96,6 +107,68 @@ async def test_joins_at_the_same_moment_never_exceed_the_limit(store: SqlStore) 
     outcomes = await asyncio.gather(*map(store.admit_device, arrivals), return_exceptions=True)
     assert sum(isinstance(outcome, SupportError) for outcome in outcomes) == 16
     assert len(await store.devices(OURS)) == 4
+
+
+async def test_two_relays_on_one_database_never_exceed_the_limit_together(database: str) -> None:
+    """Two processes' worth of connections: nothing but the database stands between them."""
+    one, other = await open_sql_store(database), await open_sql_store(database)
+    try:
+        assert await one.add_first_organisation(OrganisationRecord(OURS, b"root", "Acme", NOW))
+        for number in range(30):
+            fresh = replace(ARRIVAL, enroller_serial=f"{number:x}", uses_limit=1)
+            tries = [
+                store.admit_device(replace(fresh, device_id=f"d-{number}-{name}"))
+                for store, name in ((one, "a"), (other, "b"), (one, "c"), (other, "d"))
+            ]
+            outcomes = await asyncio.gather(*tries, return_exceptions=True)
+            refusals = [outcome for outcome in outcomes if isinstance(outcome, SupportError)]
+            assert [refusal.code for refusal in refusals] == [ErrorCode.E_TOKEN_USED] * 3
+            assert len(outcomes) == 4
+    finally:
+        await one.close()
+        await other.close()
+
+
+async def test_one_device_at_two_links_at_once_counts_once(store: SqlStore) -> None:
+    for number in range(20):
+        arrival = replace(ARRIVAL, device_id=f"d-{number}", enroller_serial=f"{number:x}", uses_limit=1)
+        first, *others = await asyncio.gather(*(store.admit_device(arrival) for _ in range(3)))
+        assert others == [first, first]
+    assert {enroller.uses for enroller in await store.enrollers(OURS)} == {1}
+
+
+async def test_a_revocation_and_a_join_at_once_leave_no_join_after_it(store: SqlStore) -> None:
+    for number in range(20):
+        arrival = replace(ARRIVAL, device_id=f"d-{number}", enroller_serial=f"{number:x}")
+        await asyncio.gather(
+            store.revoke_enroller(OURS, arrival.enroller_serial),
+            store.admit_device(arrival),
+            return_exceptions=True,
+        )
+        late = replace(arrival, device_id=f"late-{number}")
+        assert await _code(late, store) == ErrorCode.E_TOKEN_REVOKED
+
+
+async def test_two_organisations_that_claim_at_once_do_not_both_get_the_relay(database: str) -> None:
+    one, other = await open_sql_store(database), await open_sql_store(database)
+    claims = [
+        store.add_first_organisation(OrganisationRecord(organisation, b"root", "Acme", NOW))
+        for store, organisation in ((one, OURS), (other, THEIRS), (one, THEIRS), (other, OURS))
+    ]
+    assert sorted(await asyncio.gather(*claims)) == [False, False, False, True]
+    await one.close()
+    await other.close()
+
+
+async def test_policies_published_at_once_leave_the_newest(store: SqlStore) -> None:
+    for start in range(1, 60, 6):
+        versions = [start + 3, start + 1, start + 5, start + 5, start]
+        records = [PolicyRecord(version, str(version).encode()) for version in versions]
+        outcomes = await asyncio.gather(*(store.publish_policy(OURS, record) for record in records))
+        assert outcomes[2] + outcomes[3] == 1
+        newest = await store.newest_policy(OURS)
+        assert newest is not None
+        assert newest.version == start + 5
 
 
 async def test_a_refused_device_leaves_no_row(store: SqlStore) -> None:

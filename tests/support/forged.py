@@ -51,7 +51,9 @@ class Forgery:
         if self.uris:
             uris = [x509.UniformResourceIdentifier(uri) for uri in self.uris]
             builder = builder.add_extension(x509.SubjectAlternativeName(uris), critical=False)
-        for extension, is_critical in self.extensions:
+        given = {type(extension) for extension, _ in self.extensions}
+        identifiers = [one for one in key_identifiers(issuer_key, public_key) if type(one[0]) not in given]
+        for extension, is_critical in (*identifiers, *self.extensions):
             builder = builder.add_extension(extension, critical=is_critical)
         return builder.sign(issuer_key, self.hash_algorithm).public_bytes(Encoding.DER)
 
@@ -117,12 +119,10 @@ def _tlv(tag: int, content: bytes) -> bytes:
     return bytes((tag, 0x80 | len(encoded))) + encoded + content
 
 
-def key_identifiers(
-    issuer_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey
-) -> tuple[tuple[x509.ExtensionType, bool], ...]:
-    """The two extensions without which OpenSSL's strict check refuses for their sake alone."""
+def key_identifiers(issuer_key: Any, public_key: Any) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+    """The two extensions without which a certificate is refused for their sake alone."""
     return (
-        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False),
     )
 
@@ -130,24 +130,21 @@ def key_identifiers(
 def expired_technician(organisation: Organisation) -> Identity:
     """A technician whose certificate was good until yesterday."""
     key = new_key()
-    forgery = _over(person(organisation), organisation.root_key, key)
+    forgery = _over(person(organisation))
     return Identity(key, (signed_by_root(organisation, forgery, key),), organisation.root_der)
 
 
 def expired_device(organisation: Organisation) -> Identity:
     """A device whose certificate was good until yesterday, with an enroller that still is."""
     enroller, key = organisation.enroller(), new_key()
-    forgery = _over(device(organisation, key), enroller.key, key)
+    forgery = _over(device(organisation, key))
     signed = forgery.sign(enroller.certificate, enroller.key, key.public_key())
     return Identity(key, (signed, der(enroller.certificate)), organisation.root_der)
 
 
-def _over(
-    forgery: Forgery, issuer_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey
-) -> Forgery:
+def _over(forgery: Forgery) -> Forgery:
     return replace(
         forgery,
         not_before=forgery.not_before - timedelta(days=3),
         not_after=forgery.not_before - timedelta(days=1),
-        extensions=key_identifiers(issuer_key, key),
     )

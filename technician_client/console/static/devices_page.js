@@ -29,7 +29,8 @@ function draw() {
   const rows = known.filter((device) => matches(device, wanted)).sort(inOrder);
   const focused = document.activeElement.closest?.("tr[data-device]");
   const hadConnect = "connect" in document.activeElement.dataset;
-  byId("devices").replaceChildren(...rows.map(row));
+  const bearers = countNames(known);
+  byId("devices").replaceChildren(...rows.map((device) => row(device, bearers.get(comparedName(device)))));
   if (focused) {
     const again = byId("devices").querySelector(`[data-device="${CSS.escape(focused.dataset.device)}"]`);
     again?.querySelector(hadConnect ? "[data-connect], a" : "a")?.focus();
@@ -56,8 +57,8 @@ function drawEmpty(knownCount, shownCount, wanted) {
   if (knownCount === 0) {
     empty.replaceChildren(
       element("h2", {}, "No devices yet"),
-      element("p", {}, "Make a join token, then join the first device with it:"),
-      element("pre", {}, "alongside fleet token create\nalongside-agent join TOKEN"),
+      element("p", {}, "Make a join token, copy its file to the first device, and join there:"),
+      element("pre", {}, "alongside fleet token create --out FILE\nalongside-agent join --token-file FILE"),
       element("p", { class: "muted" }, "The device appears here by itself."),
     );
   } else {
@@ -75,7 +76,18 @@ function clearSearch() {
   byId("search").focus();
 }
 
-function row(device) {
+// a name is the device's own word: where several bear one, the id is shown beside it
+function countNames(known) {
+  const bearers = new Map();
+  for (const device of known) bearers.set(comparedName(device), (bearers.get(comparedName(device)) ?? 0) + 1);
+  return bearers;
+}
+
+function comparedName(device) {
+  return device.name.normalize("NFKC").toLowerCase();
+}
+
+function row(device, bearers) {
   const query = `device=${encodeURIComponent(device.device_id)}`;
   const isPending = device.status === "pending";
   const state = isPending ? "Waiting for approval" : device.is_present ? "Online" : "Away";
@@ -83,10 +95,13 @@ function row(device) {
   const connect = device.is_present && !isPending
     ? element("a", { class: "button primary", href: `/session?${query}`, "data-connect": device.device_id }, "Connect")
     : element("span", { class: "muted small" }, isPending ? "Not approved yet" : "");
+  const sameName = bearers > 1
+    ? element("span", { class: "muted small same-name" }, ` one of ${bearers} of this name: `, foreign(device.device_id))
+    : null;
   return element(
     "tr",
     { "data-device": device.device_id },
-    element("th", { scope: "row" }, element("a", { href: `/device?${query}`, class: "device-name" }, foreign(device.name))),
+    element("th", { scope: "row" }, element("a", { href: `/device?${query}`, class: "device-name" }, foreign(device.name)), sameName),
     element("td", {}, element("span", { class: "state" }, element("span", { class: `dot ${dot}` }), state)),
     element("td", {}, foreign(device.group || "–")),
     element("td", {}, foreign(device.platform || "–")),

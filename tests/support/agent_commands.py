@@ -1,0 +1,76 @@
+"""The real `alongside-agent`, one command at a time or running, with its data in a folder of the test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from protocol.join_token import TokenTerms, make_token
+from tests.support.organisation import Organisation
+from tests.support.relay_process import RelayProcess
+
+AGENT = (sys.executable, "-c", "from agent.cli import main; main()")
+
+
+def call(*words: str, data: Path, stdin: str = "", ok: bool = True) -> dict[str, Any]:
+    """Run one command with --json; its document. Nothing may look like a traceback."""
+    done = subprocess.run(
+        [*AGENT, *words, "--data", str(data), "--json"],
+        input=stdin, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    assert (done.returncode == 0) is ok, done.stderr
+    return {**json.loads(done.stdout), "exit": done.returncode}
+
+
+@dataclass
+class RunningAgent:
+    """One `alongside-agent run`."""
+
+    process: "subprocess.Popen[str]"
+    ready: dict[str, Any]
+    log_file: Path
+
+    @property
+    def socket(self) -> Path:
+        """Its local socket."""
+        return Path(self.ready["socket"])
+
+
+@contextmanager
+def running_agent(data: Path, *words: str) -> Iterator[RunningAgent]:
+    """Start it and read its ready line; it has to end by SIGTERM with status 0."""
+    log_file = data.with_name("agent.log")
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    with log_file.open("a") as log:
+        process = subprocess.Popen(
+            [*AGENT, "run", "--data", str(data), "--json", *words],
+            stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
+        )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, log_file.read_text()
+        yield RunningAgent(process, json.loads(line), log_file)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0, log_file.read_text()
+        assert "Traceback" not in log_file.read_text()
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def new_token(relay: RelayProcess, organisation: Organisation, group: str = "default", **terms: Any) -> str:
+    """A join token of this relay."""
+    made = TokenTerms(relay.relay_url, relay.relay_id, group, datetime.now(UTC) + timedelta(hours=1), **terms)
+    return make_token(organisation.root, organisation.root_key, made, now=datetime.now(UTC))
