@@ -171,13 +171,8 @@ class SqlStore:
             "envelope": policy.envelope,
             "published_at_utc": datetime.now(UTC),
         }
-        one_at_a_time = (
-            sa.select(ORGANISATIONS.c.organisation_id)
-            .where(ORGANISATIONS.c.organisation_id == organisation_id)
-            .with_for_update(key_share=True)
-        )
         async with self._transaction() as connection:
-            await connection.execute(one_at_a_time)
+            await _lock_organisation(connection, organisation_id)
             newest = await connection.scalar(
                 sa.select(sa.func.max(POLICIES.c.version)).where(of_organisation)
             )
@@ -207,6 +202,7 @@ class SqlStore:
             "published_at_utc": datetime.now(UTC),
         }
         async with self._transaction() as connection:
+            await _lock_organisation(connection, organisation_id)
             newest = await _newest_document(connection, organisation_id, kind)
             if newest is not None and document.version <= newest.version:
                 return newest == document
@@ -344,6 +340,14 @@ async def _newest_document(
     )
     row = (await connection.execute(query)).first()
     return None if row is None else DocumentRecord(**row._mapping)
+
+
+async def _lock_organisation(connection: AsyncConnection, organisation_id: OrganisationId) -> None:
+    """One publisher at a time; devices may join meanwhile."""
+    mine = sa.select(ORGANISATIONS.c.organisation_id).where(
+        ORGANISATIONS.c.organisation_id == organisation_id
+    )
+    await connection.execute(mine.with_for_update(key_share=True))
 
 
 async def _device(

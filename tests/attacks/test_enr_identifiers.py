@@ -132,6 +132,7 @@ def orders_of_people(device_id: str) -> list[control.FromClient]:
         control.RevokeToken(1, "ab"),
         control.ListTokens(1),
         control.PublishPolicy(1, 2_000_000, b"policy"),
+        control.PublishStatus(1, 2_000_000, b"status"),
         control.OpenSession(1, device_id),
     ]
 
@@ -164,7 +165,13 @@ async def test_enr_05_a_devices_credential_moves_nothing_that_is_for_people(rela
 async def test_enr_05_a_technicians_credential_changes_no_fleet(relay: RelayProcess) -> None:
     device = await log_in_client(relay, acme().device())
     technician = await log_in_client(relay, acme().technician("eager"))
-    wanted = (control.SetDeviceStatus, control.RevokeToken, control.ListTokens, control.PublishPolicy)
+    wanted = (
+        control.SetDeviceStatus,
+        control.RevokeToken,
+        control.ListTokens,
+        control.PublishPolicy,
+        control.PublishStatus,
+    )
     for order in orders_of_people(device.welcome.subject_id):
         if isinstance(order, wanted):
             assert await refusal_of(technician, order) == C.E_CERT_ROLE, order
