@@ -135,6 +135,7 @@ def orders_of_people(device_id: str) -> list[control.FromClient]:
         control.PublishStatus(1, 2_000_000, b"status"),
         control.OpenSession(1, device_id),
         control.OpenCodeSession(1, "1234"),
+        control.ListAnchors(1, device_id),
     ]
 
 
