@@ -1,20 +1,6 @@
-"""What the attacks of one file share: a claimed relay, and the desktop process."""
-
-import asyncio
-from collections.abc import Iterator
-
-import pytest
+"""Fixtures of the desktop process and of the console in a browser, for the attacks on them."""
 
 from tests.agent.conftest import desktop, display, person
-from tests.support.organisation import acme
-from tests.support.relay_process import RelayProcess, claim_relay, running_relay
+from tests.technician_client.conftest import browser, desk
 
-__all__ = ["desktop", "display", "person"]
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    """A real relay with SQLite, claimed for `acme()`; what is attacked is made by each test anew."""
-    with running_relay(tmp_path_factory.mktemp("relay") / "data") as started:
-        asyncio.run(claim_relay(started, acme()))
-        yield started
+__all__ = ["browser", "desk", "desktop", "display", "person"]

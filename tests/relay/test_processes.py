@@ -125,7 +125,7 @@ async def test_sigterm_ends_every_process_promptly(tmp_path: Path, workers: int)
         await both.close()
 
 
-async def test_no_process_of_the_relay_executes_another_program(shared_relay: RelayProcess) -> None:
+async def test_rly_06_no_process_of_the_relay_executes_another_program(shared_relay: RelayProcess) -> None:
     both = await meeting(shared_relay)
     device, technician = await both.meet()
     pids = [shared_relay.pid, *shared_relay.child_pids()]

@@ -16,6 +16,9 @@ from tests.support.fake_screen import Pixels
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 ARGUMENTS += ["--disable-background-networking", "--disable-component-update"]
+# a name that somebody else owns and lets point here
+STRANGER = "stranger.example"
+ARGUMENTS += [f"--host-resolver-rules=MAP {STRANGER} 127.0.0.1"]
 HASH_OF_CANVAS = """async () => {
   const canvas = document.querySelector("#screen");
   const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;

@@ -56,7 +56,7 @@ async def console() -> AsyncIterator[Console]:
     await server.stop()
 
 
-async def test_the_address_works_once_and_leads_to_the_device_list(console: Console) -> None:
+async def test_web_08_the_address_works_once_and_leads_to_the_device_list(console: Console) -> None:
     async with console.http.get(console.entry, allow_redirects=False) as answer:
         assert answer.status == 303
         assert answer.headers["Location"] == "/"
@@ -80,7 +80,9 @@ async def test_a_prefetch_does_not_spend_the_address(console: Console) -> None:
 
 
 @pytest.mark.parametrize("more", ["&next=//attacker.example", "&device=x", "#//attacker.example"])
-async def test_nothing_of_the_request_decides_where_the_address_leads(console: Console, more: str) -> None:
+async def test_web_09_nothing_of_the_request_decides_where_the_address_leads(
+    console: Console, more: str
+) -> None:
     async with console.http.get(URL(str(console.entry) + more), allow_redirects=False) as answer:
         assert answer.headers["Location"] == "/"
 
@@ -100,7 +102,7 @@ async def test_the_kiosk_address_leads_to_the_kiosk_page() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_without_the_cookie_nothing_is_told(console: Console, path: str) -> None:
+async def test_web_04_without_the_cookie_nothing_is_told(console: Console, path: str) -> None:
     async with console.http.get(console.at(path)) as answer:
         assert answer.status == 401
         text = await answer.text()
@@ -110,7 +112,9 @@ async def test_without_the_cookie_nothing_is_told(console: Console, path: str) -
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/enter", "/static/style.css", "/static/logo.svg", "/no/such"])
-async def test_another_host_name_is_misdirected_even_with_the_cookie(console: Console, path: str) -> None:
+async def test_web_03_another_host_name_is_misdirected_even_with_the_cookie(
+    console: Console, path: str
+) -> None:
     headers = await console.cookie() | {"Host": f"attacker.example:{console.entry.port}"}
     async with console.http.get(console.at(path), headers=headers, allow_redirects=False) as answer:
         assert answer.status == 421
@@ -119,7 +123,9 @@ async def test_another_host_name_is_misdirected_even_with_the_cookie(console: Co
 
 @pytest.mark.parametrize("path", [*PATHS, "/enter", "/static/style.css", "/no/such", "/api/no", *SOCKETS])
 @pytest.mark.parametrize("has_cookie", [True, False])
-async def test_every_answer_carries_the_strict_headers(console: Console, path: str, has_cookie: bool) -> None:
+async def test_web_05_07_every_answer_carries_the_strict_headers(
+    console: Console, path: str, has_cookie: bool
+) -> None:
     headers = await console.cookie() if has_cookie else {}
     async with console.http.get(console.at(path), headers=headers, allow_redirects=False) as answer:
         policy = answer.headers["Content-Security-Policy"].split("; ")
@@ -141,7 +147,7 @@ async def test_every_answer_carries_the_strict_headers(console: Console, path: s
 
 @pytest.mark.parametrize("path", SOCKETS)
 @pytest.mark.parametrize("origin", [None, "null", "http://attacker.example", "http://127.0.0.1:1"])
-async def test_a_socket_of_a_foreign_page_is_refused_although_the_cookie_came_along(
+async def test_web_01_a_socket_of_a_foreign_page_is_refused_although_the_cookie_came_along(
     console: Console, path: str, origin: str | None
 ) -> None:
     headers = await console.cookie() | ({"Origin": origin} if origin else {})
@@ -152,14 +158,14 @@ async def test_a_socket_of_a_foreign_page_is_refused_although_the_cookie_came_al
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-async def test_a_socket_without_the_cookie_is_refused(console: Console, path: str) -> None:
+async def test_web_04_a_socket_without_the_cookie_is_refused(console: Console, path: str) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await console.http.ws_connect(console.at(path), headers={"Origin": console.origin})
     assert refusal.value.status == 401
     assert console.app.sessions == []
 
 
-async def test_our_own_page_gets_a_session_and_leaving_ends_it(console: Console) -> None:
+async def test_control_of_web_01_our_own_page_gets_a_session_and_leaving_ends_it(console: Console) -> None:
     headers = await console.cookie() | {"Origin": console.origin}
     async with console.http.ws_connect(console.at(SOCKETS[1]), headers=headers) as socket:
         assert (await socket.receive_json(timeout=5))["type"] == "ready"
@@ -209,14 +215,16 @@ async def test_the_decoder_is_served_as_exactly_webassembly(console: Console) ->
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD"])
-async def test_reading_addresses_take_no_other_method(console: Console, method: str) -> None:
+async def test_web_02_reading_addresses_take_no_other_method(console: Console, method: str) -> None:
     headers = await console.cookie() | {"Origin": console.origin}
     async with console.http.request(method, console.at("/api/devices"), headers=headers) as answer:
         assert answer.status == 405
 
 
 @pytest.mark.parametrize("origin", [None, "null", "http://attacker.example"])
-async def test_a_foreign_form_cannot_sign_the_technician_out(console: Console, origin: str | None) -> None:
+async def test_web_02_a_foreign_form_cannot_sign_the_technician_out(
+    console: Console, origin: str | None
+) -> None:
     cookie = await console.cookie()
     headers = cookie | {"Content-Type": "text/plain"} | ({"Origin": origin} if origin else {})
     async with console.http.post(console.at("/api/sign-out"), headers=headers, data="{}") as answer:
@@ -225,7 +233,7 @@ async def test_a_foreign_form_cannot_sign_the_technician_out(console: Console, o
         assert answer.status == 200
 
 
-async def test_signing_out_ends_the_cookie_and_the_sessions(console: Console) -> None:
+async def test_control_of_web_02_signing_out_ends_the_cookie_and_the_sessions(console: Console) -> None:
     cookie = await console.cookie()
     headers = cookie | {"Origin": console.origin}
     async with console.http.ws_connect(console.at(SOCKETS[1]), headers=headers) as socket:
@@ -269,7 +277,7 @@ async def test_no_answer_holds_anything_like_a_key(console: Console) -> None:
             assert word not in text
 
 
-async def test_a_program_of_another_user_is_refused_with_our_own_cookie(
+async def test_web_04_a_program_of_another_user_is_refused_with_our_own_cookie(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cookie = await console.cookie()
@@ -279,7 +287,7 @@ async def test_a_program_of_another_user_is_refused_with_our_own_cookie(
         assert answer.status == 403
 
 
-async def test_it_listens_on_loopback_only(console: Console) -> None:
+async def test_web_04_it_listens_on_loopback_only(console: Console) -> None:
     assert console.entry.host == "127.0.0.1"
     with pytest.raises(OSError, match=r".*"):
         await asyncio.open_connection("127.0.0.2", console.entry.port)
