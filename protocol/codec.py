@@ -1,12 +1,15 @@
 """Messages to bytes and back: MessagePack of tagged `msgspec` structs. Bound first, then parse."""
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
 from protocol.errors import ErrorCode, PeerViolation
 
 M = TypeVar("M")
+
+Finite = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+"""A number of a peer's: never infinite and never NaN, which no comparison and no rounding stands."""
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from protocol.codec import Codec, Message
+from protocol.codec import Codec, Finite, Message
 from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, REASON_LIMIT_CHARS, TICKET_NUMBER_LIMIT_CHARS
 from protocol.messages.diagnostics import Display
 from protocol.messages.input import Event
@@ -73,7 +73,7 @@ class HelpCode(Message, frozen=True, tag="ipc.help_code"):
     """Service to command line: the code in groups of three, to be shown to the person and nobody else."""
 
     code: ShortText
-    expires_in_s: float
+    expires_in_s: Finite
 
 
 class HelpOutcome(StrEnum):
@@ -104,7 +104,7 @@ class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
     session_id: ShortText
     technician: ShortText
     grantables: Grantables
-    remaining_s: float
+    remaining_s: Finite
     readback: ShortText = ""
 
 
@@ -142,7 +142,7 @@ class StandingRow(Message, frozen=True, tag="ipc.standing_row"):
     whom: ShortText
     name: ShortText
     grantable: ShortText
-    left_s: float
+    left_s: Finite
 
 
 class StandingList(Message, frozen=True, tag="ipc.standing_list"):
@@ -167,7 +167,7 @@ class ShowPrompt(Message, frozen=True, tag="ipc.show_prompt"):
     reason: Annotated[str, Meta(max_length=REASON_LIMIT_CHARS)]
     ticket_number: Annotated[str, Meta(max_length=TICKET_NUMBER_LIMIT_CHARS)]
     length_s: int
-    timeout_s: float
+    timeout_s: Finite
     may_stand: bool = False
     readback: ShortText = ""
 
@@ -189,7 +189,7 @@ class PromptAnswered(Message, frozen=True, tag="ipc.prompt_answered"):
     allowed: Grantables
     code: ShortText
     text_sha256: ShortText
-    took_s: float
+    took_s: Finite
     locale: ShortText = "en"
     standing: ShortText = ""
 
@@ -201,7 +201,7 @@ class ShowIndicator(Message, frozen=True, tag="ipc.show_indicator"):
     technician_name: ShortText
     organisation_name: ShortText
     grantables: Grantables
-    remaining_s: float
+    remaining_s: Finite
     is_unattended: bool
     is_standing: bool = False
     show_no: int = 0

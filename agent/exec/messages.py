@@ -13,7 +13,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from protocol.codec import Codec, Message
+from protocol.codec import Codec, Finite, Message
 from protocol.messages.commands import RunCommand
 from protocol.messages.presence import ShortText
 
@@ -66,7 +66,7 @@ class ExecEnded(Message, frozen=True, tag="exec.ended"):
 
     exit_status: int
     is_truncated: bool
-    took_s: float
+    took_s: Finite
     code: ShortText
 
 

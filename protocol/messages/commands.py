@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from protocol.codec import Codec, Message
+from protocol.codec import Codec, Finite, Message
 from protocol.limits import (
     APPROVAL_LIMIT_BYTES,
     CHANNEL_MESSAGE_LIMIT_BYTES,
@@ -62,7 +62,7 @@ class CommandEnded(Message, frozen=True, tag="commands.ended"):
     request_id: ShortText
     exit_status: int
     is_truncated: bool
-    took_s: float
+    took_s: Finite
     code: ShortText
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from protocol.codec import Message
+from protocol.codec import Finite, Message
 from protocol.limits import REASON_LIMIT_CHARS, SESSION_LENGTH_LIMIT_S, TICKET_NUMBER_LIMIT_CHARS
 from protocol.messages.presence import ShortText
 
@@ -25,7 +25,7 @@ class AskPending(Message, frozen=True, tag="consent.pending"):
     """The person is being asked; the answer comes within `timeout_s`."""
 
     ask_no: AskNo
-    timeout_s: float
+    timeout_s: Finite
 
 
 class GivenGrant(Message, frozen=True, tag="consent.grant"):
@@ -33,7 +33,7 @@ class GivenGrant(Message, frozen=True, tag="consent.grant"):
 
     grant_id: ShortText
     grantable: ShortText
-    remaining_s: float
+    remaining_s: Finite
 
 
 class AskAnswer(Message, frozen=True, tag="consent.answer"):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from protocol.codec import Codec, Message
+from protocol.codec import Codec, Finite, Message
 from protocol.limits import (
     ANCHOR_LIMIT_BYTES,
     ANCHORS_PER_DEVICE_LIMIT,
@@ -85,7 +85,7 @@ class Welcome(Message, frozen=True, tag="control.welcome"):
     organisation_id: ShortText
     subject_id: ShortText
     role: ShortText
-    heartbeat_s: float
+    heartbeat_s: Finite
     status: ShortText
 
 

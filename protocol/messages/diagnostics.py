@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from protocol.codec import Codec, Message
+from protocol.codec import Codec, Finite, Message
 from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, DIAGNOSTICS_ITEMS_LIMIT, DIAGNOSTICS_PROCESSES_LIMIT
 
 Text = Annotated[str, Meta(max_length=256)]
@@ -19,7 +19,7 @@ class System(Message, frozen=True, tag="diagnostics.system"):
     kernel: Text
     architecture: Text
     booted_at_utc: Text
-    uptime_s: float
+    uptime_s: Finite
     at_utc: Text
 
 
@@ -29,10 +29,10 @@ class Cpu(Message, frozen=True, tag="diagnostics.cpu"):
     model: Text
     physical_cores: int
     logical_cores: int
-    busy_percent: float
-    load_1m: float
-    load_5m: float
-    load_15m: float
+    busy_percent: Finite
+    load_1m: Finite
+    load_5m: Finite
+    load_15m: Finite
 
 
 class Memory(Message, frozen=True, tag="diagnostics.memory"):
@@ -71,7 +71,7 @@ class Process(Message, frozen=True, tag="diagnostics.process"):
     pid: int
     name: Text
     user: Text
-    cpu_percent: float
+    cpu_percent: Finite
     resident_bytes: int
 
 
@@ -111,7 +111,7 @@ class Snapshot(Message, frozen=True, tag="diagnostics.snapshot"):
     """Agent: what could be read. A missing part is None or empty, and named in `failures`."""
 
     request_no: int
-    took_s: float
+    took_s: Finite
     system: System | None
     cpu: Cpu | None
     memory: Memory | None

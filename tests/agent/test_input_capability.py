@@ -168,7 +168,7 @@ async def test_a_grant_that_ended_stops_the_next_event() -> None:
     assert desk.did == ["allow", PRESS, "end"]
 
 
-async def test_garbage_is_a_violation_and_still_releases() -> None:
+async def test_msg_16_garbage_is_a_violation_and_still_releases() -> None:
     channel, desk = MemoryChannel(Grantable.INPUT_CONTROL), Desk()
     channel.feed(b"\xc1")
     with pytest.raises(PeerViolation):

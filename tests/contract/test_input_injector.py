@@ -109,7 +109,7 @@ def test_a_release_of_what_is_not_held_changes_nothing(bench: Bench) -> None:
     assert bench.arrived() == []
 
 
-def test_release_all_brings_up_exactly_what_is_held(bench: Bench) -> None:
+def test_msg_16_release_all_brings_up_exactly_what_is_held(bench: Bench) -> None:
     bench.injector.inject(PointerMove(x=30, y=30), 0)
     bench.injector.inject(PointerButton(button=1, is_pressed=True), 0)
     bench.injector.inject(Key(keysym=SHIFT, is_pressed=True), 0)
@@ -120,7 +120,7 @@ def test_release_all_brings_up_exactly_what_is_held(bench: Bench) -> None:
     assert sorted(last_two, key=str) == [("button_release", 1), ("release", SHIFT)]
 
 
-def test_positions_are_clamped_to_the_display(bench: Bench) -> None:
+def test_msg_16_positions_are_clamped_to_the_display(bench: Bench) -> None:
     bench.injector.inject(PointerMove(x=5000, y=5000), 0)
     bench.injector.inject(PointerMove(x=10, y=10), 0)
     moves = [fact for fact in bench.arrived() if fact[0] == "move"]

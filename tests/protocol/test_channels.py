@@ -122,7 +122,7 @@ def test_empty_messages_cost_credit_too():
     assert caught.value.code is ErrorCode.E_CHANNEL_CREDIT
 
 
-def test_tiny_messages_cannot_make_a_receiver_hold_many_times_its_window():
+def test_msg_14_tiny_messages_cannot_make_a_receiver_hold_many_times_its_window():
     _, receiver = pair((7, CHANNEL_TERMS["screen"]))
     window_bytes = CHANNEL_TERMS["screen"].window_bytes
     held = receiver.receive(frame(Kind.END, 7, b"") * (window_bytes // 64))

@@ -53,7 +53,7 @@ def test_paired_ends_get_each_others_messages_unchanged_and_in_order() -> None:
     assert device.sent == [b"", b"a", b"\xff\x00" * 30_000]
 
 
-def test_res_sockets_without_a_ticket_cannot_lock_out_the_one_that_has_one(
+def test_res_02_sockets_without_a_ticket_cannot_lock_out_the_one_that_has_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bench = Bench()

@@ -60,7 +60,9 @@ async def test_a_lifted_connection_is_not_bounded_here() -> None:
     assert count.waiting == 0
 
 
-async def test_a_connection_that_does_not_log_in_is_cut_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_res_01_a_connection_that_does_not_log_in_is_cut_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(intake, "INTAKE_TIMEOUT_S", 0.0)
     guard, _, transport = _connect(IntakeCount())
     lifted, _, lifted_transport = _connect(IntakeCount())
@@ -72,7 +74,7 @@ async def test_a_connection_that_does_not_log_in_is_cut_in_time(monkeypatch: pyt
     guard.connection_lost(None)
 
 
-async def test_res_idle_connections_cannot_lock_out_the_one_that_comes_last(
+async def test_res_02_idle_connections_cannot_lock_out_the_one_that_comes_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(intake, "INTAKE_CONNECTIONS_LIMIT", 2)

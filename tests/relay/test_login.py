@@ -208,7 +208,7 @@ async def test_a_technician_cannot_claim(unclaimed_relay: RelayProcess) -> None:
     await claim_relay(unclaimed_relay, acme())
 
 
-async def test_guessing_from_one_address_is_slowed_down(relay: RelayProcess) -> None:
+async def test_rly_18_guessing_from_one_address_is_slowed_down(relay: RelayProcess) -> None:
     stranger = intruders().technician()
     codes = [await _refusal_of(relay, stranger) for _ in range(120)]
     assert codes[0] == ErrorCode.E_ORG_UNKNOWN

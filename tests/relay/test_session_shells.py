@@ -169,7 +169,7 @@ async def test_a_cut_connection_ends_the_other_end_too(shell: Shell) -> None:
     raise AssertionError("a socket of an ended session is still counted")
 
 
-async def test_a_reader_that_stops_holds_back_its_own_sender_alone(shell: Shell) -> None:
+async def test_msg_14_a_reader_that_stops_holds_back_its_own_sender_alone(shell: Shell) -> None:
     async with shell.pair() as (device, technician), shell.pair() as (other_device, other_technician):
         sent = 0
 

@@ -195,7 +195,7 @@ async def test_garbage_on_every_port_leaves_a_session_alone(shared_relay: RelayP
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-async def test_a_reader_that_stops_holds_the_sender_and_not_the_relays_memory(
+async def test_res_03_a_reader_that_stops_holds_the_sender_and_not_the_relays_memory(
     tmp_path_factory: pytest.TempPathFactory, workers: int
 ) -> None:
     from tests.support.relay_process import claim_relay

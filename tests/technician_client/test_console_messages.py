@@ -112,7 +112,7 @@ def test_moves_replace_moves_and_nothing_else() -> None:
     ]
 
 
-def test_input_that_nobody_takes_stays_bounded_and_leaves_no_key_down() -> None:
+def test_msg_16_input_that_nobody_takes_stays_bounded_and_leaves_no_key_down() -> None:
     queue = InputQueue()
     for number in range(QUEUE_LIMIT_MESSAGES + 1):
         queue.offer(0, [Key(97, number % 2 == 0)], number)

@@ -29,7 +29,7 @@ def browser_mib() -> float:
     return total / MIB
 
 
-async def test_msg14_proofs_that_come_faster_than_they_are_hashed_fill_no_memory(desk: Desk) -> None:
+async def test_msg_14_proofs_that_come_faster_than_they_are_hashed_fill_no_memory(desk: Desk) -> None:
     desk.app.script.picture = colour_card(400, 300)
     session = await desk.open_kiosk()
     shown = session.screen
@@ -56,7 +56,7 @@ async def test_msg14_proofs_that_come_faster_than_they_are_hashed_fill_no_memory
     assert await desk.page.evaluate(HASH_OF_CANVAS) == rgba_hash(picture)
 
 
-async def test_msg14_when_too_many_proofs_wait_for_their_hash_everything_is_asked_for_anew(
+async def test_msg_14_when_too_many_proofs_wait_for_their_hash_everything_is_asked_for_anew(
     desk: Desk,
 ) -> None:
     picture = desk.app.script.picture = colour_card(1920, 1080)
