@@ -6,23 +6,16 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from protocol.certificate_profile import CertificateShape, Role, read_certificate, spki
 from protocol.certificates import make_visitor, organisation_of_root
 from protocol.errors import CertificateRefused, EnvironmentFault, ErrorCode, SupportError
 from protocol.ids import OrganisationId, SubjectId
+from protocol.key_file import key_pem, open_key
 from protocol.limits import CHAIN_LIMIT_CERTIFICATES
 from protocol.names import shown_name
 from protocol.private_files import read_private_file as read_private_file
@@ -105,8 +98,7 @@ def save_identity(identity: Identity, path: Path, *, passphrase: bytes | None = 
     Raises:
         EnvironmentFault: E_DATA_DISK, the file cannot be written.
     """
-    how: KeySerializationEncryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
-    pem = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+    pem = key_pem(identity.key, passphrase)
     for der in (*identity.chain, identity.root_der):
         pem += x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
     write_private_file(path, pem)
@@ -120,7 +112,24 @@ def load_identity(path: Path, *, passphrase: bytes | None = None) -> Identity:
         CertificateRefused: E_IDENTITY_OWNER, E_PASSPHRASE, or a code of the certificates.
     """
     pem = read_private_file(path)
-    key = _read_key(pem, path, passphrase)
+    try:
+        key = open_key(pem, passphrase, where=str(path))
+    except ValueError as exc:
+        raise _missing(path, f"not whole: {exc}") from None
+    chain, root_der = _certificates(pem, path)
+    return Identity(key, chain, root_der)
+
+
+def load_chain(path: Path) -> tuple[tuple[bytes, ...], bytes]:
+    """Chain (leaf first) and root of an identity, without its key and so without its passphrase.
+
+    Raises:
+        SupportError: as `load_identity`, but never E_PASSPHRASE.
+    """
+    return _certificates(read_private_file(path), path)
+
+
+def _certificates(pem: bytes, path: Path) -> tuple[tuple[bytes, ...], bytes]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", CryptographyDeprecationWarning)  # says what RFC 5280 forbids
@@ -131,24 +140,7 @@ def load_identity(path: Path, *, passphrase: bytes | None = None) -> Identity:
         raise _missing(path, f"not whole: {exc}") from None
     if len(certificates) < 2:
         raise _missing(path, "not whole: it needs a certificate and a root")
-    return Identity(key, tuple(certificates[:-1]), certificates[-1])
-
-
-def _read_key(pem: bytes, path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
-    is_encrypted = b"ENCRYPTED PRIVATE KEY" in pem
-    if is_encrypted != bool(passphrase):
-        if is_encrypted:
-            raise CertificateRefused(f"{path} needs a passphrase", code=ErrorCode.E_PASSPHRASE)
-        passphrase = None
-    try:
-        key = load_pem_private_key(pem, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        if is_encrypted:
-            raise CertificateRefused(f"{path}", code=ErrorCode.E_PASSPHRASE) from None
-        raise _missing(path, f"not whole: {exc}") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise _missing(path, "the key is not P-256")
-    return key
+    return tuple(certificates[:-1]), certificates[-1]
 
 
 def _missing(path: Path, why: str) -> SupportError:

@@ -111,6 +111,7 @@ class Quickstart:
             self._alongside(
                 "org", "init", "--name", "Quickstart", "--relay", relay["relay_url"],
                 "--claim-secret-file", relay["claim_secret_file"], "--passphrase-file", str(passphrase),
+                "--no-passphrase",  # nobody is asked in a quickstart; the keys lie in a folder of its own
             )  # fmt: skip
         shown = (
             self._alongside("org", "technician", "list") if (technician / "identity.pem").exists() else None
@@ -120,7 +121,7 @@ class Quickstart:
             safe = "".join(c for c in name.lower() if c.isascii() and c.isalnum()) or "technician"
             self._alongside(
                 "org", "technician", "add", safe, "--days", str(TECHNICIAN_DAYS), "--this-computer",
-                "--passphrase-file", str(passphrase),
+                "--passphrase-file", str(passphrase), "--no-passphrase",
             )  # fmt: skip
         self.say("Organisation: Quickstart, with you as its technician")
 

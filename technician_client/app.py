@@ -12,7 +12,7 @@ from protocol.audit import AuditEvent, AuditKind
 from protocol.catalogue import Catalogue
 from protocol.certificates import Role
 from protocol.errors import CertificateRefused, ErrorCode, Refused, SupportError
-from protocol.identity import Identity, load_identity, visitor_identity
+from protocol.identity import Identity, visitor_identity
 from protocol.ids import DeviceId
 from protocol.messages.presence import DeviceRow
 from protocol.names import shown_name
@@ -33,6 +33,7 @@ from technician_client.session_audit import SessionAudit
 from technician_client.session_proof import Proving
 from technician_client.sessions import TechnicianSession
 from technician_client.status_store import StatusStore
+from technician_client.unlocking import YOUR_KEY, current_passphrases
 
 DAY = timedelta(days=1)
 
@@ -160,10 +161,11 @@ async def technician_app(config: TechnicianConfig) -> AsyncIterator[TechnicianAp
     """The running program of this data folder's technician; its link connects in the background.
 
     Raises:
-        SupportError: E_IDENTITY_MISSING, E_IDENTITY_OWNER, E_CERT_EXPIRED (our own), E_CONFIG.
+        SupportError: E_IDENTITY_MISSING, E_IDENTITY_OWNER, E_PASSPHRASE, E_CERT_EXPIRED (our own), E_CONFIG.
     """
     with _refusal_noted(config, "technician"):
-        identity = checked_identity(load_identity(config.identity_file), Role.TECHNICIAN)
+        identity = current_passphrases().open(config.identity_file, YOUR_KEY)
+        identity = checked_identity(identity, Role.TECHNICIAN)
     async with _program(config, identity, read_relay(config)) as program:
         yield program
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from cryptography import x509
 
 from protocol.audit_check import SPKI, Found, read
+from protocol.certificate_profile import read_certificate
 from protocol.errors import DocumentRefused, UsageError
-from protocol.identity import load_identity
+from protocol.identity import load_chain
 from protocol.receipt import Receipt, read_receipt
 from technician_client.config import TechnicianConfig
 
@@ -44,8 +45,13 @@ class Checked:
 def own_files(config: TechnicianConfig) -> AuditFiles:
     """The log and the receipts of this data folder. A log that is not there is an empty one."""
     files = _of_folder(config.data)
-    keeper = load_identity(config.identity_file).subject_id if config.identity_file.exists() else ""
+    keeper = _holder(config.identity_file) if config.identity_file.exists() else ""
     return AuditFiles(files.logs, files.others, keeper)
+
+
+def _holder(identity_file: Path) -> str:
+    """Whose identity this is, by its certificate: the key is not needed, nor its passphrase."""
+    return read_certificate(load_chain(identity_file)[0][0]).subject_id or ""
 
 
 def files_at(paths: Sequence[Path]) -> AuditFiles:

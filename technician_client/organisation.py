@@ -3,7 +3,7 @@
 org/root.pem              certificate of the root; written last, so its presence means "complete"
 org/root-key.pem          the root's key, encrypted with the passphrase
 org/policy-identity.pem   signs policies, encrypted with the passphrase
-org/admin-identity.pem    logs in at the relay, 0600; may be a command's second person (`alongside approve`)
+org/admin-identity.pem    logs in at the relay, encrypted if that was chosen; may be a command's second person
 org/policy.json           the policy as a person edits it
 org/policy.dsse           the policy as it was signed last
 org/status.dsse           the list of revoked certificates as it was signed last
@@ -22,12 +22,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from protocol.certificate_profile import CertificateShape, read_certificate
 from protocol.certificates import Role, Subject, issue, make_root
 from protocol.errors import CertificateRefused, ErrorCode, SupportError, UsageError
-from protocol.identity import Identity, load_identity, save_identity
+from protocol.identity import Identity, load_chain, load_identity, save_identity
 from protocol.ids import SubjectId
+from protocol.key_file import is_locked, key_pem, open_key
 from protocol.private_files import read_private_file
 from technician_client.files import make_private_folder, read_bounded, write_private
+from technician_client.unlocking import ADMIN_KEY, Passphrases, current_passphrases
 
 ROOT_YEARS = 20
 STAFF_LIFETIME = timedelta(
@@ -102,10 +105,11 @@ class OrganisationFolder:
         """
         certificate = self.root_certificate()
         try:
-            key = serialization.load_pem_private_key(read_private_file(self.root_key_file), passphrase)
+            pem = read_private_file(self.root_key_file)
+            key = open_key(pem, passphrase, where=str(self.root_key_file))
         except ValueError as exc:
-            raise CertificateRefused(str(exc), code=ErrorCode.E_PASSPHRASE) from None
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise CertificateRefused(f"{self.root_key_file}: {exc}", code=ErrorCode.E_CERT_FORMAT) from None
+        if key.public_key() != certificate.public_key():
             raise CertificateRefused(f"{self.root_key_file} is not the root's", code=ErrorCode.E_CERT_FORMAT)
         return Root(certificate, key)
 
@@ -114,10 +118,15 @@ class OrganisationFolder:
 
         Raises:
             NoOrganisation: there is none here.
-            SupportError: as `load_identity`.
+            SupportError: as `Passphrases.open`.
         """
         self.root_certificate()
-        return load_identity(self.admin_file)
+        return current_passphrases().open(self.admin_file, ADMIN_KEY)
+
+    def admin_certificate(self) -> CertificateShape:
+        """What the admin's certificate says; read without its key; raises SupportError."""
+        self.root_certificate()
+        return read_certificate(load_chain(self.admin_file)[0][0])
 
     def policy_signer(self, passphrase: bytes) -> Identity:
         """The identity that signs policies; raises as `admin`, and E_PASSPHRASE."""
@@ -125,8 +134,17 @@ class OrganisationFolder:
         return load_identity(self.policy_identity_file, passphrase=passphrase)
 
 
-def create_organisation(folder: OrganisationFolder, name: str, passphrase: bytes, *, now: datetime) -> Root:
+def create_organisation(
+    folder: OrganisationFolder,
+    name: str,
+    passphrase: bytes,
+    *,
+    now: datetime,
+    locks_admin: bool = False,
+) -> Root:
     """Make root, admin and policy identity; the passphrase is needed for everything the root signs.
+
+    `locks_admin` encrypts the admin's key with it too.
 
     Raises:
         UsageError: an organisation is there already.
@@ -140,11 +158,9 @@ def create_organisation(folder: OrganisationFolder, name: str, passphrase: bytes
     make_private_folder(folder.folder)
     certificate, key = make_root(name, now=now, years=ROOT_YEARS)
     root = Root(certificate, key)
-    renew_staff(folder, root, passphrase, now=now)
-    encryption = serialization.BestAvailableEncryption(passphrase)
-    pem = serialization.Encoding.PEM
-    write_private(folder.root_key_file, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, encryption))
-    write_private(folder.root_file, certificate.public_bytes(pem))
+    renew_staff(folder, root, passphrase, now=now, locks_admin=locks_admin)
+    write_private(folder.root_key_file, key_pem(key, passphrase))
+    write_private(folder.root_file, certificate.public_bytes(serialization.Encoding.PEM))
     return root
 
 
@@ -155,14 +171,22 @@ def renew_staff(
     *,
     now: datetime,
     revoked: Collection[str] = (),
+    locks_admin: bool | None = None,
 ) -> None:
     """Make new admin and policy identities, with new keys, in place of the ones there were.
 
-    `revoked` are the ids of staff that may not be used again.
+    `revoked` are the ids of staff that may not be used again. The admin's key is encrypted too if
+    `locks_admin`; None: as the one in its place was.
     """
     admin = Subject(Role.ADMIN, _fresh_id("admin", revoked), "Administrator")
     signer = Subject(Role.POLICY, _fresh_id("policy", revoked), "Policy signer")
-    save_identity(issue_identity(root, admin, now=now, lifetime=STAFF_LIFETIME), folder.admin_file)
+    if locks_admin is None:
+        locks_admin = folder.admin_file.exists() and is_locked(folder.admin_file)
+    save_identity(
+        issue_identity(root, admin, now=now, lifetime=STAFF_LIFETIME),
+        folder.admin_file,
+        passphrase=passphrase if locks_admin else None,
+    )
     save_identity(
         issue_identity(root, signer, now=now, lifetime=STAFF_LIFETIME),
         folder.policy_identity_file,
@@ -180,3 +204,29 @@ def issue_identity(root: Root, subject: Subject, *, now: datetime, lifetime: tim
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = issue(root.certificate, root.key, subject, key.public_key(), now=now, lifetime=lifetime)
     return Identity(key, (certificate.public_bytes(serialization.Encoding.DER),), root.der)
+
+
+def change_passphrase(
+    folder: OrganisationFolder, former: bytes, new: bytes, *, locks_admin: bool
+) -> list[Path]:
+    """Encrypt root, policy signer and (or not) admin anew; returns the files.
+
+    Each file is whole at every moment, under the former or the new passphrase. Cut in the middle, it can be
+    called again with the same two.
+
+    Raises:
+        CertificateRefused: E_PASSPHRASE, nothing was changed. EnvironmentFault: E_DATA_DISK.
+    """
+    either = Passphrases()
+    either.remember(former)
+    either.remember(new)
+    try:
+        root = folder.unlock(former)
+    except CertificateRefused:
+        root = folder.unlock(new)
+    signer = either.open(folder.policy_identity_file, "the policy signer")
+    admin = either.open(folder.admin_file, ADMIN_KEY)
+    save_identity(admin, folder.admin_file, passphrase=new if locks_admin else None)
+    save_identity(signer, folder.policy_identity_file, passphrase=new)
+    write_private(folder.root_key_file, key_pem(root.key, new))
+    return [folder.admin_file, folder.policy_identity_file, folder.root_key_file]

@@ -21,6 +21,20 @@ PassphraseOption: TypeAlias = Annotated[
         help="Read the organisation's passphrase from this file's first line. Without it, it is asked for.",
     ),
 ]
+NewPassphraseOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--new-passphrase-file",
+        metavar="FILE",
+        help="Read the new passphrase from this file's first line. Without it, it is asked for.",
+    ),
+]
+NoPassphraseOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--no-passphrase", help="Leave the person's key open on the disk: whoever can copy it can use it."
+    ),
+]
 DeviceArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A device's id, a unique start of it, or a unique name.")
 ]

@@ -6,24 +6,36 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from protocol.aio.log_in import claim as claim_relay
 from protocol.aio.log_in import connect_control
 from protocol.audit import AuditKind
-from protocol.certificates import Role
+from protocol.certificates import Role, organisation_of_root
 from protocol.errors import UsageError
 from technician_client.admin_audit import AdminAudit
 from technician_client.app import checked_identity
 from technician_client.cli import status, technician
-from technician_client.cli.options import DataOption, JsonOption, PassphraseOption
+from technician_client.cli.options import (
+    DataOption,
+    JsonOption,
+    NewPassphraseOption,
+    NoPassphraseOption,
+    PassphraseOption,
+)
 from technician_client.cli.output import JsonObject, Output
-from technician_client.cli.passphrase import read_new_passphrase, read_passphrase
+from technician_client.cli.passphrase import is_person_there, read_new_passphrase, read_passphrase
 from technician_client.cli.policy import publish_signed
 from technician_client.cli.running import run_async
 from technician_client.cli.tables import pairs, utc_text
 from technician_client.config import TechnicianConfig, load_config
 from technician_client.files import read_secret_line
-from technician_client.organisation import OrganisationFolder, create_organisation, renew_staff
+from technician_client.organisation import (
+    OrganisationFolder,
+    change_passphrase,
+    create_organisation,
+    renew_staff,
+)
 from technician_client.policy_document import read_policy_document, sign_policy, write_default
 from technician_client.relay_address import RelayAddress, checked_relay, read_relay, write_relay
 from technician_client.status_document import revoked_subjects, sign_new_status
@@ -32,6 +44,8 @@ app = typer.Typer(help="The organisation: its keys, its relay, its technicians."
 app.add_typer(technician.app, name="technician")
 app.add_typer(status.app, name="status")
 app.command("revoke")(status.revoke)
+
+LOCK_ADMIN = "alongside org passphrase encrypts it"
 
 RelayOption = Annotated[
     str, typer.Option("--relay", metavar="URL", help="The relay: https://HOST[:PORT]; http:// on loopback.")
@@ -57,6 +71,7 @@ def init(
     claim_secret_file: ClaimOption = None,
     passphrase_file: PassphraseOption = None,
     tls_ca: TlsCaOption = None,
+    no_passphrase: NoPassphraseOption = False,
 ) -> None:
     """Make an organisation here: root, admin and policy keys, and a signed first policy.
 
@@ -71,7 +86,10 @@ def init(
         raise UsageError(
             f"{folder.folder} already holds an organisation; use another --data DIR for a new one"
         )
-    _create(folder, name, read_new_passphrase(passphrase_file))
+    locks_admin = is_person_there() and not no_passphrase
+    _create(folder, name, read_new_passphrase(passphrase_file), locks_admin=locks_admin)
+    if not locks_admin:
+        output.remark(f"The admin's key in {folder.admin_file} is NOT encrypted: {LOCK_ADMIN}")
     AdminAudit(config).note(AuditKind.ORGANISATION_MADE, name=name)
     write_relay(config, address)
     if secret:
@@ -136,10 +154,36 @@ def renew(
     output.remark("  alongside policy publish; alongside org status publish")
 
 
-def _create(folder: OrganisationFolder, name: str, passphrase: bytes) -> None:
+@app.command()
+def passphrase(
+    data: DataOption = None,
+    is_json: JsonOption = False,
+    passphrase_file: PassphraseOption = None,
+    new_passphrase_file: NewPassphraseOption = None,
+    no_passphrase: NoPassphraseOption = False,
+) -> None:
+    """Give the organisation's keys another passphrase: the root's, the policy signer's and the admin's.
+
+    With --no-passphrase the admin's key alone stays open; the others always have one. Copies of the folder
+    keep the passphrase they were made with.
+    """
+    config, output = load_config(data), Output(is_json=is_json)
+    folder = OrganisationFolder(config.organisation_folder)
+    folder.root_certificate()
+    former = read_passphrase(passphrase_file)
+    changed = change_passphrase(
+        folder, former, read_new_passphrase(new_passphrase_file), locks_admin=not no_passphrase
+    )
+    document: JsonObject = {"files": [str(path) for path in changed], "is_admin_locked": not no_passphrase}
+    output.result(document, Text("The passphrase was changed."))
+    if no_passphrase:
+        output.remark(f"The admin's key in {folder.admin_file} is NOT encrypted: {LOCK_ADMIN}")
+
+
+def _create(folder: OrganisationFolder, name: str, passphrase: bytes, *, locks_admin: bool) -> None:
     now = datetime.now(UTC)
-    create_organisation(folder, name, passphrase, now=now)
-    write_default(folder, folder.admin().organisation_id, now=now)
+    root = create_organisation(folder, name, passphrase, now=now, locks_admin=locks_admin)
+    write_default(folder, organisation_of_root(root.der)[0], now=now)
     document, _ = read_policy_document(folder.policy_document_file)
     signer = folder.policy_signer(passphrase)
     sign_policy(folder, document | {"version": 0}, signer, now=now)
@@ -163,11 +207,12 @@ async def _claim_and_publish(config: TechnicianConfig, secret: str, output: Outp
 
 def _facts(config: TechnicianConfig) -> JsonObject:
     folder = OrganisationFolder(config.organisation_folder)
-    admin = folder.admin()
+    admin = folder.admin_certificate()
+    organisation_id, name = organisation_of_root(folder.root_der())
     relay = read_relay(config)
     return {
-        "organisation_id": admin.organisation_id,
-        "name": admin.organisation_name,
+        "organisation_id": organisation_id,
+        "name": name,
         "folder": str(folder.folder),
         "relay_url": relay.url,
         "relay_id": relay.relay_id,

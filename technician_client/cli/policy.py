@@ -9,9 +9,9 @@ import typer
 from rich.text import Text
 
 from protocol.audit import AuditKind
-from protocol.certificates import Role
+from protocol.certificates import Role, organisation_of_root
 from protocol.errors import UsageError
-from protocol.identity import Identity, load_identity
+from protocol.identity import Identity, load_chain
 from protocol.policy import Consent, Policy, parse_policy
 from technician_client.admin_audit import AdminAudit
 from technician_client.admin_requests import AdminRequests
@@ -60,7 +60,7 @@ def init(
 ) -> None:
     """Write a policy document to start from: the person is always asked. Signs nothing."""
     folder = OrganisationFolder(load_config(data).organisation_folder)
-    organisation = folder.admin().organisation_id
+    organisation, _ = organisation_of_root(folder.root_der())
     if folder.policy_document_file.exists() and not force:
         raise UsageError(f"{folder.policy_document_file} is there already; replace it with --force")
     write_default(folder, organisation, now=datetime.now(UTC))
@@ -175,7 +175,7 @@ def _known_policy(config: TechnicianConfig) -> Policy:
     folder = OrganisationFolder(config.organisation_folder)
     if folder.is_complete:
         return read_signed(folder, now=now)[1]
-    store = PolicyStore(config, load_identity(config.identity_file).root_der)
+    store = PolicyStore(config, load_chain(config.identity_file)[1])
     store.load(now=now)
     return store.require(now=now)
 

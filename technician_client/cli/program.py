@@ -6,6 +6,8 @@ interrupted.
 """
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,6 +15,7 @@ from protocol.errors import EnvironmentFault, ExitStatus, SupportError, UsageErr
 from protocol.runtime import outlive_a_full_disk
 from technician_client.cli import approve, audit, diagnose, fleet, org, policy, run, session
 from technician_client.cli.output import report_error
+from technician_client.unlocking import current_passphrases, passphrases_for_command
 
 EPILOG = (
     "Exit statuses: 0 done, 1 an error of ours, 2 wrong command or setting, 3 refused, 4 not reachable, "
@@ -41,13 +44,31 @@ app.command("approve")(approve.approve)
 INTERRUPTED_STATUS = 130
 
 
+@app.callback()
+def _every_command(
+    key_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-passphrase-file",
+            metavar="FILE",
+            help="Before the command: read the passphrase of your own key from this file's first line. "
+            "Without it, it is asked for where the key has one.",
+        ),
+    ] = None,
+) -> None:
+    """Remote support beside the person: organisation, devices, sessions and approved commands."""
+    current_passphrases().file = key_passphrase_file
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The program `alongside`. Ends with SystemExit and the exit status."""
     outlive_a_full_disk("stderr")
     given = sys.argv[1:] if arguments is None else arguments
     is_json = "--json" in given
     try:
-        sys.exit(_invoke(given))
+        with passphrases_for_command():
+            status = _invoke(given)
+        sys.exit(status)
     except SupportError as error:
         sys.exit(report_error(error, is_json=is_json))
     except KeyboardInterrupt:

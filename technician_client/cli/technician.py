@@ -10,15 +10,21 @@ import typer
 from rich.text import Text
 
 from protocol.audit import AuditKind
-from protocol.certificates import Role, Scope
+from protocol.certificates import Role, Scope, organisation_of_root
 from protocol.errors import UsageError
-from protocol.identity import Identity, load_identity, save_identity
+from protocol.identity import Identity, load_chain, save_identity
 from protocol.ids import SubjectId, is_subject_id
 from protocol.limits import TECHNICIAN_LIFETIME_DEFAULT_DAYS
 from technician_client.admin_audit import AdminAudit
-from technician_client.cli.options import DataOption, JsonOption, PassphraseOption
-from technician_client.cli.output import Output
-from technician_client.cli.passphrase import read_passphrase
+from technician_client.cli.options import (
+    DataOption,
+    JsonOption,
+    NewPassphraseOption,
+    NoPassphraseOption,
+    PassphraseOption,
+)
+from technician_client.cli.output import JsonObject, Output
+from technician_client.cli.passphrase import read_key_passphrase, read_new_passphrase, read_passphrase
 from technician_client.cli.status import revoke_subject
 from technician_client.cli.tables import table, utc_text
 from technician_client.config import TechnicianConfig, load_config
@@ -36,8 +42,11 @@ from technician_client.organisation import OrganisationFolder, Root
 from technician_client.policy_document import read_policy_document
 from technician_client.relay_address import RelayAddress, read_relay, write_relay
 from technician_client.status_document import revoked_subjects
+from technician_client.unlocking import YOUR_KEY, current_passphrases
 
 app = typer.Typer(help="The organisation's technicians.", no_args_is_help=True)
+
+LOCK_KEY = "alongside org technician passphrase encrypts it"
 
 WhoArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="WHO", help="Their id, or their name if only one has it.")
@@ -72,6 +81,8 @@ def technician_add(
     out: OutOption = None,
     this_computer: ThisComputerOption = False,
     passphrase_file: PassphraseOption = None,
+    new_passphrase_file: NewPassphraseOption = None,
+    no_passphrase: NoPassphraseOption = False,
 ) -> None:
     """Make a technician's identity: key and certificate. Short-lived; make a new one to renew it."""
     terms = TechnicianTerms(
@@ -80,7 +91,8 @@ def technician_add(
         Scope(_words(groups), checked_grantables(_words(grantables))),
         timedelta(days=days),
     )
-    _issue(terms, load_config(data), Place(out, this_computer), passphrase_file, Output(is_json=is_json))
+    asked = PassphrasesAsked(passphrase_file, new_passphrase_file, no_passphrase)
+    _issue(terms, load_config(data), Place(out, this_computer), asked, Output(is_json=is_json))
 
 
 @app.command()
@@ -92,6 +104,8 @@ def renew(
     out: OutOption = None,
     this_computer: ThisComputerOption = False,
     passphrase_file: PassphraseOption = None,
+    new_passphrase_file: NewPassphraseOption = None,
+    no_passphrase: NoPassphraseOption = False,
 ) -> None:
     """Make a technician's next identity: the same id, name and scope, a new key, a new life."""
     config = load_config(data)
@@ -100,7 +114,8 @@ def renew(
     known = known_technician(folder, who)
     scope = Scope(frozenset(known.groups), frozenset(known.grantables))
     terms = TechnicianTerms(SubjectId(known.subject_id), known.name, scope, timedelta(days=days))
-    _issue(terms, config, Place(out, this_computer), passphrase_file, Output(is_json=is_json))
+    asked = PassphrasesAsked(passphrase_file, new_passphrase_file, no_passphrase)
+    _issue(terms, config, Place(out, this_computer), asked, Output(is_json=is_json))
 
 
 @app.command()
@@ -153,6 +168,38 @@ def technician_list(data: DataOption = None, is_json: JsonOption = False) -> Non
     output.result({"technicians": documents}, table(("NAME", "ID", "GROUPS", "GOOD UNTIL (UTC)", ""), shown))
 
 
+@app.command()
+def passphrase(
+    data: DataOption = None,
+    is_json: JsonOption = False,
+    new_passphrase_file: NewPassphraseOption = None,
+    no_passphrase: NoPassphraseOption = False,
+) -> None:
+    """Give your own key on this computer another passphrase, or its first one.
+
+    The former passphrase is asked for, or read from the file in: alongside --key-passphrase-file FILE org …
+    """
+    config, output = load_config(data), Output(is_json=is_json)
+    identity = current_passphrases().open(config.identity_file, YOUR_KEY)
+    if no_passphrase and new_passphrase_file is not None:
+        raise UsageError("--no-passphrase and --new-passphrase-file exclude each other")
+    new = None if no_passphrase else read_new_passphrase(new_passphrase_file, "your technician's key")
+    save_identity(identity, config.identity_file, passphrase=new)
+    document: JsonObject = {"identity": str(config.identity_file), "is_locked": new is not None}
+    output.result(document, Text("The passphrase was changed." if new else "The passphrase was taken off."))
+    if new is None:
+        output.remark(f"The key in {config.identity_file} is NOT encrypted: {LOCK_KEY}")
+
+
+@dataclass(frozen=True, slots=True)
+class PassphrasesAsked:
+    """What the command line says about them: the organisation's file, and what becomes of the new key."""
+
+    file: Path | None
+    new_file: Path | None
+    stays_open: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a new identity goes: a data folder for another computer, or this one."""
@@ -171,14 +218,17 @@ def _issue(
     terms: TechnicianTerms,
     config: TechnicianConfig,
     place: Place,
-    passphrase_file: Path | None,
+    asked: PassphrasesAsked,
     output: Output,
 ) -> None:
     target = place.config(config)
     folder = OrganisationFolder(config.organisation_folder)
     _, policy = read_policy_document(folder.policy_document_file)
     limit_days = policy.technician_lifetime_days_limit
-    root = _unlock(folder, passphrase_file)
+    key_passphrase = read_key_passphrase(
+        asked.new_file, stays_open=asked.stays_open, target=target.identity_file
+    )
+    root = _unlock(folder, asked.file)
     identity = issue_technician(folder, root, terms, now=datetime.now(UTC), days_limit=limit_days)
     AdminAudit(config).note(
         AuditKind.TECHNICIAN_ISSUED,
@@ -187,14 +237,17 @@ def _issue(
         grantables=" ".join(sorted(terms.scope.grantables)),
         expires_at_utc=utc_text(identity.not_after),
     )
-    _install(identity, target, read_relay(config))
+    _install(identity, target, read_relay(config), key_passphrase)
     document = {
         "technician_id": identity.subject_id,
         "identity": str(target.identity_file),
         "expires_at_utc": utc_text(identity.not_after),
+        "is_locked": key_passphrase is not None,
     }
     until = document["expires_at_utc"]
     output.result(document, Text(f"{terms.name} can work until {until} with {target.data}"))
+    if key_passphrase is None:
+        output.remark(f"The key in {target.identity_file} is NOT encrypted: {LOCK_KEY}")
 
 
 def _standing(row: IssuedTechnician, now: datetime, revoked: Collection[str]) -> str:
@@ -203,13 +256,15 @@ def _standing(row: IssuedTechnician, now: datetime, revoked: Collection[str]) ->
     return "" if _moment(row.expires_at_utc) > now else "over"
 
 
-def _install(identity: Identity, target: TechnicianConfig, relay: RelayAddress) -> None:
+def _install(
+    identity: Identity, target: TechnicianConfig, relay: RelayAddress, key_passphrase: bytes | None
+) -> None:
     if target.identity_file.exists():
-        present = load_identity(target.identity_file)
-        if present.organisation_id != identity.organisation_id:
+        organisation_id, _ = organisation_of_root(load_chain(target.identity_file)[1])
+        if organisation_id != identity.organisation_id:
             raise UsageError(f"{target.data} belongs to another organisation; choose another folder")
     make_private_folder(target.data)
-    save_identity(identity, target.identity_file)
+    save_identity(identity, target.identity_file, passphrase=key_passphrase)
     write_relay(target, relay)
 
 
