@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.desktop.app import Settings, run
+from agent.desktop.language import wanted_names
 from protocol.errors import SupportError, exit_status
 from protocol.runtime import outlive_a_full_disk
 
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.display:
         os.environ["DISPLAY"] = given.display  # the screen workers and xcffib go to the same one
     try:
-        return run(Settings(given.socket, given.display))
+        return run(Settings(given.socket, given.display, languages=wanted_names(os.environ)))
     except SupportError as exc:
         print(f"{exc.text.sentence} {exc.text.remedy} ({exc.code}: {exc.detail})", file=sys.stderr)
         return int(exit_status(exc.code))

@@ -18,6 +18,7 @@ from agent.desktop.hot_key import HotKey
 from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc import ServiceLink
 from agent.desktop.ipc_messages import DesktopHello, PromptAnswered, ShowPrompt
+from agent.desktop.language import language_of
 from agent.desktop.orders import Orders, Parts
 from agent.desktop.restack_watch import RestackWatch
 from agent.desktop.screen_workers import WORKER_ARGV, ScreenWorkers, WorkerTerms
@@ -39,11 +40,12 @@ RESTACK_MS = 100  # a dragged window tells of every step
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Read once from the command line. `display` is an X display, for example ":0"."""
+    """Read once at the start. `display` is an X display, for example ":0"; `languages` best first."""
 
     socket_path: Path
     display: str
     worker_argv: tuple[str, ...] = WORKER_ARGV
+    languages: tuple[str, ...] = ()
 
 
 def run(settings: Settings) -> int:
@@ -111,7 +113,7 @@ class Desktop:
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_fd, self._waker_fd = os.pipe()
         self._properties = WindowProperties(settings.display)
-        self._looks = Looks(root, self._properties.resource("Xft.dpi"))
+        self._looks = Looks(root, self._properties.resource("Xft.dpi"), language_of(settings.languages))
         self._keys = HotKey(settings.display, lambda: self._orders.stop_all())
         has_hot_key = self._keys.is_available()
         self._restacked = RestackWatch(settings.display, lambda: self._bars.frame_ids())

@@ -48,6 +48,7 @@ class Bar:
 
     def __init__(self, looks: Looks, properties: WindowProperties, calls: BarCalls, number: int) -> None:
         self._looks, self._properties, self._calls = looks, properties, calls
+        self._say = looks.language.say
         self._session_id = ""
         self._show_no = 0
         self._until_s = 0.0
@@ -61,7 +62,7 @@ class Bar:
         )
         window.withdraw()
         window.overrideredirect(boolean=True)
-        window.title("Alongside: someone is helping you")
+        window.title(self._say("Alongside: someone is helping you"))
         self._build()
         for pattern in ("<Visibility>", "<Map>", "<Unmap>", "<Configure>", "<Destroy>"):
             window.bind(pattern, self._on_window)
@@ -88,7 +89,7 @@ class Bar:
         """Show it, or change what it says; `on_shown` follows when it is in sight."""
         self._session_id, self._show_no = order.session_id, order.show_no
         self._until_s = time.monotonic() + order.remaining_s
-        who, may = indicator_text(order)
+        who, may = indicator_text(order, self._looks.language)
         self._who.configure(text=who)
         self._may.configure(text=may)
         self._owes_shown = True
@@ -115,9 +116,9 @@ class Bar:
         """Stop was pressed: say so until the service takes the bar away."""
         if self._is_over:
             return
-        self._may.configure(text="has been stopped")
+        self._may.configure(text=self._say("has been stopped"))
         self._stop.enable(is_enabled=False)
-        self._stop.configure(text="Stopped")
+        self._stop.configure(text=self._say("Stopped"))
 
     def close(self) -> None:
         """Take it away without a word."""
@@ -133,7 +134,7 @@ class Bar:
         mark = tk.Canvas(bar, width=px(28), height=px(28), background=lk.ACCENT, highlightthickness=0)
         mark.create_image(0, 0, anchor="nw", image=self._looks.mark(28, lk.ACCENT))
         mark.pack(side="left", padx=(px(14), px(10)), pady=px(6))
-        self._stop = Button(bar, self._looks, lk.STOP, ("Stop", "Stopped"))
+        self._stop = Button(bar, self._looks, lk.STOP, (self._say("Stop"), self._say("Stopped")))
         self._stop.pack(side="right", padx=(px(4), px(8)), pady=px(3))
         # the press already stops: waiting for the release would be waiting
         self._stop.bind("<ButtonPress-1>", self._on_stop_pressed)
@@ -198,7 +199,7 @@ class Bar:
             self._restart_tick()
 
     def _restart_tick(self) -> None:
-        text, holds_s = time_left(self._until_s - time.monotonic())
+        text, holds_s = time_left(self._until_s - time.monotonic(), self._looks.language)
         if text != self._left.cget("text"):  # Tk draws the same text anew, and that is damage
             self._left.configure(text=text)
         is_at_rest = self._calls.is_told and self._rules.is_in_sight

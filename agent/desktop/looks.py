@@ -7,6 +7,7 @@ from tkinter import font as tkfont
 from typing import Any
 
 from agent.desktop.drawing import Box, Plate, box_ppm, mark_ppm, plate_ppm
+from agent.desktop.language import ENGLISH, Language
 
 BACKGROUND = "#ffffff"
 QUIET = "#f2f6f5"
@@ -48,9 +49,9 @@ SCALE_LIMIT = 4.0
 class Looks:
     """Fonts and pictures at this display's scale; one for each Tk root."""
 
-    def __init__(self, root: tk.Tk, dots_per_inch: str = "") -> None:
+    def __init__(self, root: tk.Tk, dots_per_inch: str = "", language: Language = ENGLISH) -> None:
         """`dots_per_inch` as the desktop's settings have it; "" takes what the display says of its size."""
-        self.root = root
+        self.root, self.language = root, language
         given = dots_per_inch if dots_per_inch.isdecimal() else root.winfo_fpixels("1i")
         self.scale = min(max(float(given) / BASE_DPI, 1.0), SCALE_LIMIT)
         known = set(tkfont.families(root))

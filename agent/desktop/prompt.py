@@ -12,8 +12,8 @@ from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
 from agent.desktop.looks import Looks, TickBox
 from agent.desktop.place import place_at_pointer
 from agent.desktop.prompt_rules import VERIFIED, Answer, ArmingTerms, PromptRules
-from agent.desktop.prompt_text import GROUP, LOCALE, TECHNICIAN, clock, prompt_text
-from agent.desktop.prompt_view import PromptView
+from agent.desktop.prompt_text import GROUP, TECHNICIAN, clock, prompt_text
+from agent.desktop.prompt_view import PromptView, allow_in
 from agent.desktop.x11_windows import WindowProperties, name_parts
 from protocol.limits import VISITOR_ARMING_S
 
@@ -40,7 +40,7 @@ class Prompt:
         self._tools = tools
         self._looks = tools.looks
         self._on_answer = on_answer
-        self._text = prompt_text(order, has_hot_key=tools.has_hot_key)
+        self._text = prompt_text(order, has_hot_key=tools.has_hot_key, language=tools.looks.language)
         self._rules = PromptRules(
             (name for name, _ in self._text.boxes),
             ordered_s=time.monotonic(),
@@ -143,16 +143,16 @@ class Prompt:
             self._rules.shown(now_s)
         arming_s = self._rules.arming_left_s(now_s)
         self._view.allow.enable(is_enabled=self._rules.may_allow(now_s))
-        self._view.allow.configure(
-            text=f"{self._text.allow} in {int(arming_s) + 1}" if arming_s else self._text.allow
-        )
-        left = f"No answer means no: {clock(self._rules.left_s(now_s))}"
+        seconds = int(arming_s) + 1
+        self._view.allow.configure(text=allow_in(self._looks, seconds) if arming_s else self._text.allow)
+        say = self._looks.language.say
+        left = say("No answer means no: {time}", time=clock(self._rules.left_s(now_s)))
         if arming_s:
-            announced = f"Allow can be pressed in {int(arming_s) + 1} s."
+            announced = say("Allow can be pressed in {seconds} s.", seconds=str(seconds))
         elif self._rules.is_word_missing:
-            announced = "The word is not typed yet."
+            announced = say("The word is not typed yet.")
         else:
-            announced = "" if self._rules.ticked else "Nothing is ticked."
+            announced = "" if self._rules.ticked else say("Nothing is ticked.")
         self._view.waiting.configure(text=f"{left}\n{announced}" if announced else left)
         self._ticking = self._window.after(TICK_MS, self._tick)
 
@@ -209,7 +209,7 @@ class Prompt:
                 code=answer.code,
                 text_sha256=self._text.sha256(),
                 took_s=answer.took_s,
-                locale=LOCALE,
+                locale=self._text.locale,
                 standing=answer.standing,
             )
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 
 from agent.desktop.ipc_messages import ShowIndicator, ShowPrompt
+from agent.desktop.language import ENGLISH, Language
 from protocol.grantables import PLAIN_WORDS, Grantable
 from protocol.limits import (
     NAME_LIMIT_CHARS,
@@ -17,13 +18,13 @@ from protocol.limits import (
 from protocol.names import shown_text
 from protocol.readback import READBACK_DIGITS
 
-LOCALE = "en"  # the language of every text here
 TECHNICIAN, GROUP = "technician", "group"  # for whom something may be allowed beforehand
 HOT_KEY_TEXT = "Ctrl+Alt+Shift+X"
 UNVERIFIED_WARNING = (
     "Did they call YOU, or did a message or a web page tell you to call? Then this is a fraud: press "
     "Don't allow and hang up."
 )
+OTHERS_TOO = "\u2026 and everyone else at {organisation} who helps you"
 # short, common, no two alike, and none that means yes
 WORDS = ("garden", "window", "bottle", "camera", "pencil", "island", "ladder", "orange", "planet", "rabbit")
 _LAST_PLAIN_SYMBOL = 0x218F  # below: ©, °, ™, №, Roman numerals; above: arrows, ticks, locks, pictures
@@ -62,6 +63,7 @@ class PromptText:
     word: str = ""
     refuse: str = "Don't allow"
     allow: str = "Allow"
+    locale: str = ENGLISH.name
 
     def lines(self) -> tuple[str, ...]:
         """Every text that does not change while it is shown, in the order in which it stands there."""
@@ -91,36 +93,44 @@ class PromptText:
         return hashlib.sha256("".join(f"{line}\n" for line in self.lines()).encode()).hexdigest()
 
 
-def prompt_text(order: ShowPrompt, *, has_hot_key: bool) -> PromptText:
+def prompt_text(order: ShowPrompt, *, has_hot_key: bool, language: Language = ENGLISH) -> PromptText:
     """What the person reads for this order. Where nobody can tell who asks, a word has to be typed."""
-    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or "Someone"
+    say = language.say
+    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or say("Someone")
     organisation = outside_text(order.organisation_name, NAME_LIMIT_CHARS)
     sees_screen = Grantable.SCREEN_VIEW in order.grantables
-    stop = "Stop at the top of the screen" + (f" or {HOT_KEY_TEXT}" if has_hot_key else "")
     ticket = outside_text(order.ticket_number, TICKET_NUMBER_LIMIT_CHARS)
     digits = " ".join(outside_text(order.readback, READBACK_DIGITS))
-    word = "" if organisation else secrets.choice(WORDS)
+    word = "" if organisation else say(secrets.choice(WORDS))
     return PromptText(
-        headline=f"{name} asks to help you",
+        headline=say("{name} asks to help you", name=name),
         identity=(
-            f"Verified: technician of {organisation}, your organisation"
+            say("Verified: technician of {organisation}, your organisation", organisation=organisation)
             if organisation
-            else "NOT VERIFIED. We can't tell who this is."
+            else say("NOT VERIFIED. We can't tell who this is.")
         ),
         is_verified=bool(organisation),
-        boxes_title="They ask to do this. Untick what you do not want.",
-        boxes=tuple((grantable, _plain_words(grantable)) for grantable in order.grantables),
-        screen_hint="Close anything private before you allow this." if sees_screen else "",
-        reason_title="Why, in the technician's own words",
-        reason=outside_text(order.reason, REASON_LIMIT_CHARS) or "(no reason given)",
-        ticket=f"Ticket {ticket}" if ticket else "",
-        length=f"For at most {duration(order.length_s)}. To end it sooner, press {stop}.",
-        recording="Nothing is recorded. A log on this computer notes what was allowed and done.",
-        standing=_standing_lines(name, organisation) if order.may_stand and organisation else (),
-        readback=f"Ask them to read four digits to you. They have to be: {digits}" if digits else "",
-        warning="" if organisation else UNVERIFIED_WARNING,
-        word_title=f'To allow this, type the word "{word}":' if word else "",
+        boxes_title=say("They ask to do this. Untick what you do not want."),
+        boxes=tuple((grantable, _plain_words(grantable, language)) for grantable in order.grantables),
+        screen_hint=say("Close anything private before you allow this.") if sees_screen else "",
+        reason_title=say("Why, in the technician's own words"),
+        reason=outside_text(order.reason, REASON_LIMIT_CHARS) or say("(no reason given)"),
+        ticket=say("Ticket {ticket}", ticket=ticket) if ticket else "",
+        length=_length(order.length_s, language, has_hot_key=has_hot_key),
+        recording=say("Nothing is recorded. A log on this computer notes what was allowed and done."),
+        standing=_standing_lines(name, organisation, language) if order.may_stand and organisation else (),
+        readback=(
+            say("Ask them to read four digits to you. They have to be: {digits}", digits=digits)
+            if digits
+            else ""
+        ),
+        warning="" if organisation else say(UNVERIFIED_WARNING),
+        word_title=say('To allow this, type the word "{word}":', word=word) if word else "",
         word=word,
+        block=say("Block for 1 hour"),
+        refuse=say("Don't allow"),
+        allow=say("Allow"),
+        locale=language.name,
     )
 
 
@@ -145,12 +155,15 @@ def outside_text(text: str, limit_chars: int) -> str:
     return "".join(kept)
 
 
-def duration(length_s: float) -> str:
+def duration(length_s: float, language: Language = ENGLISH) -> str:
     """A length of time in words: "30 minutes", "1 hour 5 minutes", "45 seconds"."""
     if length_s < 60:
-        return _count(int(length_s), "second")
+        return language.counted(int(length_s), "second")
     hours, minutes = divmod(int(length_s) // 60, 60)
-    return " ".join(part for part in (_count(hours, "hour"), _count(minutes, "minute")) if part)
+    in_hours, in_minutes = language.counted(hours, "hour"), language.counted(minutes, "minute")
+    if hours and minutes:
+        return language.say("{hours} {minutes}", hours=in_hours, minutes=in_minutes)
+    return in_hours if hours else in_minutes
 
 
 def clock(left_s: float) -> str:
@@ -160,54 +173,72 @@ def clock(left_s: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def time_left(left_s: float) -> tuple[str, float]:
+def time_left(left_s: float, language: Language = ENGLISH) -> tuple[str, float]:
     """What the indicator says of the time left, whole minutes until the last one; how long that holds (s).
 
     Each new text is a change of the screen that a viewer gets and the device pays for.
     """
     seconds = ceil(left_s)
     if seconds <= 0:
-        return "0 s", inf
+        return language.say("{seconds} s", seconds="0"), inf
     if seconds <= _SECONDS_SHOWN:
-        return f"{seconds} s", left_s - (seconds - 1)
+        return language.say("{seconds} s", seconds=str(seconds)), left_s - (seconds - 1)
     minutes = ceil(left_s / 60)
     hours, rest = divmod(minutes, 60)
-    text = f"{hours} h {rest} min" if hours else f"{minutes} min"
+    if hours:
+        text = language.say("{hours} h {minutes} min", hours=str(hours), minutes=str(rest))
+    else:
+        text = language.say("{minutes} min", minutes=str(minutes))
     return text, left_s - (minutes - 1) * 60
 
 
-def indicator_text(order: ShowIndicator) -> tuple[str, str]:
+def indicator_text(order: ShowIndicator, language: Language = ENGLISH) -> tuple[str, str]:
     """The indicator's two texts: who is here, and what they may do."""
-    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or "Someone"
+    say = language.say
+    name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or say("Someone")
     organisation = outside_text(order.organisation_name, NAME_LIMIT_CHARS)
-    who = f"{name}, {organisation}" if organisation else f"{name} (NOT VERIFIED)"
-    words = [_SHORT_WORDS[Grantable(known)] for known in order.grantables if known in set(Grantable)]
-    may = f"can {_listed(words)}" if words else "is connected and can do nothing yet"
+    if organisation:
+        who = say("{name}, {organisation}", name=name, organisation=organisation)
+    else:
+        who = say("{name} (NOT VERIFIED)", name=name)
+    known = set(Grantable)
+    words = [say(_SHORT_WORDS[Grantable(asked)]) for asked in order.grantables if asked in known]
+    if words:
+        may = say("can {what}", what=language.listed(words))
+    else:
+        may = say("is connected and can do nothing yet")
     if order.is_unattended:
-        return who, f"{may} (allowed by your organisation without asking)"
-    return who, may + (" (allowed by you before)" if order.is_standing else "")
+        return who, say("{may} (allowed by your organisation without asking)", may=may)
+    return who, say("{may} (allowed by you before)", may=may) if order.is_standing else may
 
 
-def _standing_lines(name: str, organisation: str) -> tuple[tuple[str, str], ...]:
-    hours = STANDING_LENGTH_LIMIT_S // 3600
-    return (
-        (TECHNICIAN, f"Allow {name} the same without asking, for {hours} hours"),
-        (GROUP, f"\u2026 and everyone else at {organisation} who helps you"),
+def _length(length_s: float, language: Language, *, has_hot_key: bool) -> str:
+    length = duration(length_s, language)
+    if not has_hot_key:
+        return language.say(
+            "For at most {length}. To end it sooner, press Stop at the top of the screen.", length=length
+        )
+    return language.say(
+        "For at most {length}. To end it sooner, press Stop at the top of the screen or {keys}.",
+        length=length,
+        keys=HOT_KEY_TEXT,
     )
 
 
-def _plain_words(grantable: str) -> str:
+def _standing_lines(name: str, organisation: str, language: Language) -> tuple[tuple[str, str], ...]:
+    length = language.counted(STANDING_LENGTH_LIMIT_S // 3600, "hour")
+    return (
+        (
+            TECHNICIAN,
+            language.say("Allow {name} the same without asking, for {length}", name=name, length=length),
+        ),
+        (GROUP, language.say(OTHERS_TOO, organisation=organisation)),
+    )
+
+
+def _plain_words(grantable: str, language: Language) -> str:
     try:
-        return PLAIN_WORDS[Grantable(grantable)]
+        return language.say(PLAIN_WORDS[Grantable(grantable)])
     except ValueError:
-        return f"{outside_text(grantable, NAME_LIMIT_CHARS)} (this version does not know what that is)"
-
-
-def _count(number: int, word: str) -> str:
-    if not number:
-        return ""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+        name = outside_text(grantable, NAME_LIMIT_CHARS)
+        return language.say("{name} (this version does not know what that is)", name=name)

@@ -25,7 +25,7 @@ class PromptView:
         self.word: tk.Entry | None = None
         self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
         self.window.withdraw()
-        self.window.title(TITLE)
+        self.window.title(looks.language.say(TITLE))
         self._build(height_limit)
 
     def _build(self, height_limit: int) -> None:
@@ -151,12 +151,12 @@ class PromptView:
         self.waiting = lk.label(words, self._looks, "\n", lk.Type(13, lk.MUTED, width_px=240))
         self.waiting.pack(anchor="w")
         quiet = tk.Frame(words, background=lk.QUIET)
-        self.more = self._quiet_button(quiet, "More time", lk.ACCENT)
+        self.more = self._quiet_button(quiet, self._looks.language.say("More time"), lk.ACCENT)
         self.block = self._quiet_button(quiet, text.block, lk.DANGER)
         right = tk.Frame(footer, background=lk.QUIET)
         right.pack(side="right", padx=(0, px(24)), pady=px(14))
         self.refuse = Button(right, self._looks, lk.PLAIN, (text.refuse,))
-        self.allow = Button(right, self._looks, lk.PRIMARY, (text.allow, f"{text.allow} in 2"))
+        self.allow = Button(right, self._looks, lk.PRIMARY, (text.allow, allow_in(self._looks, 10)))
         self.refuse.pack(side="left")
         self.allow.pack(side="left", padx=(px(4), 0))
         self.allow.enable(is_enabled=False)
@@ -186,6 +186,11 @@ class PromptView:
             pady=px(2),
             cursor="hand2",
         )
+
+
+def allow_in(looks: Looks, seconds: int) -> str:
+    """What Allow says while it cannot be pressed yet."""
+    return looks.language.say("Allow in {seconds}", seconds=str(seconds))
 
 
 def _scrolled(window: tk.Toplevel, height_limit: int) -> tuple[tk.Frame, Callable[[Any], None]]:

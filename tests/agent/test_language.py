@@ -1,0 +1,157 @@
+"""The languages of prompt and indicator: complete, their places equal, security sentences frozen."""
+
+import ast
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from agent.desktop import language as language_module
+from agent.desktop.language import (
+    ENGLISH,
+    LANGUAGES,
+    PSEUDO_NAME,
+    Language,
+    language_of,
+    places_of,
+    read_sentences,
+    wanted_names,
+)
+from agent.desktop.prompt_text import (
+    _SHORT_WORDS,
+    OTHERS_TOO,
+    UNVERIFIED_WARNING,
+    WORDS,
+    indicator_text,
+    prompt_text,
+)
+from agent.desktop.prompt_view import TITLE
+from protocol.grantables import PLAIN_WORDS
+from tests.support.desktop_service import a_prompt, an_indicator
+
+DESKTOP = Path(language_module.__file__).parent
+TRANSLATED = tuple(name for name in LANGUAGES if name != ENGLISH.name)
+# said by name or from a table, so no literal stands in the call
+NAMED = {UNVERIFIED_WARNING, OTHERS_TOO, TITLE, *WORDS, *PLAIN_WORDS.values(), *_SHORT_WORDS.values()}
+
+# What decides whether somebody gets in. A change is deliberate, in every language: it changes a hash here.
+SECURITY_SENTENCES = (
+    "Verified: technician of {organisation}, your organisation",
+    "NOT VERIFIED. We can't tell who this is.",
+    UNVERIFIED_WARNING,
+    "{name} (NOT VERIFIED)",
+    "They ask to do this. Untick what you do not want.",
+    *PLAIN_WORDS.values(),
+    "For at most {length}. To end it sooner, press Stop at the top of the screen or {keys}.",
+    "Nothing is recorded. A log on this computer notes what was allowed and done.",
+    "Ask them to read four digits to you. They have to be: {digits}",
+    'To allow this, type the word "{word}":',
+    "Allow {name} the same without asking, for {length}",
+    OTHERS_TOO,
+    "No answer means no: {time}",
+    "Don't allow",
+    "Allow",
+    "Block for 1 hour",
+    "Stop",
+)
+FROZEN = {
+    "en": "20dee9de74423404199046a4db9fccfa1a72a06d015f8281844369f6544c1824",
+    "de": "a495493313264d925507ee9558066e3e6bcb736c96074f678f9a67ba88d86bd8",
+    "fr": "7e85eca2a32e3c64695a83be9a05d9716f9381f0aeec6ff58c8004b0035afc23",
+    "es": "1be6e81883e6066120d432750207279606751ffbcd872e895bd8ac9e9e7dd916",
+    "pt": "6485b274956fd554774d7d507baeb93c250f260f7b922a2b3dfb818f0406f36e",
+}
+
+
+def said_in_the_code() -> set[str]:
+    """Every literal that some window gives to `say`."""
+    found = set()
+    for path in DESKTOP.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            first = node.args[0]
+            if name in ("say", "_say") and isinstance(first, ast.Constant):
+                found.add(first.value)
+    return found
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_language_has_every_sentence_and_no_unknown_one(name: str) -> None:
+    sentences = read_sentences(name)
+    assert set(sentences) == said_in_the_code() | NAMED
+    assert all(sentences.values())
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_the_places_are_those_of_the_english_sentence(name: str) -> None:
+    for sentence, translated in read_sentences(name).items():
+        assert places_of(translated) == places_of(sentence), sentence
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_security_sentences_change_only_on_purpose(name: str) -> None:
+    sentences = read_sentences(name) if name != ENGLISH.name else {}
+    said = "".join(f"{sentences.get(sentence, sentence)}\n" for sentence in SECURITY_SENTENCES)
+    assert hashlib.sha256(said.encode()).hexdigest() == FROZEN[name]
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_words_to_type_are_ten_different_plain_ones(name: str) -> None:
+    words = {language_of((name,)).say(word) for word in WORDS}
+    assert len(words) == len(WORDS)
+    assert all(word.isascii() and word.isalpha() and word == word.casefold() for word in words)
+
+
+def test_con_22_a_missing_language_falls_back_to_the_next_wanted_one_and_then_to_english() -> None:
+    assert language_of(("fr_CA.UTF-8",)).name == "fr"
+    assert language_of(("ja_JP.UTF-8", "de_AT@euro", "fr")).name == "de"
+    assert language_of(("ja",)).name == language_of(("C",)).name == language_of(()).name == "en"
+
+
+@given(st.lists(st.text(max_size=20), max_size=4))
+def test_con_22_no_noise_in_the_environment_keeps_the_prompt_away(names: list[str]) -> None:
+    assert language_of(names).say("Allow")
+
+
+def test_con_22_a_lost_or_cut_translation_is_shown_in_english() -> None:
+    english = "{name} asks to help you"
+    for sentences in ({}, {english: ""}, {english: "bittet Ihnen"}, {english: "{nam} bittet"}):
+        assert Language("de", sentences).say(english, name="Kim") == "Kim asks to help you"
+    assert Language("de", {english: "{name} hilft"}).say(english, name="Kim") == "Kim hilft"
+
+
+def test_the_environment_names_languages_in_gettext_s_order() -> None:
+    assert wanted_names({"LANGUAGE": "de:fr", "LANG": "es_ES.UTF-8"}) == ("de", "fr")
+    assert wanted_names({"LC_ALL": "pt_BR.UTF-8", "LANG": "es_ES.UTF-8"}) == ("pt_BR.UTF-8",)
+    assert wanted_names({"LANG": "es_ES.UTF-8"}) == ("es_ES.UTF-8",)
+    assert wanted_names({}) == ()
+
+
+def test_every_fixed_text_of_the_prompt_goes_through_the_catalogue() -> None:
+    """The pseudo-locale puts brackets around what it was given: what has none was left out."""
+    outside = (a_prompt().reason,)
+    for order in (a_prompt(), replace(a_prompt(), organisation_name="", may_stand=False, readback="0417")):
+        text = prompt_text(order, has_hot_key=True, language=language_of((PSEUDO_NAME,)))
+        for line in text.lines():
+            assert line in outside or (line.startswith("[") and line.endswith("]")), line
+    for line in indicator_text(an_indicator(), language_of((PSEUDO_NAME,))):
+        assert line.startswith("["), line
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_con_20_the_prompt_says_in_which_language_it_was_read(name: str) -> None:
+    text = prompt_text(a_prompt(), has_hot_key=True, language=language_of((name,)))
+    assert text.locale == name
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_con_11_braces_in_a_name_are_only_text(name: str) -> None:
+    order = replace(a_prompt(), technician_name="{organisation.__class__} {0} {")
+    text = prompt_text(order, has_hot_key=True, language=language_of((name,)))
+    assert "{organisation.__class__} {0} {" in text.headline
