@@ -1,0 +1,63 @@
+"""A real other user of this machine, as seen by the kernel: a process of its own with that user's id."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OTHER_UID = 65534  # nobody
+WHY_ROOT = "run as root: it starts a process of another user"
+IS_ROOT = os.geteuid() == 0
+
+# connects, sends what standard input holds, and prints what came back until the end as hex, or the error
+_CLIENT = """
+import socket, sys
+sent = sys.stdin.buffer.read()
+for _ in range(int(sys.argv[2])):
+    try:
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(20)
+            tried.connect(sys.argv[1])
+            tried.sendall(sent)
+            answer = b""
+            while read := tried.recv(4096):
+                answer += read
+            print("answered", answer.hex())
+    except OSError as exc:
+        print(type(exc).__name__)
+"""
+
+
+def as_other_user(code: str, *words: str, stdin: bytes = b"") -> list[str]:
+    """What this Python code prints as that user, by lines."""
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, *words],
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        user=OTHER_UID,
+        group=OTHER_UID,
+        extra_groups=[],
+        cwd="/",
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.decode().splitlines()
+
+
+def connect_as_other_user(socket_path: Path, payload: bytes, times: int = 1) -> list[str]:
+    """How each connection ended: "answered HEX", or the name of the error."""
+    frame = len(payload).to_bytes(4, "big") + payload
+    return as_other_user(_CLIENT, str(socket_path), str(times), stdin=frame)
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A folder that other users may pass through, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="alongside-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
