@@ -167,7 +167,8 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check what works on this computer, and say what to do about what does not."""
-    from agent.doctor import CheckState, examine
+    from agent.doctor import examine
+    from agent.doctor_check import CheckState
 
     if display:
         os.environ["DISPLAY"] = display

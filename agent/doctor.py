@@ -5,12 +5,12 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from agent.desktop.ipc_messages import Status
+from agent.doctor_check import Check, CheckState
+from agent.doctor_hygiene import hygiene
 from agent.local_client import ask_status
 from agent.policy_store import PolicyStore
 from agent.state import DataDir
@@ -24,28 +24,6 @@ SANE_YEAR = 2025
 RELAY_CHECK_TIMEOUT_S = 15.0
 
 
-class CheckState(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the report; `remedy` is "" when nothing has to be done."""
-
-    name: str
-    state: CheckState
-    sentence: str
-    remedy: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """For `--json`."""
-        return {key: str(value) for key, value in asdict(self).items()}
-
-
 async def examine(data: DataDir) -> list[Check]:
     """Every check, in the order in which a person would go through them."""
     checks = [_check_data(data), _check_clock()]
@@ -57,6 +35,7 @@ async def examine(data: DataDir) -> list[Check]:
         checks += _check_policy(data, identity)
         checks.append(await _check_relay(data, identity, status))
     checks += [*_check_desktop(status), *_check_platform(), _check_tk()]
+    checks += hygiene(data, identity)
     return checks
 
 

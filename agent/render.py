@@ -15,7 +15,7 @@ from protocol.names import shown_text
 
 if TYPE_CHECKING:
     from agent.desktop.ipc_messages import StandingRow, Status
-    from agent.doctor import Check
+    from agent.doctor_check import Check
     from agent.history import HistoryLine, HistoryReceipt
     from agent.joining import Joined
     from agent.private_windows import PrivateLists

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.doctor import Check, CheckState, examine
+from agent.doctor import examine
+from agent.doctor_check import Check, CheckState
 from agent.state import DataDir
 from protocol.errors import ErrorCode
 from protocol.identity import save_identity
