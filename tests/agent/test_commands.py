@@ -98,7 +98,7 @@ async def test_a_refusal_names_the_parameter(bench: CommandBench) -> None:
     assert "name" in outcome.refused.detail
 
 
-async def test_an_entry_that_changed_after_it_was_displayed_is_unknown(
+async def test_cmd_12_an_entry_that_changed_after_it_was_displayed_is_unknown(
     bench: CommandBench, start: ScriptedStart
 ) -> None:
     displayed = signed_policy(acme(), [entry("idle", "/usr/bin/uptime")]).policy.catalogue.find("idle")
@@ -111,7 +111,7 @@ async def test_an_entry_that_changed_after_it_was_displayed_is_unknown(
 
 
 @pytest.mark.parametrize("command_id", ["no-such", "IDLE", "idle ", "idl\u0435", "\x1b[31midle"])
-async def test_a_command_that_is_not_in_the_catalogue_is_unknown(
+async def test_cmd_12_a_command_that_is_not_in_the_catalogue_is_unknown(
     bench: CommandBench, command_id: str
 ) -> None:
     async with bench:

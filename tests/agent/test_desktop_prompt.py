@@ -51,7 +51,7 @@ def test_a_question_that_is_moot_closes_without_an_answer(desktop: DesktopProces
     assert desktop.is_silent(0.2)
 
 
-def test_the_keyboard_alone_can_allow(desktop: DesktopProcess, person: XPerson) -> None:
+def test_con_21_the_keyboard_alone_can_allow(desktop: DesktopProcess, person: XPerson) -> None:
     desktop.order(a_prompt())
     button = armed(person)
     take_keyboard(person, button)

@@ -173,7 +173,7 @@ def test_the_indicator_says_who_and_what() -> None:
 
 
 @pytest.mark.parametrize("pair", TEXT_PAIRS)
-def test_every_text_has_a_contrast_of_four_and_a_half(pair: tuple[str, str]) -> None:
+def test_con_21_every_text_has_a_contrast_of_four_and_a_half(pair: tuple[str, str]) -> None:
     assert contrast(*pair) >= 4.5
 
 

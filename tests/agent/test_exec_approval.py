@@ -45,23 +45,23 @@ def test_an_honest_order_holds(terms: OrderTerms) -> None:
     assert approve_order(terms.order(), utc_now()).argv == [PROGRAM, "%s", "hello"]
 
 
-def test_a_catalogue_of_another_organisation_is_refused(terms: OrderTerms) -> None:
+def test_cmd_08_a_catalogue_of_another_organisation_is_refused(terms: OrderTerms) -> None:
     terms.in_force = signed_policy(intruders(), ENTRIES)
     assert refusal(terms) == ErrorCode.E_POLICY_SIGNATURE
 
 
 @pytest.mark.parametrize("role", [Role.TECHNICIAN, Role.ADMIN])
-def test_a_catalogue_signed_by_another_role_is_refused(terms: OrderTerms, role: Role) -> None:
+def test_cmd_08_a_catalogue_signed_by_another_role_is_refused(terms: OrderTerms, role: Role) -> None:
     terms.in_force = signed_policy(acme(), ENTRIES, signer=acme().person(role, "mallory"))
     assert refusal(terms) == ErrorCode.E_POLICY_SIGNATURE
 
 
-def test_a_catalogue_signed_by_the_device_itself_is_refused(terms: OrderTerms) -> None:
+def test_cmd_08_a_catalogue_signed_by_the_device_itself_is_refused(terms: OrderTerms) -> None:
     terms.in_force = signed_policy(acme(), ENTRIES, signer=terms.device)
     assert refusal(terms) == ErrorCode.E_POLICY_SIGNATURE
 
 
-def test_a_tampered_or_unsigned_catalogue_is_refused(terms: OrderTerms) -> None:
+def test_cmd_08_a_tampered_or_unsigned_catalogue_is_refused(terms: OrderTerms) -> None:
     order = terms.order()
     document = msgspec.json.decode(order.policy_envelope)
     other = msgspec.json.decode(signed_policy(acme(), [entry("say", "/usr/bin/id")]).envelope)
@@ -73,7 +73,7 @@ def test_a_tampered_or_unsigned_catalogue_is_refused(terms: OrderTerms) -> None:
         assert caught.value.code == ErrorCode.E_POLICY_SIGNATURE
 
 
-def test_an_expired_catalogue_is_refused(terms: OrderTerms) -> None:
+def test_cmd_10_an_expired_catalogue_is_refused(terms: OrderTerms) -> None:
     past = (utc_now() - timedelta(days=1)).isoformat()
     long_past = (utc_now() - timedelta(days=2)).isoformat()
     terms.in_force = signed_policy(acme(), ENTRIES, issued_at_utc=long_past, expires_at_utc=past)

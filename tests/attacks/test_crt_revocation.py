@@ -181,7 +181,7 @@ async def test_crt_13_the_agent_itself_caps_how_long_a_technicians_certificate_m
         assert desktop.orders == []
 
 
-async def test_crt_14_a_technician_reaches_only_the_groups_of_the_signed_scope(tmp_path: Path) -> None:
+async def test_crt_14_cmd_14_a_technician_reaches_only_the_groups_of_the_signed_scope(tmp_path: Path) -> None:
     laptops = acme().technician(scope=Scope(frozenset({"laptops"}), frozenset({"*"})))
     for group, code in (("laptops", ""), ("kiosks", E.E_CERT_SCOPE)):
         folder = tmp_path / group
@@ -194,7 +194,7 @@ async def test_crt_14_a_technician_reaches_only_the_groups_of_the_signed_scope(t
                 await (await device.connect(laptops)).end()
 
 
-async def test_crt_14_a_scope_without_a_capability_never_reaches_the_person(tmp_path: Path) -> None:
+async def test_crt_14_cmd_14_a_scope_without_a_capability_never_reaches_the_person(tmp_path: Path) -> None:
     viewer = acme().technician(scope=Scope(frozenset({"*"}), frozenset({VIEW.value})))
     async with (
         device_end(acme(), tmp_path) as device,

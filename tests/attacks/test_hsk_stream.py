@@ -138,7 +138,7 @@ async def test_hsk_11_a_relay_cannot_talk_the_ends_down(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 2, -1])
-async def test_hsk_11_another_version_of_our_own_protocol_is_refused_by_both(
+async def test_hsk_11_12_another_version_of_our_own_protocol_is_refused_by_both(
     tmp_path: Path, version: int
 ) -> None:
     async with HostileRelay() as relay:

@@ -64,7 +64,7 @@ def test_any_payload_comes_back_as_it_was(payload):
     assert opened(sign_envelope(KIND, payload, SIGNER))[0] == payload
 
 
-def test_another_payload_under_the_same_signature_is_refused():
+def test_cmd_11_another_payload_under_the_same_signature_is_refused():
     other = base64.b64encode(b'{"a": 2}').decode()
     assert code_of(changed(payload=other)) is ErrorCode.E_POLICY_SIGNATURE
 
@@ -97,7 +97,7 @@ def test_the_chain_of_somebody_else_is_refused():
     assert code_of(mixed) is ErrorCode.E_POLICY_SIGNATURE
 
 
-def test_the_key_id_is_only_a_hint():
+def test_cmd_11_the_key_id_is_only_a_hint():
     mine = json.loads(ENVELOPE)["signatures"][0]
     assert opened(changed(signatures=[{**mine, "keyid": "whoever"}]))[0] == PAYLOAD
 
@@ -119,7 +119,7 @@ def test_the_key_id_is_only_a_hint():
         changed(signatures=[{"keyid": "", "sig": "", "chain": []}]),
     ],
 )
-def test_what_is_not_an_envelope_is_refused(envelope):
+def test_cmd_11_what_is_not_an_envelope_is_refused(envelope):
     assert code_of(envelope) is ErrorCode.E_POLICY_SIGNATURE
 
 
@@ -133,7 +133,7 @@ def test_a_document_that_is_too_large_is_neither_signed_nor_read():
 
 @settings(max_examples=250, deadline=None)
 @given(st.integers(0, 10**4), st.integers(1, 255))
-def test_one_changed_byte_never_changes_the_payload(position, difference):
+def test_cmd_11_one_changed_byte_never_changes_the_payload(position, difference):
     envelope = bytearray(ENVELOPE)
     envelope[position % len(envelope)] ^= difference
     try:

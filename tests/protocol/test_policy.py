@@ -110,7 +110,7 @@ def test_a_missing_member_is_named():
     assert "groups" in format_refusal(json.dumps(document).encode())
 
 
-def test_a_setting_that_is_there_twice_is_refused():
+def test_cmd_11_a_setting_that_is_there_twice_is_refused():
     double = payload().replace(b'"groups": {', b'"groups": {"default": "unattended", ', 1)
     assert "'default'" in format_refusal(double)
 
@@ -129,7 +129,7 @@ def test_a_deeply_nested_document_is_refused():
     format_refusal(b'{"groups":' * 20_000)
 
 
-def test_a_policy_signed_by_a_technician_or_an_admin_is_refused():
+def test_cmd_08_a_policy_signed_by_a_technician_or_an_admin_is_refused():
     for signer in (acme().technician(), acme().admin(), acme().device()):
         envelope = sign_envelope(POLICY_TYPE, payload(), signer)
         assert refusal_of(envelope) is ErrorCode.E_POLICY_SIGNATURE
@@ -149,14 +149,14 @@ def test_an_envelope_of_another_type_is_not_a_policy():
     assert refusal_of(envelope) is ErrorCode.E_POLICY_SIGNATURE
 
 
-def test_the_signature_is_judged_before_the_document_is_read():
+def test_cmd_11_the_signature_is_judged_before_the_document_is_read():
     envelope = sign_envelope(POLICY_TYPE, b"not even JSON", intruders().policy_signer())
     assert refusal_of(envelope) is ErrorCode.E_POLICY_SIGNATURE
     envelope = sign_envelope(POLICY_TYPE, b"not even JSON", acme().policy_signer())
     assert refusal_of(envelope) is ErrorCode.E_POLICY_FORMAT
 
 
-def test_an_older_version_is_refused_and_the_same_one_again_is_not():
+def test_cmd_09_an_older_version_is_refused_and_the_same_one_again_is_not():
     envelope = acme().policy_envelope(version=4)
     assert opened(envelope, newest_version=4).version == 4
     assert refusal_of(envelope, newest_version=5) is ErrorCode.E_POLICY_VERSION
@@ -171,7 +171,7 @@ def test_a_second_document_of_the_same_version_is_refused():
     assert opened(again, newest_version=4, newest_sha256=one.sha256).sha256 == one.sha256
 
 
-def test_an_expired_policy_is_refused():
+def test_cmd_10_an_expired_policy_is_refused():
     expires = opened(acme().policy_envelope()).expires_at_utc
     signer = acme().person(Role.POLICY, "policy", lifetime=timedelta(days=3000))
     envelope = sign_envelope(POLICY_TYPE, payload(), signer)

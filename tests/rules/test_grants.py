@@ -49,7 +49,7 @@ def users_of(*names: str) -> set[str]:
     return {named(path) for path in near if set(names) <= names_in(path)}
 
 
-def test_p4_only_the_broker_can_make_a_grant() -> None:
+def test_con_02_p4_only_the_broker_can_make_a_grant() -> None:
     assert users_of("GrantBook") == {BROKER}
     assert users_of("Grant", "_MINT") == {"protocol/grants.py"}
 
@@ -68,7 +68,7 @@ def capabilities() -> list[type]:
 
 
 @pytest.mark.parametrize("kind", capabilities(), ids=lambda kind: kind.__name__)
-def test_p4_every_handler_names_the_grant_that_it_needs(kind: type) -> None:
+def test_con_02_p4_every_handler_names_the_grant_that_it_needs(kind: type) -> None:
     if getattr(kind, "_is_protocol", False):
         return
     assert isinstance(kind.grantable, Grantable)

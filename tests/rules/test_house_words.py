@@ -28,7 +28,7 @@ BANNED_NAMES = {"manager", "helper", "util", "utils", "common", "data", "info"}
 
 
 @pytest.mark.parametrize("what", sorted(FORBIDDEN))
-def test_the_product_does_not_contain(what):
+def test_cmd_07_the_product_does_not_contain(what):
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in PRODUCT
@@ -48,7 +48,7 @@ def test_the_product_does_not_contain(what):
         ("a way to hide from the person", "if policy.stealth:"),
     ],
 )
-def test_the_search_would_notice_a_violation(what, line):
+def test_cmd_07_the_search_would_notice_a_violation(what, line):
     assert FORBIDDEN[what].search(line)
 
 
