@@ -78,6 +78,7 @@ class AuditKind(StrEnum):
     DEVICE_REMOVED = "device.removed"
     TOKEN_MADE = "token.made"  # noqa: S105 - a kind of record
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a kind of record
+    RELEASE_SIGNED = "release.signed"
     CODE_SHOWN = "code.shown"
     CODE_TRIED = "code.tried"
     CODE_MATCHED = "code.matched"

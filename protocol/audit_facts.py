@@ -88,6 +88,7 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         "device.removed": {},
         "token.made": {"serial": _T, "group": _T, "uses_limit": _N, "is_bulk": _N},
         "token.revoked": {"serial": _T},
+        "release.signed": {"version": _T, "sha256": _T},
         "code.shown": {},
         "code.tried": {},
         "code.matched": {},

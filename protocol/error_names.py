@@ -132,3 +132,8 @@ class ErrorCode(StrEnum):
     E_AUDIT_PEER = auto()
     E_RECEIPT = auto()
     E_AUDIT_WRITE = auto()
+    # releases of the agent
+    E_RELEASE_FORMAT = auto()
+    E_RELEASE_SIGNATURE = auto()
+    E_RELEASE_VERSION = auto()
+    E_RELEASE_EXPIRED = auto()

@@ -16,6 +16,7 @@ from relay.gateway import Gateway
 from relay.http_server import HttpServer
 from relay.listening import Listeners, lock_data, open_listeners, server_tls
 from relay.presence import Presence
+from relay.published import Published
 from relay.registry import Registry
 from relay.rendezvous import Rendezvous
 from relay.requests import RequestDesk
@@ -110,7 +111,9 @@ async def _serve_control(ground: _Ground, voice: Voice, stop: asyncio.Event) -> 
         registry = Registry(store, secret, relay_id, takes_visitors=ground.config.visitors)
         gateway = Gateway(registry, desk, presence, behind_proxy=ground.config.behind_proxy)
         forwarder = Forwarder(TicketGate(ground.ticket_key, 0)) if ground.config.workers == 0 else None
-        server = HttpServer(gateway, store, forwarder)
+        folder = ground.config.release
+        published = Published(folder) if folder is not None else None
+        server = HttpServer(gateway, store, forwarder, published)
         await server.start(ground.listeners.control, ground.tls)
         voice.ready(Ready(_relay_url(ground), relay_id, "" if is_claimed else str(secret.file)))
         _LOG.info("relay.ready", relay_id=relay_id, workers=ground.config.workers)

@@ -89,6 +89,12 @@ VisitorsOption = Annotated[
         "--visitors", help="Let people without an organisation meet here by support code (default: no)."
     ),
 ]
+ReleaseOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Folder made by alongside release create: install scripts and the agent to serve."
+    ),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - written as _.")
 ]
@@ -142,6 +148,7 @@ def serve(
     behind_proxy: BehindProxyOption = False,
     session_public_port: SessionPublicPortOption = None,
     visitors: VisitorsOption = False,
+    release: ReleaseOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
@@ -157,6 +164,7 @@ def serve(
         "behind_proxy": behind_proxy or None,
         "session_public_port": session_public_port,
         "visitors": visitors or None,
+        "release": None if release is None else str(release),
     }
     settings = read_config((data or default_data()).absolute(), config, given)
     raise typer.Exit(_serve(settings, is_json=json))

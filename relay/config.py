@@ -57,6 +57,7 @@ class RelayConfig:
     behind_proxy: bool = False
     session_public_port: int | None = None
     visitors: bool = False
+    release: Path | None = None
 
     @property
     def is_tls(self) -> bool:
@@ -79,6 +80,7 @@ CONFIG_KEYS: dict[str, type] = {
     "behind_proxy": bool,
     "session_public_port": int,
     "visitors": bool,
+    "release": str,
 }
 assert set(CONFIG_KEYS) | {"data"} == {field.name for field in fields(RelayConfig)}
 
@@ -125,6 +127,7 @@ def read_config(data: Path, file: Path | None, given: dict[str, Any]) -> RelayCo
         behind_proxy=chosen.get("behind_proxy", False),
         session_public_port=chosen.get("session_public_port"),
         visitors=chosen.get("visitors", False),
+        release=_path(chosen.get("release")),
     )
     _check(config)
     return config

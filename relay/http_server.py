@@ -13,6 +13,7 @@ from protocol.errors import SupportError
 from protocol.limits import LOGIN_TIMEOUT_S
 from relay.gateway import Gateway
 from relay.intake import Intake, IntakeCount
+from relay.published import Published
 from relay.store.interface import Store
 from relay.worker.aiohttp_shell import AiohttpSocket
 from relay.worker.forwarder import Forwarder
@@ -24,15 +25,20 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpServer:
-    """Serves `/v1/control`, `/healthz`, `/readyz`, and `/v1/session` when there are no workers."""
+    """Serves `/v1/control`, `/healthz`, `/readyz`, and `/v1/session` when there are no workers;
+    with releases, the plain files too."""
 
-    def __init__(self, gateway: Gateway, store: Store, forwarder: Forwarder | None) -> None:
+    def __init__(
+        self, gateway: Gateway, store: Store, forwarder: Forwarder | None, published: Published | None = None
+    ) -> None:
         self._store = store
         self._forwarder = forwarder
         app = web.Application(middlewares=[_root], client_max_size=1024)
         app.router.add_get("/v1/control", gateway.serve)
         app.router.add_get("/healthz", _say_ok)
         app.router.add_get("/readyz", self._say_ready)
+        if published is not None:
+            published.add_to(app)
         if forwarder is not None:
             app.router.add_get(SESSION_PATH, self._serve_session)
         quiet = logging.Logger("aiohttp.quiet", logging.CRITICAL)

@@ -1,0 +1,34 @@
+"""What a relay hands out as plain files: `index.json`, which `alongside release create` writes."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from protocol.limits import RELEASE_FILE_LIMIT_BYTES, RELEASE_FILES_LIMIT
+
+INDEX_NAME: Final = "index.json"
+FILES_FOLDER: Final = "files"
+INSTALL_SCRIPTS: Final = {"/install.sh": "text/x-shellscript", "/install.ps1": "text/plain"}
+RELEASE_PATH: Final = "/release/"
+INDEX_LIMIT_BYTES: Final = 256 << 10
+
+
+class PublishedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file, which lies in `files/` under its own hash."""
+
+    path: Annotated[
+        str, msgspec.Meta(pattern=r"^/(install\.(sh|ps1)|release/[A-Za-z0-9][A-Za-z0-9._-]{0,99})\Z")
+    ]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    length_bytes: Annotated[int, msgspec.Meta(ge=0, le=RELEASE_FILE_LIMIT_BYTES)]
+
+
+class PublishedIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All files, and the version that they are of."""
+
+    format: Annotated[int, msgspec.Meta(ge=1, le=1)]
+    version: str
+    files: Annotated[list[PublishedFile], msgspec.Meta(max_length=RELEASE_FILES_LIMIT)]
+
+
+INDEX_DECODER: Final = msgspec.json.Decoder(PublishedIndex, strict=True)

@@ -1,0 +1,202 @@
+"""Releases of the agent: what the organisation's root signed, and the one file that carries it.
+
+A bundle (decision 0023) is a tar file: `release.json` (the manifest, exact bytes signed), `release.sig`
+(ECDSA P-256 with SHA-256 over DSSE's pre-authentication encoding, DER), `organisation.pem` (the root's
+certificate), then the manifest's files. Nothing is unpacked by the archive's own names: each file that the
+manifest names is read and hashed.
+"""
+
+import hashlib
+import re
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Annotated, Final, Self
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from protocol.certificates import organisation_of_root
+from protocol.envelope import pre_authentication_encoding
+from protocol.errors import DocumentRefused, ErrorCode
+from protocol.limits import (
+    CERTIFICATE_LIMIT_BYTES,
+    RELEASE_FILE_LIMIT_BYTES,
+    RELEASE_FILES_LIMIT,
+    RELEASE_MANIFEST_LIMIT_BYTES,
+)
+
+RELEASE_TYPE: Final = "application/vnd.alongside.release+json"
+MANIFEST_NAME: Final = "release.json"
+SIGNATURE_NAME: Final = "release.sig"
+ROOT_NAME: Final = "organisation.pem"
+_HEAD: Final = (MANIFEST_NAME, SIGNATURE_NAME, ROOT_NAME)
+_SIGNATURE_LIMIT_BYTES: Final = 256
+_CHUNK_BYTES: Final = 1 << 20
+_VERSION: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){2}")
+
+
+class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a release; its name is a plain one, never a path."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    length_bytes: Annotated[int, msgspec.Meta(ge=0, le=RELEASE_FILE_LIMIT_BYTES)]
+
+
+class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The manifest. `pythons` are the interpreters that the wheels fit, such as "3.11"."""
+
+    format: Annotated[int, msgspec.Meta(ge=1, le=1)]
+    product: Annotated[str, msgspec.Meta(pattern=r"^agent\Z")]
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6}){2}\Z")]
+    organisation_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    platform: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,20}\Z")]
+    machine: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,20}\Z")]
+    pythons: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,3}\Z")]],
+        msgspec.Meta(min_length=1, max_length=8),
+    ]
+    released_at_utc: datetime
+    expires_at_utc: datetime
+    files: Annotated[list[ReleaseFile], msgspec.Meta(min_length=1, max_length=RELEASE_FILES_LIMIT)]
+
+    @property
+    def bundle_name(self) -> str:
+        """What its bundle is called where it is served."""
+        return f"agent-{self.platform}-{self.machine}.bundle"
+
+
+_DECODER = msgspec.json.Decoder(Release, strict=True)
+
+
+def version_order(version: str) -> tuple[int, ...]:
+    """What versions are compared by.
+
+    Raises:
+        DocumentRefused: E_RELEASE_FORMAT.
+    """
+    if not _VERSION.fullmatch(version):
+        raise _malformed(f"{version[:40]!r} is no version such as 1.2.3")
+    return tuple(int(part) for part in version.split("."))
+
+
+def sign_release(release: Release, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
+    """The manifest's bytes and the root's signature over them."""
+    manifest = msgspec.json.encode(release)
+    signed = pre_authentication_encoding(RELEASE_TYPE, manifest)
+    return manifest, key.sign(signed, ec.ECDSA(hashes.SHA256()))
+
+
+def open_release(manifest: bytes, signature: bytes, root_pem: bytes, organisation_id: str) -> Release:
+    """The release that this organisation's root signed. Its dates are not judged; see `check_release_time`.
+
+    Raises:
+        DocumentRefused: E_RELEASE_SIGNATURE (another root or signature) or E_RELEASE_FORMAT.
+        CertificateRefused: the root is none.
+    """
+    try:
+        root = x509.load_pem_x509_certificate(root_pem)
+    except ValueError:
+        raise _unsigned("its organisation's certificate cannot be read") from None
+    if organisation_of_root(root.public_bytes(Encoding.DER))[0] != organisation_id:
+        raise _unsigned("it is another organisation's")
+    key = root.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)  # a root of ours has no other key
+    try:
+        signed = pre_authentication_encoding(RELEASE_TYPE, manifest)
+        key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise _unsigned("the manifest is not what was signed") from None
+    try:
+        release = _DECODER.decode(manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise _malformed(str(exc)[:200]) from None
+    names = [each.name for each in release.files]
+    if len(set(names)) != len(names) or set(names) & set(_HEAD):
+        raise _malformed("a name stands there twice")
+    if release.organisation_id != organisation_id:
+        raise _unsigned("it names another organisation")
+    return release
+
+
+def check_release_time(release: Release, *, now: datetime) -> None:
+    """Raises DocumentRefused, E_RELEASE_EXPIRED: too old to be installed anew."""
+    if now > release.expires_at_utc:
+        raise DocumentRefused(f"{release.expires_at_utc:%Y-%m-%d}", code=ErrorCode.E_RELEASE_EXPIRED)
+
+
+class Bundle:
+    """An open bundle whose manifest was verified; files are handed out only when their hash fits."""
+
+    def __init__(self, archive: tarfile.TarFile, release: Release) -> None:
+        self._archive = archive
+        self.release = release
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, organisation_id: str) -> Iterator[Self]:
+        """The bundle in this file.
+
+        Raises:
+            DocumentRefused: as `open_release`; E_RELEASE_FORMAT, it is no bundle.
+        """
+        try:
+            archive = tarfile.open(path, "r:")  # noqa: SIM115 - closed below
+        except (OSError, tarfile.TarError) as exc:
+            raise _malformed(f"{path.name}: {exc}"[:200]) from None
+        with archive:
+            manifest = _member(archive, MANIFEST_NAME, RELEASE_MANIFEST_LIMIT_BYTES)
+            signature = _member(archive, SIGNATURE_NAME, _SIGNATURE_LIMIT_BYTES)
+            root_pem = _member(archive, ROOT_NAME, 2 * CERTIFICATE_LIMIT_BYTES)
+            yield cls(archive, open_release(manifest, signature, root_pem, organisation_id))
+
+    def copy(self, file: ReleaseFile, target: IO[bytes]) -> None:
+        """Write this file out; what was written counts only when this returns.
+
+        Raises:
+            DocumentRefused: E_RELEASE_SIGNATURE, it is not the file that was signed.
+        """
+        seen, digest = 0, hashlib.sha256()
+        for chunk in _chunks(self._archive, file.name, file.length_bytes):
+            seen += len(chunk)
+            digest.update(chunk)
+            target.write(chunk)
+        if seen != file.length_bytes or digest.hexdigest() != file.sha256:
+            raise _unsigned(f"{file.name} is not the file that was signed")
+
+
+def _member(archive: tarfile.TarFile, name: str, limit_bytes: int) -> bytes:
+    return b"".join(_chunks(archive, name, limit_bytes))
+
+
+def _chunks(archive: tarfile.TarFile, name: str, limit_bytes: int) -> Iterator[bytes]:
+    try:
+        facts = archive.getmember(name)
+        if not facts.isreg() or facts.size > limit_bytes:
+            raise _malformed(f"{name} is no plain file of at most {limit_bytes} bytes")
+        file = archive.extractfile(facts)
+        assert file is not None
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+    except (KeyError, OSError, tarfile.TarError) as exc:
+        raise _malformed(f"{name}: {exc}"[:200]) from None
+
+
+def release_time(moment: datetime) -> datetime:
+    """A moment as manifests carry it: UTC, whole seconds."""
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _unsigned(why: str) -> DocumentRefused:
+    return DocumentRefused(why, code=ErrorCode.E_RELEASE_SIGNATURE)
+
+
+def _malformed(why: str) -> DocumentRefused:
+    return DocumentRefused(why, code=ErrorCode.E_RELEASE_FORMAT)

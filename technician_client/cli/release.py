@@ -1,0 +1,89 @@
+"""`alongside release`: the agent's releases, signed by the organisation and served by its relay."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from protocol.audit import AuditKind
+from technician_client.admin_audit import AdminAudit
+from technician_client.cli.options import DataOption, JsonOption, PassphraseOption
+from technician_client.cli.output import Output
+from technician_client.cli.passphrase import read_passphrase
+from technician_client.config import load_config
+from technician_client.organisation import OrganisationFolder
+from technician_client.published_folder import published_folder
+
+app = typer.Typer(help="Releases of the agent: signed here, served by the relay.", no_args_is_help=True)
+
+SOURCES_SCRIPTS = Path(__file__).parents[2] / "scripts" / "install"
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder", metavar="DIR", help="Folder that the relay serves (--release DIR). Default: org/release."
+    ),
+]
+
+
+@app.command()
+def create(
+    wheels: Annotated[
+        Path,
+        typer.Option("--wheels", metavar="DIR", help="Folder of wheels: pip wheel -w DIR '.[agent]' pip."),
+    ],
+    folder: OutOption = None,
+    scripts: Annotated[
+        Path, typer.Option("--scripts", metavar="DIR", help="Folder scripts/install of the same sources.")
+    ] = SOURCES_SCRIPTS,
+    machine: Annotated[str, typer.Option("--machine", help="What the wheels are for.")] = "x86_64",
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long it may be installed.")] = 365,
+    data: DataOption = None,
+    is_json: JsonOption = False,
+    passphrase_file: PassphraseOption = None,
+) -> None:
+    """Make a signed release of the agent from wheels. Hand the folder to the relay afterwards."""
+    # imported here: the other commands do not wait for these libraries
+    from technician_client.release_bundle import ReleaseTerms, create_release
+    from technician_client.release_wheels import read_wheels
+
+    config, output = load_config(data), Output(is_json=is_json)
+    organisation = OrganisationFolder(config.organisation_folder)
+    organisation.root_certificate()
+    found = read_wheels(wheels)
+    root = organisation.unlock(read_passphrase(passphrase_file))
+    target = published_folder(organisation, folder)
+    made = create_release(root, ReleaseTerms(found, scripts, machine, days, datetime.now(UTC)), target)
+    version = made.release.version
+    AdminAudit(config).note(AuditKind.RELEASE_SIGNED, version=version, sha256=made.bundle_sha256)
+    document = {
+        "version": version,
+        "folder": str(target),
+        "bundle": made.release.bundle_name,
+        "bundle_sha256": made.bundle_sha256,
+        "pythons": made.release.pythons,
+        "script_sha256": made.script_sha256,
+        "expires_at_utc": made.release.expires_at_utc.isoformat(),
+    }
+    output.result(
+        document,
+        Text(f"Version {version} for Python {', '.join(made.release.pythons)} is in {target}."),
+        Text(f"SHA-256 of the bundle: {made.bundle_sha256}"),
+    )
+    output.remark(f"Copy the folder to the relay and start it with: alongside-relay serve --release {target}")
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="Where the copies go, such as a USB stick.")],
+    folder: OutOption = None,
+    data: DataOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Copy the newest bundle and the install scripts, for computers that cannot reach the relay's files."""
+    from technician_client.release_bundle import export_bundle
+
+    organisation = OrganisationFolder(load_config(data).organisation_folder)
+    copied = [str(path) for path in export_bundle(published_folder(organisation, folder), target)]
+    Output(is_json=is_json).result({"files": copied}, *(Text(path) for path in copied))

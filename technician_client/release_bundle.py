@@ -1,0 +1,186 @@
+"""Makes a release: the signed bundle, and the folder of plain files that a relay serves."""
+
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from protocol.certificates import organisation_of_root
+from protocol.errors import EnvironmentFault, UsageError
+from protocol.private_files import sync_folder
+from protocol.published import (
+    FILES_FOLDER,
+    INDEX_NAME,
+    INSTALL_SCRIPTS,
+    RELEASE_PATH,
+    PublishedFile,
+    PublishedIndex,
+)
+from protocol.release import (
+    MANIFEST_NAME,
+    ROOT_NAME,
+    SIGNATURE_NAME,
+    Bundle,
+    Release,
+    ReleaseFile,
+    release_time,
+    sign_release,
+)
+from technician_client.organisation import Root
+from technician_client.release_wheels import Wheel, fitting_pythons, parts_list, release_version
+
+PARTS_LIST_NAME = "parts.cdx.json"
+_PUBLIC_FILE = 0o644
+_PUBLIC_FOLDER = 0o755
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTerms:
+    """What a new release is made of. `scripts` is the folder `scripts/install` of the same sources."""
+
+    wheels: list[Wheel]
+    scripts: Path
+    machine: str
+    days: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRelease:
+    """What was made, and where it lies."""
+
+    release: Release
+    bundle_sha256: str
+    script_sha256: dict[str, str]
+
+
+def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease:
+    """Sign a release and lay it out in the folder; the index is exchanged last, in one step.
+
+    Raises:
+        UsageError: the wheels, or the scripts, are not complete. EnvironmentFault: E_DATA_DISK.
+    """
+    contents = _contents(terms)
+    moment = release_time(terms.now)
+    release = Release(
+        format=1,
+        product="agent",
+        version=release_version(terms.wheels),
+        organisation_id=organisation_of_root(root.der)[0],
+        platform="linux",
+        machine=terms.machine,
+        pythons=fitting_pythons(terms.wheels, terms.machine),
+        released_at_utc=moment,
+        expires_at_utc=moment + timedelta(days=terms.days),
+        files=[
+            ReleaseFile(name, hashlib.sha256(content).hexdigest(), len(content))
+            for name, content in contents.items()
+        ],
+    )
+    manifest, signature = sign_release(release, root.key)
+    head = {
+        MANIFEST_NAME: manifest,
+        SIGNATURE_NAME: signature,
+        ROOT_NAME: root.certificate.public_bytes(Encoding.PEM),
+    }
+    scripts = {path: _script(terms.scripts, path) for path in INSTALL_SCRIPTS}
+    try:
+        return _lay_out(folder, release, head | contents, {path: c for path, c in scripts.items() if c})
+    except OSError as exc:
+        raise EnvironmentFault(str(exc)) from None
+
+
+def _contents(terms: ReleaseTerms) -> dict[str, bytes]:
+    units = sorted((terms.scripts / "linux").glob("alongside-agent*.*"))
+    contents = {wheel.path.name: wheel.path.read_bytes() for wheel in terms.wheels}
+    contents |= {
+        unit.name: unit.read_bytes() for unit in units if unit.suffix in {".service", ".socket", ".slice"}
+    }
+    parts = parts_list(terms.wheels, release_version(terms.wheels), release_time(terms.now))
+    return contents | {PARTS_LIST_NAME: parts}
+
+
+def _script(folder: Path, path: str) -> bytes:
+    system = "windows" if path.endswith(".ps1") else "linux"
+    file = folder / system / path.removeprefix("/")
+    return file.read_bytes() if file.is_file() else b""
+
+
+def _lay_out(
+    folder: Path, release: Release, contents: dict[str, bytes], scripts: dict[str, bytes]
+) -> MadeRelease:
+    files = folder / FILES_FOLDER
+    files.mkdir(mode=_PUBLIC_FOLDER, parents=True, exist_ok=True)
+    bundle = _bundle(contents, release.released_at_utc)
+    published = [_publish(files, path, content) for path, content in scripts.items()]
+    published += [
+        _publish(files, RELEASE_PATH + release.bundle_name, bundle),
+        _publish(files, RELEASE_PATH + PARTS_LIST_NAME, contents[PARTS_LIST_NAME]),
+    ]
+    by_path = {each.path: each.sha256 for each in published}
+    bundle_sha256 = by_path[RELEASE_PATH + release.bundle_name]
+    with Bundle.open(files / bundle_sha256, release.organisation_id) as made:
+        assert made.release == release  # what was written can be read, by the rules of whoever installs it
+    index = msgspec.json.encode(PublishedIndex(1, release.version, published))
+    _write(folder / INDEX_NAME, msgspec.json.format(index, indent=2) + b"\n")
+    return MadeRelease(release, bundle_sha256, {path: by_path[path] for path in scripts})
+
+
+def _bundle(contents: dict[str, bytes], moment: datetime) -> bytes:
+    target = BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in contents.items():
+            facts = tarfile.TarInfo(name)
+            facts.size, facts.mode, facts.mtime = len(content), _PUBLIC_FILE, int(moment.timestamp())
+            archive.addfile(facts, BytesIO(content))
+    return target.getvalue()
+
+
+def _publish(files: Path, path: str, content: bytes) -> PublishedFile:
+    digest = hashlib.sha256(content).hexdigest()
+    _write(files / digest, content)
+    return PublishedFile(path, digest, len(content))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and readable by the relay's own user."""
+    aside = path.with_name(f".{path.name}.new")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.chmod(_PUBLIC_FILE)
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def read_published(folder: Path) -> PublishedIndex:
+    """The index of a folder that was laid out here.
+
+    Raises:
+        UsageError: there is none, or it is malformed.
+    """
+    try:
+        return msgspec.json.decode((folder / INDEX_NAME).read_bytes(), type=PublishedIndex, strict=True)
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise UsageError(f"{folder / INDEX_NAME}: {exc}"[:300]) from None
+
+
+def export_bundle(folder: Path, target: Path) -> Iterable[Path]:
+    """Copy bundle and install scripts out under their own names, for a computer without a relay to ask."""
+    for each in read_published(folder).files:
+        copied = target / each.path.rpartition("/")[2]
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / FILES_FOLDER / each.sha256, copied)
+        except OSError as exc:
+            raise EnvironmentFault(str(exc)) from None
+        yield copied
