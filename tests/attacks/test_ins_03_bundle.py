@@ -1,6 +1,7 @@
 """INS-03, UPD-03, UPD-09: whatever is changed in a bundle is refused, and nothing of it is handed out."""
 
 import io
+import subprocess
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -177,3 +178,30 @@ def test_versions_are_compared_as_numbers() -> None:
     assert version_order("0.10.0") > version_order("0.9.9")
     with pytest.raises(DocumentRefused):
         version_order("1.0.0rc1")
+
+
+def verified(tmp_path: Path, bundle: bytes, fingerprint: str) -> int:
+    """What `verify.sh` ends with."""
+    path = tmp_path / "agent.bundle"
+    path.write_bytes(bundle)
+    script = Path(__file__).parents[2] / "scripts" / "install" / "linux" / "verify.sh"
+    return subprocess.run(
+        [script, path, fingerprint], capture_output=True, timeout=60, check=False
+    ).returncode
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "name", ["release.json", "release.sig", "parts.cdx.json", "pip-26.0-py3-none-any.whl"]
+)
+def test_ins_03_the_shell_verifier_refuses_a_changed_byte(stage: Stage, tmp_path: Path, name: str) -> None:
+    def change(facts: dict[str, tarfile.TarInfo], contents: dict[str, bytes]) -> None:
+        raw = bytearray(contents[name])
+        raw[-1] ^= 1
+        contents[name] = bytes(raw)
+
+    assert verified(tmp_path, stage.bundle, stage.organisation_id) == 0
+    assert verified(tmp_path, repacked(stage.bundle, change), stage.organisation_id) == 5
+    assert verified(tmp_path, stage.bundle, "0" * 64) == 5
+    assert verified(tmp_path, stage.bundle[:4000], stage.organisation_id) == 5
+    assert verified(tmp_path, stage.bundle, "../x") == 2
