@@ -17,13 +17,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.desktop", description=__doc__)
     parser.add_argument("--socket", required=True, type=Path, help="the agent service's local socket")
     parser.add_argument("--display", default=os.environ.get("DISPLAY", ""), help="X display, for example :0")
+    parser.add_argument("--no-tray", action="store_true", help="no icon and no window beside prompt and bar")
     given = parser.parse_args(argv)
     os.umask(0o077)
     outlive_a_full_disk("stderr", "stdout")  # the log goes to standard output here
     if given.display:
         os.environ["DISPLAY"] = given.display  # the screen workers and xcffib go to the same one
     try:
-        return run(Settings(given.socket, given.display, languages=wanted_names(os.environ)))
+        languages = wanted_names(os.environ)
+        return run(Settings(given.socket, given.display, languages=languages, has_tray=not given.no_tray))
     except SupportError as exc:
         print(f"{exc.text.sentence} {exc.text.remedy} ({exc.code}: {exc.detail})", file=sys.stderr)
         return int(exit_status(exc.code))

@@ -46,6 +46,7 @@ class Settings:
     display: str
     worker_argv: tuple[str, ...] = WORKER_ARGV
     languages: tuple[str, ...] = ()
+    has_tray: bool = False
 
 
 def run(settings: Settings) -> int:
@@ -107,6 +108,8 @@ class Desktop:
         from agent.desktop.indicator import BarCalls, Bars
         from agent.desktop.looks import Looks
         from agent.desktop.prompt import Prompt, PromptTools
+        from agent.desktop.questions import Questions
+        from agent.desktop.tray import Tray, TrayTools
 
         self._root, self._link = root, link
         self._status = int(ExitStatus.OK)
@@ -144,6 +147,10 @@ class Desktop:
                 leave=self._leave,
             )
         )
+
+        questions = Questions(settings.socket_path, self._post)
+        tray_tools = TrayTools(self._looks, self._properties, questions, lambda: len(self._bars.session_ids))
+        self._tray = Tray(tray_tools) if settings.has_tray else None
 
     def serve(self) -> int:
         """Run the main loop to its end; returns the exit status."""
@@ -192,6 +199,8 @@ class Desktop:
         has_session = bool(self._bars.session_ids)
         self._watch.watch(is_needed=has_session)
         self._restacked.watch(is_needed=has_session)
+        if self._tray is not None:
+            self._tray.sessions_changed()
 
     def _post(self, call: Callable[[], None]) -> None:
         self._calls.put(call)
@@ -236,6 +245,8 @@ class Desktop:
 
     def _close(self, read_fds: list[int]) -> None:
         root: Any = self._root
+        if self._tray is not None:
+            self._tray.close()
         self._workers.kill_all()
         self._gate.close()
         signal.set_wakeup_fd(-1)

@@ -8,6 +8,7 @@ distance formulas: Inigo Quilez, "2D distance functions".
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 Colour = tuple[float, float, float]
 ColourAt = Callable[[float, float], Colour]
@@ -77,9 +78,25 @@ def box_ppm(box: Box) -> bytes:
     return _ppm(side + box.gap, side, colour_at)
 
 
-def mark_ppm(side: int, *, accent: str, second: str, background: str) -> bytes:
-    """The mark: two people side by side, the second a step behind."""
-    back, front, behind = rgb(background), rgb(accent), rgb(second)
+class Badge(Enum):
+    """What stands in the mark's lower right corner: nothing, a disc, or a cross."""
+
+    NONE = auto()
+    DISC = auto()
+    CROSS = auto()
+
+
+def mark_ppm(
+    side: int,
+    *,
+    accent: str,
+    second: str,
+    background: str,
+    badge: Badge = Badge.NONE,
+    badge_colour: str = "#000000",
+) -> bytes:
+    """The mark (`mark.svg`): two people side by side, the second a step behind; with a badge over it."""
+    back, front, behind, over = rgb(background), rgb(accent), rgb(second), rgb(badge_colour)
     unit = side / 32
 
     def person(x: float, y: float, centre: float, top: float) -> float:
@@ -87,12 +104,23 @@ def mark_ppm(side: int, *, accent: str, second: str, background: str) -> bytes:
         body = _to_box(x, y, centre, top + 18 * unit, 5.5 * unit, 7 * unit, 5.5 * unit)
         return min(head, body)
 
+    def away_from_badge(x: float, y: float) -> float:
+        if badge is Badge.DISC:
+            return math.hypot(x - 24 * unit, y - 24 * unit) - 7 * unit
+        low, high = 18.5 * unit, 29.5 * unit
+        strokes = (_to_segment(x, y, low, low, high, high), _to_segment(x, y, low, high, high, low))
+        return min(strokes) - 2 * unit
+
     def colour_at(x: float, y: float) -> Colour:
         first = person(x, y, 10.5 * unit, 3.5 * unit)
         other = person(x, y, 22 * unit, 5.5 * unit)
         shown = _mix(back, behind, _covered(other))
         shown = _mix(shown, back, _covered(first - 1.6 * unit))
-        return _mix(shown, front, _covered(first))
+        shown = _mix(shown, front, _covered(first))
+        if badge is Badge.NONE:
+            return shown
+        away = away_from_badge(x, y)
+        return _mix(_mix(shown, back, _covered(away - 2 * unit)), over, _covered(away))
 
     return _ppm(side, side, colour_at)
 

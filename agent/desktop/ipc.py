@@ -42,18 +42,7 @@ class ServiceLink:
             Unreachable: E_NOT_RUNNING, nothing listens there.
             Refused: E_IDENTITY_OWNER, another user listens there.
         """
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(CONNECT_TIMEOUT_S)
-        try:
-            self._socket.connect(str(socket_path))
-        except OSError as exc:
-            self._socket.close()
-            raise Unreachable(f"{socket_path}: {exc}", code=ErrorCode.E_NOT_RUNNING) from None
-        try:
-            _check_owner(self._socket)
-        except SupportError:
-            self._socket.close()
-            raise
+        self._socket = connect_to_service(socket_path)
         self._socket.settimeout(None)
         self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
         self._outgoing.put(HELLO_CODEC.encode(hello))
@@ -90,29 +79,57 @@ class ServiceLink:
     ) -> None:
         try:
             while True:
-                on_order(TO_DESKTOP_CODEC.decode(self._frame()))
+                on_order(TO_DESKTOP_CODEC.decode(read_frame(self._socket, TO_DESKTOP_CODEC.limit_bytes)))
         except EOFError:
             on_end(None)
         except SupportError as exc:
             on_end(exc)
 
-    def _frame(self) -> bytes:
-        length = int(ANNOUNCED.unpack(self._exactly(LENGTH_BYTES))[0])
-        if not 0 < length <= TO_DESKTOP_CODEC.limit_bytes:
-            raise PeerViolation(f"a frame of {length} bytes", code=ErrorCode.E_MESSAGE_SIZE)
-        return self._exactly(length)
 
-    def _exactly(self, length: int) -> bytes:
-        received = bytearray()
-        while len(received) < length:
-            try:
-                piece = self._socket.recv(length - len(received))
-            except OSError:
-                piece = b""
-            if not piece:
-                raise EOFError
-            received += piece
-        return bytes(received)
+def connect_to_service(socket_path: Path) -> socket.socket:
+    """A connection to the service, checked, with a time limit on it.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING, nothing listens there.
+        Refused: E_IDENTITY_OWNER, another user listens there.
+    """
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connected.settimeout(CONNECT_TIMEOUT_S)
+    try:
+        connected.connect(str(socket_path))
+        _check_owner(connected)
+    except OSError as exc:
+        connected.close()
+        raise Unreachable(f"{socket_path}: {exc}", code=ErrorCode.E_NOT_RUNNING) from None
+    except SupportError:
+        connected.close()
+        raise
+    return connected
+
+
+def read_frame(connected: socket.socket, limit_bytes: int) -> bytes:
+    """The next frame.
+
+    Raises:
+        EOFError: the other end is gone. PeerViolation: E_MESSAGE_SIZE.
+    """
+    length = int(ANNOUNCED.unpack(_exactly(connected, LENGTH_BYTES))[0])
+    if not 0 < length <= limit_bytes:
+        raise PeerViolation(f"a frame of {length} bytes", code=ErrorCode.E_MESSAGE_SIZE)
+    return _exactly(connected, length)
+
+
+def _exactly(connected: socket.socket, length: int) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        try:
+            piece = connected.recv(length - len(received))
+        except OSError:
+            piece = b""
+        if not piece:
+            raise EOFError
+        received += piece
+    return bytes(received)
 
 
 def _check_owner(connected: socket.socket) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import tkinter as tk
 
 PART_PROPERTY = "_ALONGSIDE_PART"
-_CARDINAL_ATOM, _RESOURCE_MANAGER_ATOM, _STRING_ATOM = 6, 23, 31  # X11 protocol, appendix B: predefined atoms
+# X11 protocol, appendix B: predefined atoms
+_CARDINAL_ATOM, _RESOURCE_MANAGER_ATOM, _STRING_ATOM, _WINDOW_ATOM = 6, 23, 31, 33
 _RESOURCES_LIMIT_WORDS = 16_384
 
 
@@ -75,6 +76,19 @@ class WindowProperties:
             return ""
         found = (line.partition(":") for line in lines.splitlines())
         return next((value.strip() for key, _, value in found if key.strip() == name), "")
+
+    def has_window_manager(self) -> bool:
+        """Whether windows can be minimised and found again (Extended Window Manager Hints 1.5)."""
+        if self._connection is None:
+            return False
+        name = "_NET_SUPPORTING_WM_CHECK"
+        try:
+            core = self._connection.core
+            atom = core.InternAtom(False, len(name), name).reply().atom
+            reply = core.GetProperty(False, self._root(), atom, _WINDOW_ATOM, 0, 1).reply()
+            return bool(reply.value_len)
+        except self._errors:
+            return False
 
     def close(self) -> None:
         """Disconnect. May be called twice."""

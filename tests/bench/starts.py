@@ -130,7 +130,15 @@ async def rig(folder: Path, server: Xvfb) -> AsyncIterator[Rig]:
     handlers = {DesktopHello: link.handle, WorkerHello: tickets.handle}
     local = LocalServer(folder / "run" / "agent.sock", handlers, allowed_uids=frozenset({os.geteuid()}))
     await local.open()
-    words = ["-m", "agent.desktop", "--socket", str(local.socket_path), "--display", server.display]
+    words = [
+        "-m",
+        "agent.desktop",
+        "--no-tray",
+        "--socket",
+        str(local.socket_path),
+        "--display",
+        server.display,
+    ]
     desktop = await asyncio.create_subprocess_exec(sys.executable, *words, env=server.environment)
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):

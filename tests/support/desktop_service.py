@@ -39,7 +39,11 @@ class DesktopProcess:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(1)
-        module = ["-m", "agent.desktop"] if not worker else ["-m", "tests.support.desktop_with_worker"]
+        module = (
+            ["-m", "agent.desktop", "--no-tray"]
+            if not worker
+            else ["-m", "tests.support.desktop_with_worker"]
+        )
         self.child = subprocess.Popen(
             [sys.executable, *module, "--socket", str(path), "--display", display, *worker],
             env={**os.environ, "DISPLAY": display},

@@ -1,0 +1,94 @@
+"""The person's way to the agent: the panel, minimised in the window list, and the window with the code."""
+
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.desktop.help_window import HelpWindow
+from agent.desktop.ipc_messages import Status, StatusAsked
+from agent.desktop.looks import Looks
+from agent.desktop.panel import Panel
+from agent.desktop.questions import Answer, Questions
+from agent.desktop.tray_state import TrayState, tray_state
+from agent.desktop.x11_windows import WindowProperties
+
+LOOK_MS = 15_000
+FIRST_LOOK_MS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class TrayTools:
+    """What the tray needs from the desktop around it. `session_count` is that of this moment."""
+
+    looks: Looks
+    properties: WindowProperties
+    questions: Questions
+    session_count: Callable[[], int]
+
+
+class Tray:
+    """The panel and the window with the code. Runs in the window thread."""
+
+    def __init__(self, tools: TrayTools) -> None:
+        self._tools = tools
+        self._root: tk.Tk = tools.looks.root
+        self._link = ""
+        self._state = TrayState.OFFLINE
+        self._panel: Panel | None = None
+        self._help: HelpWindow | None = None
+        self._is_closed = False
+        self._looking = self._root.after(FIRST_LOOK_MS, self._look)
+
+    def sessions_changed(self) -> None:
+        """A session came or went."""
+        self._show()
+
+    def get_help(self) -> None:
+        """Show a code, or the window that shows one."""
+        if self._help is not None:
+            self._help.window.lift()
+            return
+        tools = self._tools
+        self._help = HelpWindow(tools.looks, tools.properties, tools.questions, self._help_closed)
+
+    def close(self) -> None:
+        """Take everything away. May be called twice."""
+        self._is_closed = True
+        self._root.after_cancel(self._looking)
+        if self._help is not None:
+            self._help.close()
+
+    def _help_closed(self) -> None:
+        self._help = None
+
+    def _look(self) -> None:
+        self._looking = self._root.after(LOOK_MS, self._look)
+        self._choose_place()
+        if not self._tools.session_count():  # while somebody is here the state does not hang on the link
+            self._ask_status()
+
+    def _choose_place(self) -> None:
+        if self._panel is None and self._tools.properties.has_window_manager():
+            self._panel = self._new_panel()
+            self._panel.minimise()
+
+    def _new_panel(self) -> Panel:
+        tools = self._tools
+        panel = Panel(tools.looks, tools.properties, tools.questions, self.get_help)
+        panel.show_state(self._state)
+        return panel
+
+    def _ask_status(self) -> None:
+        self._tools.questions.ask(StatusAsked(), self._take_status)
+
+    def _take_status(self, answer: Answer) -> None:
+        self._link = answer.link if isinstance(answer, Status) else ""
+        self._show()
+
+    def _show(self) -> None:
+        state = tray_state(self._link, self._tools.session_count())
+        if self._is_closed or state is self._state:
+            return
+        self._state = state
+        if self._panel is not None:
+            self._panel.show_state(state)

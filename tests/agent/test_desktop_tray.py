@@ -1,0 +1,165 @@
+"""The person's panel and the code's window: the real desktop process on Xvfb, real clicks and keys."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from agent.desktop.drawing import contrast
+from agent.desktop.ipc_messages import HelpNews, HelpOutcome
+from agent.desktop.tray_state import (
+    BACKGROUND,
+    OFFLINE_INK,
+    READY_INK,
+    SESSION_INK,
+    TrayState,
+    tray_ppm,
+    tray_state,
+)
+from agent.desktop.tray_text import grouped, works_for
+from tests.support.desktop_person import ESCAPE, RETURN
+from tests.support.desktop_service import wait_for
+from tests.support.tray_service import CODE, TrayService, desktop_with_tray
+from tests.support.x_person import XPerson
+
+LIMIT_S = 20.0
+
+
+@pytest.mark.parametrize(
+    ("link", "sessions", "state"),
+    [
+        ("connected", 0, TrayState.READY),
+        ("connecting", 0, TrayState.OFFLINE),
+        ("refused", 0, TrayState.OFFLINE),
+        ("", 0, TrayState.OFFLINE),
+        ("connecting", 1, TrayState.IN_SESSION),
+    ],
+)
+def test_somebody_who_is_here_counts_more_than_the_link(link: str, sessions: int, state: TrayState) -> None:
+    assert tray_state(link, sessions) is state
+
+
+@pytest.mark.parametrize("side", [16, 32, 64, 96])
+def test_the_pictures_differ_in_shape_and_not_only_in_colour(side: int) -> None:
+    shapes = set()
+    for state in TrayState:
+        pixels = tray_ppm(state, side)[-side * side * 3 :]
+        shapes.add(tuple(pixels[at : at + 3] == b"\xff\xff\xff" for at in range(0, len(pixels), 3)))
+    assert len(shapes) == len(TrayState)
+
+
+@pytest.mark.parametrize("ink", [OFFLINE_INK, READY_INK, SESSION_INK])
+def test_what_tells_the_state_stands_out(ink: str) -> None:
+    assert contrast(ink, BACKGROUND) >= 4.5
+
+
+def test_a_fingerprint_is_read_in_groups_and_none_is_said() -> None:
+    assert grouped("0123456789ab") == "0123 4567 89ab"
+    assert grouped("") == "none"
+
+
+def test_the_countdown_of_a_code_never_runs_below_nothing() -> None:
+    assert "9:59" in works_for(598.7)
+    assert "0:00" in works_for(-3)
+
+
+@pytest.fixture
+def service(display: str, tmp_path: Path) -> Iterator[TrayService]:
+    with desktop_with_tray(tmp_path, display) as served:
+        yield served
+
+
+def window_of(display: str, name: str) -> str:
+    """The window's number, mapped or not; "" when there is none."""
+    words = ["xdotool", "search", "--class", f"^{name}$"]
+    told = subprocess.run(words, env={"DISPLAY": display}, capture_output=True, text=True).stdout.split()
+    return told[-1] if told else ""
+
+
+def restore(display: str, person: XPerson) -> None:
+    """Take the panel out of the window list, as a task bar does."""
+    wait_for(lambda: window_of(display, "alongside-panel") != "", LIMIT_S)
+    assert person.find_class("alongside-panel") is None, "it came up by itself"
+    number = window_of(display, "alongside-panel")
+
+    def is_up() -> bool:  # the window manager may hear of the window only now
+        subprocess.run(["xdotool", "windowactivate", number], env={"DISPLAY": display}, capture_output=True)
+        return person.find("panel:help") is not None
+
+    wait_for(is_up, LIMIT_S)
+
+
+def press(person: XPerson, part: str, is_done: Callable[[], bool]) -> None:
+    """Press it until that shows: a window that has just come up may still be moved by the window manager."""
+
+    def pressed() -> bool:
+        found = person.find(part)
+        if found is not None and not is_done():
+            person.click(*found.middle)
+            with suppress(AssertionError):
+                wait_for(is_done, 1.0)
+        return is_done()
+
+    wait_for(pressed, LIMIT_S)
+
+
+@pytest.mark.real
+def test_without_a_tray_the_panel_waits_minimised_and_help_is_got_from_it(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    restore(display, person)
+    press(person, "panel:help", lambda: person.find("help:code") is not None)
+    wait_for(lambda: "HelpAsked" in service.asked, LIMIT_S)
+    assert not service.voided.is_set()
+    press(person, "help:close", service.voided.is_set)
+    assert service.voided.wait(LIMIT_S), "the code of a closed window was still good"
+    wait_for(lambda: person.find("help:code") is None, LIMIT_S)
+
+
+@pytest.mark.real
+def test_after_a_wrong_guess_another_code_is_shown_when_the_person_asks_for_it(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    restore(display, person)
+    press(person, "panel:help", lambda: service.helping is not None)
+    service.tell(HelpNews(HelpOutcome.WRONG))
+    assert service.voided.wait(LIMIT_S)
+    assert service.asked.count("HelpAsked") == 1
+    press(person, "help:again", lambda: service.asked.count("HelpAsked") == 2)
+
+
+@pytest.mark.real
+def test_help_is_got_by_keyboard_alone(service: TrayService, display: str, person: XPerson) -> None:
+    restore(display, person)
+
+    def asked() -> bool:
+        person.key(RETURN)  # the panel has the keyboard, and Get help its focus
+        with suppress(AssertionError):
+            wait_for(lambda: service.helping is not None, 2.0)
+        return service.helping is not None
+
+    wait_for(asked, LIMIT_S)
+    wait_for(lambda: person.find("help:close") is not None, LIMIT_S)
+
+    def left() -> bool:
+        person.key(ESCAPE)
+        return service.voided.wait(1.0)
+
+    wait_for(left, LIMIT_S)
+
+
+@pytest.mark.real
+def test_what_was_allowed_beforehand_is_taken_back(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    restore(display, person)
+    press(person, "panel:allowed", lambda: person.find("panel:take_back:0") is not None)
+    press(person, "panel:take_back:0", lambda: "StandingRevoked" in service.asked)
+    wait_for(lambda: person.find("panel:take_back:0") is None, LIMIT_S)
+    assert service.standing == []
+
+
+def test_the_code_of_the_tests_has_the_form_of_a_real_one() -> None:
+    assert all(len(group) == 3 and group.isdecimal() for group in CODE.split())
