@@ -1,6 +1,7 @@
 """Builds the relay from its parts. Only `relay.cli` runs it."""
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import Callable
@@ -115,6 +116,7 @@ async def _serve_control(ground: _Ground, voice: Voice, stop: asyncio.Event) -> 
         published = Published(folder) if folder is not None else None
         server = HttpServer(gateway, store, forwarder, published)
         await server.start(ground.listeners.control, ground.tls)
+        _keep_out_of_collections()
         voice.ready(Ready(_relay_url(ground), relay_id, "" if is_claimed else str(secret.file)))
         _LOG.info("relay.ready", relay_id=relay_id, workers=ground.config.workers)
         await _wait(stop, forwarder)
@@ -123,6 +125,12 @@ async def _serve_control(ground: _Ground, voice: Voice, stop: asyncio.Event) -> 
     finally:
         await _close(store)
     return 0
+
+
+def _keep_out_of_collections() -> None:
+    """What was made at the start stays: a stranger must not make the collector walk through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _wait(stop: asyncio.Event, forwarder: Forwarder | None) -> None:

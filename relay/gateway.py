@@ -45,6 +45,8 @@ _LOG = structlog.get_logger()
 _OUTBOX_LIMIT_BYTES = 4 * CONTROL_MESSAGE_LIMIT_BYTES
 _FLUSH_TIMEOUT_S = 2.0
 _IPV6_CUSTOMER_BITS = 64
+_KEEPING_ALIVE = frozenset({WSMsgType.PING, WSMsgType.PONG})
+_NO_MESSAGE = _KEEPING_ALIVE | {WSMsgType.TEXT}
 
 
 class ControlLink:
@@ -149,6 +151,7 @@ class Gateway:
             compress=False,
             max_msg_size=CONTROL_MESSAGE_LIMIT_BYTES + 1,  # aiohttp refuses what is as large as its limit
             autoclose=True,
+            autoping=False,  # whoever has not logged in gets no answers to thousands of pings
             timeout=_FLUSH_TIMEOUT_S,
         )
         await socket.prepare(request)
@@ -156,6 +159,10 @@ class Gateway:
             admitted = await self._admit(request, socket)
         except SupportError as exc:
             await _refuse(socket, exc.code)
+            if isinstance(exc, PeerViolation) and request.transport is not None:
+                request.transport.close()  # whatever else it sent is not read
+            else:
+                await socket.close()
             return socket
         except (ConnectionError, TimeoutError):
             await socket.close()
@@ -184,7 +191,7 @@ class Gateway:
         nonce = secrets.token_bytes(NONCE_BYTES)
         challenge = Challenge(PROTOCOL_VERSION, nonce, self._registry.relay_id)
         await socket.send_bytes(FROM_RELAY_CODEC.encode(challenge))
-        encoded = await _receive(socket)
+        encoded = await _receive(socket, may_ping=False)
         if not self._login_rate.take(address, time.monotonic(), LOGIN_COST):
             raise Refused("too many log-ins", code=ErrorCode.E_RATE)
         message = PRE_LOGIN_CODEC.decode(encoded)
@@ -264,8 +271,10 @@ def _welcome(admitted: Admitted) -> Welcome:
     return Welcome(peer.organisation_id, peer.subject_id, peer.role.value, LINK_HEARTBEAT_S, admitted.status)
 
 
-async def _receive(socket: web.WebSocketResponse, timeout_s: float | None = None) -> bytes:
-    """The next binary message.
+async def _receive(
+    socket: web.WebSocketResponse, timeout_s: float | None = None, *, may_ping: bool = True
+) -> bytes:
+    """The next binary message; WebSocket pings before it are answered.
 
     Raises:
         PeerViolation: E_MESSAGE_SIZE, E_MESSAGE_FORMAT.
@@ -274,10 +283,14 @@ async def _receive(socket: web.WebSocketResponse, timeout_s: float | None = None
     """
     async with asyncio.timeout(timeout_s):  # not receive's own timeout: a WebSocket ping would restart it
         message = await socket.receive()
+        while may_ping and message.type in _KEEPING_ALIVE:
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+            message = await socket.receive()
     if message.type is WSMsgType.BINARY:
         return bytes(message.data)
-    if message.type is WSMsgType.TEXT:
-        raise PeerViolation("text frame", code=ErrorCode.E_MESSAGE_FORMAT)
+    if message.type in _NO_MESSAGE:
+        raise PeerViolation("not a binary frame", code=ErrorCode.E_MESSAGE_FORMAT)
     if message.type is WSMsgType.ERROR:
         is_too_big = getattr(message.data, "code", 0) == WSCloseCode.MESSAGE_TOO_BIG
         code = ErrorCode.E_MESSAGE_SIZE if is_too_big else ErrorCode.E_MESSAGE_FORMAT
@@ -289,7 +302,6 @@ async def _refuse(socket: web.WebSocketResponse, code: ErrorCode) -> None:
     with contextlib.suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(_FLUSH_TIMEOUT_S):
             await socket.send_bytes(FROM_RELAY_CODEC.encode(RefusedMessage(0, code)))
-            await socket.close()
 
 
 async def _finish(request: web.Request, pump: asyncio.Task[None]) -> None:

@@ -34,6 +34,7 @@ class HttpServer:
         self._store = store
         self._forwarder = forwarder
         app = web.Application(middlewares=[_root], client_max_size=1024)
+        app.on_response_prepare.append(_one_request_only)
         app.router.add_get("/v1/control", gateway.serve)
         app.router.add_get("/healthz", _say_ok)
         app.router.add_get("/readyz", self._say_ready)
@@ -79,6 +80,12 @@ class HttpServer:
         if isinstance(protocol, Intake):
             protocol.lift()  # the forwarder bounds these by itself
         return await AiohttpSocket(self._forwarder).serve(request)
+
+
+async def _one_request_only(_: web.Request, response: web.StreamResponse) -> None:
+    """Nobody makes a connection work for hundreds of requests that were sent at once."""
+    if not isinstance(response, web.WebSocketResponse):
+        response.force_close()
 
 
 async def _say_ok(request: web.Request) -> web.Response:

@@ -24,6 +24,8 @@ from relay.worker.forwarder import CloseCode, End, Forwarder
 from relay.worker.loop import ABORT_S, HIGH_WATER_BYTES, LINGER_S, LOW_WATER_BYTES, is_session_path
 
 _LOG = structlog.get_logger()
+# a ticket is one frame, or a few if a proxy cut it; whoever has none is not read for longer
+FRAMES_WITHOUT_TICKET_LIMIT = 16
 
 
 class PicowsSocket(WSListener):
@@ -36,6 +38,7 @@ class PicowsSocket(WSListener):
         self._partial: bytearray | None = None
         self._is_paused = False
         self._is_closing = False
+        self._frames_left = FRAMES_WITHOUT_TICKET_LIMIT
 
     # what picows calls
 
@@ -49,8 +52,12 @@ class PicowsSocket(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """See `WSListener`."""
-        if frame.msg_type is WSMsgType.CLOSE:
+        if self._is_too_much():
+            transport.disconnect(False)
+        elif frame.msg_type is WSMsgType.CLOSE:
             self._answer_close(transport)
+        elif frame.msg_type is WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
         elif self._is_closing or self._end is None:
             return
         elif frame.msg_type is WSMsgType.BINARY and frame.fin and self._partial is None and not frame.rsv1:
@@ -109,6 +116,13 @@ class PicowsSocket(WSListener):
         loop.call_later(LINGER_S, transport.disconnect)
         loop.call_later(ABORT_S, transport.disconnect, False)
 
+    def _is_too_much(self) -> bool:
+        """Whether a socket without a ticket has said more than a ticket; it is read while it closes."""
+        if self._end is not None and self._end.side is not None:
+            return False
+        self._frames_left -= 1
+        return self._frames_left < 0
+
     def _answer_close(self, transport: WSTransport) -> None:
         if not transport.is_close_frame_sent:
             transport.send_close(PicowsCloseCode.OK)
@@ -163,6 +177,7 @@ async def serve_picows(
         sock=listener,
         websocket_handshake_timeout=LOGIN_TIMEOUT_S,
         max_frame_size=SESSION_MESSAGE_LIMIT_BYTES,
+        enable_auto_pong=False,
         logger_name=_quiet_logger(),
         ssl=tls,
         ssl_handshake_timeout=None if tls is None else LOGIN_TIMEOUT_S,
