@@ -1,6 +1,7 @@
 """The console's pages in a real browser, with a scripted device behind them."""
 
 import asyncio
+import re
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from playwright.async_api import Page, expect
 
 from protocol.errors import ErrorCode
 from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
-from technician_client.console.backend import LinkState
+from technician_client.console.backend import DeviceRow, LinkState
 from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
 from tests.support.console_fakes import (
     DESK,
@@ -305,6 +306,22 @@ async def test_presence_and_link_changes_show_without_a_reload(desk: Desk) -> No
     await expect(desk.page.locator("#link-banner")).to_contain_text("The relay cannot be reached.")
     desk.app.tell(LinkState(True, "https://relay.example.org"))
     await expect(desk.page.locator("#link-banner")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/", f"/device?device={DESK}"])
+async def test_what_is_told_while_the_list_is_on_its_way_is_shown(
+    desk: Desk, path: str, monkeypatch: Any
+) -> None:
+    older = await desk.app.devices()
+
+    async def devices() -> list[DeviceRow]:
+        desk.app.tell(device_row(DESK, "Reception desk", is_present=False))
+        await asyncio.sleep(0.2)
+        return older
+
+    monkeypatch.setattr(desk.app, "devices", devices)
+    await desk.enter(path)
+    await expect(desk.page.get_by_text(re.compile("^Away")).first).to_be_visible()
 
 
 async def test_the_console_keeps_nothing_where_a_script_or_the_history_could_find_it(desk: Desk) -> None:

@@ -1,6 +1,5 @@
 // One device: its facts, its screen, its diagnostics, its commands, over at most one session.
 
-import { get } from "./api.js";
 import { CommandsPanel } from "./commands/panel.js";
 import { DiagnosticsPanel } from "./diagnostics/panel.js";
 import { byId, element, foreign, setText, show } from "./dom.js";
@@ -82,19 +81,19 @@ if (isSession) workspace.connect();
 
 fillHeader().catch(showGone);
 commands.load();
-get("/api/devices").then(
-  ({ devices }) => {
-    const device = devices.find((one) => one.device_id === deviceId);
-    if (device) drawDevice(device);
-    else showProblem({ code: "E_DEVICE_UNKNOWN", sentence: "There is no such device.", remedy: "Go back to the list of devices." });
-  },
-  (refusal) => showProblem(refusal.problem),
-);
 watch({
+  onDevices: showListed,
+  onRefused: showProblem,
   onDevice: (device) => device.device_id === deviceId && drawDevice(device),
   onLink: showLink,
   onGone: showGone,
 });
+
+function showListed(devices) {
+  const device = devices.find((one) => one.device_id === deviceId);
+  if (device) drawDevice(device);
+  else showProblem({ code: "E_DEVICE_UNKNOWN", sentence: "There is no such device.", remedy: "Go back to the list of devices." });
+}
 
 function showProblem(problem) {
   setText(byId("device-name"), deviceId.slice(0, 40));

@@ -1,6 +1,5 @@
 // The device list: who is there, and the way to each of them.
 
-import { get } from "./api.js";
 import { byId, element, foreign, setText, show } from "./dom.js";
 import { ago } from "./format.js";
 import { fillHeader, showGone, showLink } from "./header.js";
@@ -10,16 +9,16 @@ import { notice } from "./notice.js";
 const AGE_EVERY_MS = 30_000;
 const devices = new Map();
 
-async function load() {
-  try {
-    const answer = await get("/api/devices");
-    devices.clear();
-    for (const device of answer.devices) devices.set(device.device_id, device);
-    show(byId("problem"), false);
-  } catch (refusal) {
-    byId("problem").replaceChildren(...notice(refusal.problem));
-    show(byId("problem"), true);
-  }
+function showDevices(listed) {
+  devices.clear();
+  for (const device of listed) devices.set(device.device_id, device);
+  show(byId("problem"), false);
+  draw();
+}
+
+function showRefused(problem) {
+  byId("problem").replaceChildren(...notice(problem));
+  show(byId("problem"), true);
   draw();
 }
 
@@ -119,20 +118,13 @@ document.addEventListener("keydown", (event) => {
 });
 setInterval(draw, AGE_EVERY_MS);
 await fillHeader().catch(showGone);
-await load();
-let wasConnected = true;
 watch({
+  onDevices: showDevices,
+  onRefused: showRefused,
   onDevice(device) {
     devices.set(device.device_id, device);
     draw();
   },
-  onLink(link) {
-    showLink(link);
-    if (link.is_connected && !wasConnected) load();
-    wasConnected = link.is_connected;
-  },
-  onGone() {
-    wasConnected = false;
-    showGone();
-  },
+  onLink: showLink,
+  onGone: showGone,
 });
