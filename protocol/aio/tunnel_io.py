@@ -31,6 +31,7 @@ class TunnelIO:
         self._wire = wire
         self._tunnel = tunnel
         self._early = b""
+        self._failure: SupportError | None = None
         self._sending = asyncio.Lock()
 
     async def handshake(self) -> HandshakeDone:
@@ -59,6 +60,8 @@ class TunnelIO:
     async def send(self, content: bytes) -> None:
         """See `ByteStream.send`."""
         async with self._sending:
+            if self._failure is not None:
+                raise self._failure  # why it is over, not that a sender came too late to know
             self._tunnel.send(content)
             for piece in self._tunnel.outgoing():
                 await self._wire.send(piece)
@@ -91,7 +94,8 @@ class TunnelIO:
     async def _fed(self, received: bytes) -> list[TunnelEvent]:
         try:
             return self._tunnel.feed(received)
-        except SupportError:
+        except SupportError as exc:
+            self._failure = exc
             with suppress(SupportError, TimeoutError):  # the alert that tells the peer why
                 async with asyncio.timeout(ALERT_TIMEOUT_S):
                     await self._flush()

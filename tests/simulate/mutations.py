@@ -1,0 +1,132 @@
+"""The core, broken on purpose: each way has to be noticed, or the simulation proves nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import technician_client.opening
+from agent.capabilities.commands.ledger import CommandLedger
+from agent.desktop.ipc_messages import StopPressed
+from agent.desktop_link import SessionDesk
+from agent.live_session import LiveSession
+from agent.policy_store import PolicyStore
+from agent.session_audit import SessionAudit
+from agent.session_channels import SessionChannels
+from agent.session_consent import SessionConsent
+from agent.sessions import Sessions
+from protocol.certificates import Role, verify_chain
+from protocol.consent import ConsentMachine, GiveGrants
+from protocol.errors import NotGranted, SupportError
+from protocol.grants import GrantBook
+from protocol.session import SessionMachine
+from tests.simulate.plan import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One way to break it; `changes` are (owner, name, replacement)."""
+
+    changes: tuple[tuple[Any, str, Any], ...]
+    mode: Mode = Mode.SAFETY
+
+    @contextmanager
+    def apply(self) -> Iterator[None]:
+        """Broken, as long as this is entered."""
+        patches = [patch.object(*change) for change in self.changes]
+        for each in patches:
+            each.start()
+        try:
+            yield
+        finally:
+            for each in patches:
+                each.stop()
+
+
+def _open_without_asking(channels: SessionChannels, asked: Any) -> Any:
+    if asked.capability not in channels._capabilities:
+        raise NotGranted
+    return channels._capabilities[asked.capability]
+
+
+def _mint_what_is_missing(consent: SessionConsent, grantable: Any) -> Any:
+    if consent.book is None:
+        raise NotGranted
+    return consent.book._live.get(grantable) or consent.book.mint([grantable], until_s=1e9)[0]
+
+
+def _whatever_is_held(book: GrantBook, grantable: Any, _now_s: float) -> Any:
+    if grantable not in book._live:
+        raise NotGranted
+    return book._live[grantable]
+
+
+def _quiet_write(write: Callable[..., None]) -> Callable[..., None]:
+    def write_or_not(*given: Any, **terms: Any) -> None:
+        with suppress(SupportError):
+            write(*given, **terms)
+
+    return write_or_not
+
+
+def _do_not_hear_stop(note: Callable[..., None]) -> Callable[..., None]:
+    def note_all_but_stop(desk: SessionDesk, message: Any) -> None:
+        if not isinstance(message, StopPressed):
+            note(desk, message)
+
+    return note_all_but_stop
+
+
+def _allow_instead(machine: ConsentMachine) -> Any:
+    return machine.allow(machine._possible, now_s=1e9)
+
+
+def _give_at_once(machine: ConsentMachine, allowed: Any, _now_s: float) -> Any:
+    machine._allowed = allowed
+    return [GiveGrants(allowed, {})]
+
+
+def _any_device(chain: Any, wanted: Any) -> Any:
+    return verify_chain(
+        chain, wanted.identity.root_der, roles={Role.DEVICE}, now=technician_client.opening.datetime.now()
+    )
+
+
+def _never_over(tick: Callable[..., Any]) -> Callable[..., Any]:
+    def tick_without_limit(machine: SessionMachine, now_s: float) -> Any:
+        machine._limit_s = now_s + 1e6
+        return tick(machine, now_s)
+
+    return tick_without_limit
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "a channel opens without a grant": Mutation(
+        (
+            (SessionChannels, "_admit", _open_without_asking),
+            (SessionConsent, "require", _mint_what_is_missing),
+        )
+    ),
+    "a no counts as a yes": Mutation(((ConsentMachine, "deny", _allow_instead),)),
+    "no answer counts as a yes": Mutation(((ConsentMachine, "time_out", _allow_instead),)),
+    "grants do not wait for the indicator": Mutation(((ConsentMachine, "_show_indicator", _give_at_once),)),
+    "grants do not end by time": Mutation(
+        (
+            (GrantBook, "require", _whatever_is_held),
+            (GrantBook, "end_due", lambda book, _now_s: []),
+        )
+    ),
+    "Stop is not heard": Mutation(((SessionDesk, "note", _do_not_hear_stop(SessionDesk.note)),)),
+    "the ledger forgets": Mutation(((CommandLedger, "take", lambda ledger, request_id: None),)),
+    "what cannot be recorded happens all the same": Mutation(
+        ((SessionAudit, "write", _quiet_write(SessionAudit.write)),)
+    ),
+    "an older policy is taken": Mutation(((PolicyStore, "version", property(lambda store: 0)),)),
+    "any device will do": Mutation(((technician_client.opening, "_verified_device", _any_device),)),
+    "silence is never noticed": Mutation(((SessionMachine, "tick", _never_over(SessionMachine.tick)),)),
+    "a session id counts twice": Mutation(((Sessions, "_refusal", lambda sessions, session_id: None),)),
+    "nobody notices that the desktop is gone": Mutation(
+        ((LiveSession, "_watch_desk", LiveSession._wait_over),)
+    ),
+}
