@@ -9,7 +9,7 @@ from typing import Any
 PROGRAM: ContextVar[str] = ContextVar("program", default="")
 """Which program the running code belongs to; what it starts belongs to it too."""
 START_S = 1000.0
-_STEP_LIMIT = 2_000_000
+_STEP_LIMIT = 200_000
 
 
 class Stuck(Exception):

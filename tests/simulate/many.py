@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.simulate import clocks, mutations
 from tests.simulate.plan import Mode
-from tests.simulate.world import Outcome, play
+from tests.simulate.world import Outcome, play, play_plan
 
 CHUNK_SEEDS = 100
 GARBAGE_EVERY = 25
@@ -132,7 +132,12 @@ def run_chunk(seeds: Sequence[int], mode: Mode) -> Report:
 
 
 def run_one(seed: int, mode: Mode) -> Outcome:
-    """One seed, in this process."""
+    """One seed, in a process of its own."""
+    with _pool(1) as pool:
+        return pool.submit(_play_one, seed, mode).result()
+
+
+def _play_one(seed: int, mode: Mode) -> Outcome:
     with _prepared() as folder:
         return play(seed, mode, folder)
 
@@ -149,7 +154,7 @@ def find(name: str, seeds: int) -> dict[str, object]:
     mutation = mutations.MUTATIONS[name]
     with _prepared() as folder, mutation.apply():
         for seed in range(seeds):
-            outcome = play(seed, mutation.mode, folder)
+            outcome = play_plan(mutation.plan(seed), folder)
             if outcome.violation:
                 return {"seeds_needed": seed + 1, "violation": outcome.violation}
     return {"seeds_needed": 0, "violation": ""}

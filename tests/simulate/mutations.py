@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -21,15 +21,25 @@ from protocol.consent import ConsentMachine, GiveGrants
 from protocol.errors import NotGranted, SupportError
 from protocol.grants import GrantBook
 from protocol.session import SessionMachine
-from tests.simulate.plan import Mode
+from tests.simulate.plan import Event, Mode, Plan, Timed, draw
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One way to break it; `changes` are (owner, name, replacement)."""
+    """One way to break it; `changes` are (owner, name, replacement), `adds` is what shows it in every plan."""
 
     changes: tuple[tuple[Any, str, Any], ...]
+    adds: tuple[Timed, ...] = ()
+    is_misrouted: bool = False
     mode: Mode = Mode.SAFETY
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of this seed, with what this mutation needs to show."""
+        plan = draw(seed, self.mode)
+        plan.events += self.adds
+        if self.is_misrouted:
+            plan.visits = [replace(visit, is_misrouted=True) for visit in plan.visits]
+        return plan
 
     @contextmanager
     def apply(self) -> Iterator[None]:
@@ -120,13 +130,19 @@ MUTATIONS: dict[str, Mutation] = {
     "Stop is not heard": Mutation(((SessionDesk, "note", _do_not_hear_stop(SessionDesk.note)),)),
     "the ledger forgets": Mutation(((CommandLedger, "take", lambda ledger, request_id: None),)),
     "what cannot be recorded happens all the same": Mutation(
-        ((SessionAudit, "write", _quiet_write(SessionAudit.write)),)
+        ((SessionAudit, "write", _quiet_write(SessionAudit.write)),), (Timed(1.0, Event.AUDIT_FAILS, 60.0),)
     ),
-    "an older policy is taken": Mutation(((PolicyStore, "version", property(lambda store: 0)),)),
-    "any device will do": Mutation(((technician_client.opening, "_verified_device", _any_device),)),
+    "an older policy is taken": Mutation(
+        ((PolicyStore, "version", property(lambda store: 0)),),
+        (Timed(5.0, Event.POLICY_NEWER, 0.0), Timed(9.0, Event.POLICY_OLDER, 0.0)),
+    ),
+    "any device will do": Mutation(
+        ((technician_client.opening, "_verified_device", _any_device),), is_misrouted=True
+    ),
     "silence is never noticed": Mutation(((SessionMachine, "tick", _never_over(SessionMachine.tick)),)),
-    "a session id counts twice": Mutation(((Sessions, "_refusal", lambda sessions, session_id: None),)),
-    "nobody notices that the desktop is gone": Mutation(
-        ((LiveSession, "_watch_desk", LiveSession._wait_over),)
+    "a session id counts twice": Mutation(
+        ((Sessions, "_refusal", lambda sessions, session_id: None),),
+        tuple(Timed(at_s, Event.OFFER_ID_AGAIN, 0.0) for at_s in (8.0, 16.0, 24.0)),
     ),
+    "nobody watches the desktop": Mutation(((LiveSession, "_watch_desk", LiveSession._wait_over),)),
 }

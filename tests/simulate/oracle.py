@@ -7,6 +7,7 @@ audit log, and which plain bytes went into and came out of tunnels. It asks noth
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from protocol.audit import AuditEvent, AuditKind
 from protocol.errors import ErrorCode
@@ -17,6 +18,7 @@ STOP_BOUND_S = 0.25
 DESKTOP_LOST_BOUND_S = 2.0
 SILENCE_MARGIN_S = 1.5
 ROUNDING_S = 0.05
+LOCAL_WAY_S = 0.01
 
 
 class Violation(Exception):
@@ -43,7 +45,7 @@ class SessionView:
     shown: set[Grantable] = field(default_factory=set)
     was_shown: bool = False
     given: dict[Grantable, _Given] = field(default_factory=dict)
-    has_input: bool = False
+    input_until_s: float = 0.0
     stopped_at_s: float | None = None
     desktop_lost_at_s: float | None = None
     is_over: bool = False
@@ -163,18 +165,25 @@ class Oracle:
             case AuditKind.GRANT_GIVEN:
                 self._given(view, event)
             case AuditKind.GRANT_ENDED:
-                view.given.pop(Grantable(str(event.facts["grantable"])), None)
+                self._over(view, Grantable(str(event.facts["grantable"])))
             case AuditKind.INPUT_STARTED:
-                view.has_input = True
+                view.input_until_s = inf
             case AuditKind.INPUT_ENDED:
-                view.has_input = False
+                view.input_until_s = self._now_s() + LOCAL_WAY_S
             case AuditKind.COMMAND_STARTED:
                 self.recorded_starts.add(str(event.facts["request_id"]))
             case AuditKind.SESSION_REFUSED if event.facts.get("code") == ErrorCode.E_STATE:
                 pass  # the id was offered a second time: this is not about the session that has it
             case AuditKind.SESSION_ENDED | AuditKind.SESSION_REFUSED:
                 view.is_over = True
-                view.given.clear()
+                self._over(view, *view.given)
+
+    def _over(self, view: SessionView, *grantables: Grantable) -> None:
+        """What was ordered before that moment is on its way through the local socket."""
+        for grantable in grantables:
+            if grantable in view.given:
+                until_s = min(view.given[grantable].until_s, self._now_s() + LOCAL_WAY_S)
+                view.given[grantable] = _Given(until_s)
 
     def _given(self, view: SessionView, event: AuditEvent) -> None:
         grantable = Grantable(str(event.facts["grantable"]))
@@ -199,7 +208,7 @@ class Oracle:
     def injected(self, session_id: str) -> None:
         """Input reached the person's desktop."""
         view = self._act(session_id, Grantable.INPUT_CONTROL)
-        if not view.has_input:
+        if self._now_s() > view.input_until_s:
             self.broken("P15: input before it was recorded")
 
     def command_started(self, session_id: str, request_id: str) -> None:
