@@ -54,7 +54,13 @@ def _note_fault(_logger: object, _level: str, event: MutableMapping[str, Any]) -
 @contextmanager
 def simulated() -> Iterator[None]:
     """Our shells read virtual clocks and build the schedule's tunnels. Nothing else reads one."""
-    clock = SimpleNamespace(monotonic=lambda: NOW.monotonic_s(), time=lambda: NOW.wall().timestamp())
+    clock = SimpleNamespace(
+        monotonic=lambda: NOW.monotonic_s(),
+        time=lambda: NOW.wall().timestamp(),
+        clock_gettime=lambda _clock: NOW.monotonic_s(),
+        CLOCK_MONOTONIC=time.CLOCK_MONOTONIC,
+        CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
+    )
     patches = [
         patch.object(module, "Tunnel", lambda end, identity: NOW.make_tunnel(end, identity))
         for module in (agent.session_runner, technician_client.opening)

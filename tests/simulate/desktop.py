@@ -16,7 +16,6 @@ from tests.simulate.oracle import Oracle
 from tests.support.desktop import DISPLAY
 
 IPC_S = 0.001
-SHOWS_ARE_NUMBERED = "show_no" in ipc.IndicatorShown.__struct_fields__
 
 
 class LocalEnd:
@@ -191,8 +190,7 @@ class SimulatedDesktop:
     def _indicate(self, order: ipc.ShowIndicator) -> None:
         self._indicated[order.session_id] = order.grantables
         self._oracle.indicated(order.session_id, _grantables(order.grantables))
-        numbered = {"show_no": order.show_no} if SHOWS_ARE_NUMBERED else {}
-        self._say(ipc.IndicatorShown(session_id=order.session_id, **numbered))
+        self._say(ipc.IndicatorShown(session_id=order.session_id, show_no=order.show_no))
 
     def _stop(self, session_id: str) -> None:
         if session_id in self._indicated:

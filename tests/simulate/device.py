@@ -213,7 +213,7 @@ class SimulatedDevice:
                 InputCapability(
                     SessionInput(session.desk),
                     session.audit,
-                    lambda: session.peer_clock.offset_ms,
+                    session.peer_clock,
                     around.loop.time,
                 ),
                 CommandsCapability(commands),

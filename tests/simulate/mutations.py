@@ -16,17 +16,19 @@ from agent.session_audit import SessionAudit
 from agent.session_channels import SessionChannels
 from agent.session_consent import SessionConsent
 from agent.sessions import Sessions
-from protocol.certificates import Role, verify_chain
+from protocol.certificates import Role
 from protocol.consent import ConsentMachine, GiveGrants
 from protocol.errors import NotGranted, SupportError
 from protocol.grants import GrantBook
 from protocol.session import SessionMachine
+from protocol.trust import Trust
+from technician_client.opening import Wanted
 from tests.simulate.plan import Event, Mode, Plan, Timed, draw
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One way to break it; `changes` are (owner, name, replacement), `adds` is what shows it in every plan."""
+    """One way to break it; `changes` are (owner, name, replacement), `adds`: what shows it in every plan."""
 
     changes: tuple[tuple[Any, str, Any], ...]
     adds: tuple[Timed, ...] = ()
@@ -97,10 +99,9 @@ def _give_at_once(machine: ConsentMachine, allowed: Any, _now_s: float) -> Any:
     return [GiveGrants(allowed, {})]
 
 
-def _any_device(chain: Any, wanted: Any) -> Any:
-    return verify_chain(
-        chain, wanted.identity.root_der, roles={Role.DEVICE}, now=technician_client.opening.datetime.now()
-    )
+def _any_device(wanted: Wanted, chain: Any) -> Any:
+    now = technician_client.opening.datetime.now()
+    return Trust(wanted.identity.root_der).verify(chain, roles={Role.DEVICE}, now=now)
 
 
 def _never_over(tick: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,9 +137,7 @@ MUTATIONS: dict[str, Mutation] = {
         ((PolicyStore, "version", property(lambda store: 0)),),
         (Timed(5.0, Event.POLICY_NEWER, 0.0), Timed(9.0, Event.POLICY_OLDER, 0.0)),
     ),
-    "any device will do": Mutation(
-        ((technician_client.opening, "_verified_device", _any_device),), is_misrouted=True
-    ),
+    "any device will do": Mutation(((Wanted, "verified", _any_device),), is_misrouted=True),
     "silence is never noticed": Mutation(((SessionMachine, "tick", _never_over(SessionMachine.tick)),)),
     "a session id counts twice": Mutation(
         ((Sessions, "_refusal", lambda sessions, session_id: None),),

@@ -43,7 +43,6 @@ class SessionView:
     is_prompted: bool = False
     permitted: set[Grantable] = field(default_factory=set)
     shown: set[Grantable] = field(default_factory=set)
-    was_shown: bool = False
     given: dict[Grantable, _Given] = field(default_factory=dict)
     input_until_s: float = 0.0
     stopped_at_s: float | None = None
@@ -66,7 +65,6 @@ class Oracle:
         self._report = report
         self.is_closed = False
         self.is_unattended_possible = False
-        self.are_shows_numbered = True
         self.sessions: dict[str, SessionView] = {}
         self.started: dict[str, int] = defaultdict(int)
         self.recorded_starts: set[str] = set()
@@ -131,9 +129,7 @@ class Oracle:
 
     def indicated(self, session_id: str, shown: set[Grantable]) -> None:
         """The indicator is on the screen with these."""
-        view = self.sessions[session_id]
-        view.shown = shown
-        view.was_shown = view.was_shown or bool(shown)
+        self.sessions[session_id].shown = shown
 
     def stop_pressed(self, session_id: str) -> None:
         """The person pressed Stop."""
@@ -189,7 +185,7 @@ class Oracle:
         grantable = Grantable(str(event.facts["grantable"]))
         if grantable not in view.permitted:
             self.broken(f"P4: {grantable} was granted and nobody had allowed it")
-        if grantable not in view.shown and (self.are_shows_numbered or not view.was_shown):
+        if grantable not in view.shown:
             self.broken(f"P7: {grantable} was granted before the indicator showed it")
         ends_s = self._now_s() + float(event.facts["length_s"])
         if view.ready_ends_s is not None:

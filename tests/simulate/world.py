@@ -19,7 +19,6 @@ from technician_client.opening import Wanted, establish
 from technician_client.sessions import TechnicianSession
 from tests.simulate import clocks
 from tests.simulate.cast import CANARY, Cast, cast
-from tests.simulate.desktop import SHOWS_ARE_NUMBERED
 from tests.simulate.device import SimulatedDevice, Surroundings
 from tests.simulate.loop import PROGRAM, START_S, Stuck, VirtualLoop
 from tests.simulate.network import Link, Network
@@ -112,7 +111,6 @@ class World:
             for number in range(2 if any(visit.is_misrouted for visit in plan.visits) else 1)
         ]
         self.oracle.is_unattended_possible = plan.is_unattended
-        self.oracle.are_shows_numbered = SHOWS_ARE_NUMBERED
 
     def _around(self, folder: Path, number: int) -> Surroundings:
         return Surroundings(
