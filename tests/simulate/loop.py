@@ -101,6 +101,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if self._is_dead(handle):
                 handle.cancel()
 
+    def unheard(self) -> list[BaseException]:
+        """What ended tasks and nobody looked at: a fault of whoever started them."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        lost = [task for task in ended if getattr(task, "_log_traceback", False)]
+        return [failure for task in lost if (failure := task.exception()) is not None]
+
     def is_dead(self, program: str) -> bool:
         """Whether it was killed."""
         return program in self._dead

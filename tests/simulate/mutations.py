@@ -140,7 +140,7 @@ MUTATIONS: dict[str, Mutation] = {
     "any device will do": Mutation(((Wanted, "verified", _any_device),), is_misrouted=True),
     "silence is never noticed": Mutation(((SessionMachine, "tick", _never_over(SessionMachine.tick)),)),
     "a session id counts twice": Mutation(
-        ((Sessions, "_refusal", lambda sessions, session_id: None),),
+        ((Sessions, "_refusal", lambda sessions, *offer: None),),
         tuple(Timed(at_s, Event.OFFER_ID_AGAIN, 0.0) for at_s in (8.0, 16.0, 24.0)),
     ),
     "nobody watches the desktop": Mutation(((LiveSession, "_watch_desk", LiveSession._wait_over),)),

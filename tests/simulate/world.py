@@ -194,8 +194,8 @@ class World:
                 self._broke("P4: input is still let through after every session has ended")
             if device.sessions is not None and device.sessions.status():
                 self._broke("P4: a session is left")
-        if self.loop.failures:
-            self._broke(f"a fault of ours: {self.loop.failures[0]!r}")
+        for failure in (*self.loop.failures, *self.loop.unheard()):
+            self._broke(f"a fault of ours: {failure!r}")
 
     def _sum_up(self) -> None:
         outcome, oracle = self.outcome, self.oracle
