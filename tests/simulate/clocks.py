@@ -14,6 +14,7 @@ import structlog
 
 import agent.session_runner
 import technician_client.opening
+from protocol.errors import ErrorCode
 from protocol.identity import Identity
 from protocol.tunnel import Tunnel, TunnelEnd
 
@@ -45,7 +46,7 @@ def forget() -> None:
 
 def _note_fault(_logger: object, _level: str, event: MutableMapping[str, Any]) -> str:
     """What our programs log as an error is a fault of ours, unless it says that the disk failed."""
-    if event.get("event") != "audit.failed":
+    if event.get("code") != ErrorCode.E_AUDIT_WRITE:
         failure = sys.exc_info()[1]
         NOW.fault(f"{event.get('event')}: {failure!r}")
     raise structlog.DropEvent

@@ -1,6 +1,7 @@
 """The person and the desktop process of one device, over a local connection in memory."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -24,6 +25,7 @@ class LocalEnd:
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
         self._arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._coming: deque[bytes | None] = deque()
         self.other: LocalEnd | None = None
         self._is_closed = False
 
@@ -57,7 +59,12 @@ class LocalEnd:
     def push(self, payload: bytes | None) -> None:
         """Send without waiting; None closes."""
         assert self.other is not None
-        self._loop.call_later(IPC_S, self.other._arrived.put_nowait, payload)
+        self.other._coming.append(payload)
+        self._loop.call_later(IPC_S, self.other._take_next)
+
+    def _take_next(self) -> None:
+        # timers of one moment have no order of their own (heapq); what is on its way has
+        self._arrived.put_nowait(self._coming.popleft())
 
 
 def local_pair(loop: VirtualLoop) -> tuple[LocalEnd, LocalEnd]:

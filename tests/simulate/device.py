@@ -1,6 +1,7 @@
 """One simulated device: the agent's real sessions, and what lasts over its restarts."""
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,15 +11,18 @@ from random import Random
 from typing import ClassVar
 
 from agent.capabilities.base import Capability, CapabilityChannel
+from agent.capabilities.commands.aftermath import settle_open_requests
 from agent.capabilities.commands.capability import CommandsCapability
 from agent.capabilities.commands.ledger import CommandLedger
 from agent.capabilities.commands.run import CommandSurroundings, PolicyInForce
 from agent.capabilities.input.capability import InputCapability
 from agent.desktop_link import DesktopLink
+from agent.exec.book import CommandBook
 from agent.exec.messages import RunOrder
 from agent.input_desk import SessionInput
 from agent.live_session import BuildFor, DeviceSide
 from agent.policy_store import PolicyStore
+from agent.session_audit import SessionAudit
 from agent.sessions import Sessions
 from protocol.aio.wire import Wire
 from protocol.audit import AuditEvent
@@ -106,8 +110,12 @@ class SimulatedDevice:
         self.audit = SimulatedAudit(around.oracle, around.loop)
         self.clock_offset_s = 0.0
         self._starts = self._desktops = 0
-        self._policy_path = around.folder / f"{name}.dsse"
+        disk = around.folder / name
+        shutil.rmtree(disk, ignore_errors=True)
+        disk.mkdir()
+        self._policy_path = disk / "policy.dsse"
         write_private_file(self._policy_path, first_policy)
+        self._book_path = disk / "commands.db"
         self.sessions: Sessions | None = None
         self.desktop: SimulatedDesktop | None = None
         self.can_be_killed_in_commands = False
@@ -138,6 +146,11 @@ class SimulatedDevice:
         )
         self.sessions = Sessions(side, self._open_wire)
         self.attach_desktop()
+
+    def start_again(self) -> None:
+        """Start, unless it runs."""
+        if self.sessions is None:
+            self.start()
 
     def attach_desktop(self) -> None:
         """A desktop process starts, if none runs."""
@@ -188,20 +201,30 @@ class SimulatedDevice:
             self._around.oracle.policy_in_force(self.policies.policy.version, is_genuine=is_genuine)
 
     def _builder(self) -> Callable[[BuildFor], dict[str, Capability]]:
-        around, ledger = self._around, CommandLedger()
+        around, book = self._around, CommandBook(self._book_path)
+        settle_open_requests(book, SessionAudit(self.audit, self.device_id, ""))
+        ledger = CommandLedger(book)
 
         def build(session: BuildFor) -> dict[str, Capability]:
             async def start_worker(order: RunOrder) -> SimulatedWorker:
                 await asyncio.sleep(0.02)
                 kill = self.kill if self.can_be_killed_in_commands else None
                 terms = WorkerTerms(
-                    around.loop, around.oracle, around.chance, session.desk.session_id, around.wall, kill
+                    around.loop,
+                    around.oracle,
+                    around.chance,
+                    session.desk.session_id,
+                    around.wall,
+                    book,
+                    kill,
                 )
                 return SimulatedWorker(order, terms)
 
             commands = CommandSurroundings(
                 policy=self._policy_in_force,
                 device=self.identity,
+                device_group=GROUP,
+                trust=self.policies.trust,
                 platform="linux",
                 audit=session.audit,
                 ledger=ledger,

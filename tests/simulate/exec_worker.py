@@ -7,6 +7,7 @@ from datetime import datetime
 from random import Random
 
 from agent.exec.approval import approve_order
+from agent.exec.book import CommandBook
 from agent.exec.messages import (
     ExecEnded,
     ExecOutput,
@@ -17,6 +18,7 @@ from agent.exec.messages import (
     RunOrder,
 )
 from protocol.errors import ErrorCode, SupportError, Unreachable
+from protocol.ids import RequestId
 from tests.simulate.loop import VirtualLoop, forever
 from tests.simulate.oracle import Oracle
 
@@ -32,6 +34,7 @@ class WorkerTerms:
     chance: Random
     session_id: str
     utc_now: Callable[[], datetime]
+    book: CommandBook
     kill_agent: Callable[[], None] | None = None
 
 
@@ -63,6 +66,11 @@ class SimulatedWorker:
         if self._is_over:
             return
         terms = self._terms
+        try:
+            terms.book.begin(RequestId(self._order.request.request_id))
+        except SupportError as exc:
+            self._says.put_nowait(ExecRefused(exc.code.value, exc.detail[:300]))
+            return
         terms.oracle.command_started(terms.session_id, self._order.request.request_id)
         if terms.kill_agent is not None and terms.chance.random() < 0.3:
             terms.kill_agent()

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+import agent.policy_store
 import technician_client.opening
-from agent.capabilities.commands.ledger import CommandLedger
 from agent.desktop.ipc_messages import StopPressed
 from agent.desktop_link import SessionDesk
+from agent.exec.book import CommandBook, RequestState, TakenRequest
 from agent.live_session import LiveSession
-from agent.policy_store import PolicyStore
 from agent.session_audit import SessionAudit
 from agent.session_channels import SessionChannels
 from agent.session_consent import SessionConsent
@@ -20,10 +20,11 @@ from protocol.certificates import Role
 from protocol.consent import ConsentMachine, GiveGrants
 from protocol.errors import NotGranted, SupportError
 from protocol.grants import GrantBook
+from protocol.policy import PolicyMark, open_policy
 from protocol.session import SessionMachine
 from protocol.trust import Trust
 from technician_client.opening import Wanted
-from tests.simulate.plan import Event, Mode, Plan, Timed, draw
+from tests.simulate.plan import Event, Mode, Plan, Timed, Who, draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Mutation:
     changes: tuple[tuple[Any, str, Any], ...]
     adds: tuple[Timed, ...] = ()
     is_misrouted: bool = False
+    visitor: Who | None = None
     mode: Mode = Mode.SAFETY
 
     def plan(self, seed: int) -> Plan:
@@ -41,6 +43,8 @@ class Mutation:
         plan.events += self.adds
         if self.is_misrouted:
             plan.visits = [replace(visit, is_misrouted=True) for visit in plan.visits]
+        if self.visitor is not None:
+            plan.visits = [replace(visit, who=self.visitor) for visit in plan.visits * 2]
         return plan
 
     @contextmanager
@@ -112,6 +116,31 @@ def _never_over(tick: Callable[..., Any]) -> Callable[..., Any]:
     return tick_without_limit
 
 
+def _take_again(take: Callable[..., None]) -> Callable[..., None]:
+    def take_again(book: CommandBook, request_id: str, *given: Any) -> None:
+        with book._transaction(is_owner=True) as connection:
+            connection.execute("DELETE FROM requests WHERE request_id = ?", (request_id,))
+        take(book, request_id, *given)
+
+    return take_again
+
+
+def _forget_all(book: CommandBook) -> list[Any]:
+    book.path.unlink(missing_ok=True)
+    return []
+
+
+def _settle_kindly(settle: Callable[..., Any]) -> Callable[..., Any]:
+    def settle_kindly(book: CommandBook) -> list[TakenRequest]:
+        return [replace(request, state=RequestState.NOT_RUN) for request in settle(book)]
+
+    return settle_kindly
+
+
+def _open_any_version(envelope: bytes, trust: Any, *, now: Any, newest: Any) -> Any:
+    return open_policy(envelope, trust, now=now, newest=PolicyMark())
+
+
 MUTATIONS: dict[str, Mutation] = {
     "a channel opens without a grant": Mutation(
         (
@@ -129,12 +158,21 @@ MUTATIONS: dict[str, Mutation] = {
         )
     ),
     "Stop is not heard": Mutation(((SessionDesk, "note", _do_not_hear_stop(SessionDesk.note)),)),
-    "the ledger forgets": Mutation(((CommandLedger, "take", lambda ledger, request_id: None),)),
+    "the book takes a request again": Mutation(((CommandBook, "take", _take_again(CommandBook.take)),)),
+    "the book does not outlive the agent": Mutation(
+        ((CommandBook, "settle", _forget_all),),
+        tuple(Timed(at_s, Event.RESTART_AGENT, 0.5) for at_s in (20.0, 40.0, 60.0)),
+        visitor=Who.ROGUE,
+    ),
+    "what was left open counts as not run": Mutation(
+        ((CommandBook, "settle", _settle_kindly(CommandBook.settle)),),
+        (Timed(1.0, Event.KILL_AGENT_AT_STEP, 5.0),),
+    ),
     "what cannot be recorded happens all the same": Mutation(
         ((SessionAudit, "write", _quiet_write(SessionAudit.write)),), (Timed(1.0, Event.AUDIT_FAILS, 60.0),)
     ),
     "an older policy is taken": Mutation(
-        ((PolicyStore, "version", property(lambda store: 0)),),
+        ((agent.policy_store, "open_policy", _open_any_version),),
         (Timed(5.0, Event.POLICY_NEWER, 0.0), Timed(9.0, Event.POLICY_OLDER, 0.0)),
     ),
     "any device will do": Mutation(((Wanted, "verified", _any_device),), is_misrouted=True),

@@ -69,6 +69,7 @@ class Oracle:
         self.started: dict[str, int] = defaultdict(int)
         self.recorded_starts: set[str] = set()
         self.refused: set[str] = set()
+        self.settled: set[str] = set()
         self.streams: dict[tuple[bytes, bool], _Stream] = defaultdict(_Stream)
         self.actions = 0
         self.prompts = 0
@@ -147,6 +148,8 @@ class Oracle:
         """This is on the disk now."""
         if self.is_closed:
             return
+        if event.kind in (AuditKind.COMMAND_ENDED, AuditKind.COMMAND_UNKNOWN):
+            self._settled(event)
         view = self.sessions.get(event.session_id)
         if view is None:
             return
@@ -173,6 +176,18 @@ class Oracle:
             case AuditKind.SESSION_ENDED | AuditKind.SESSION_REFUSED:
                 view.is_over = True
                 self._over(view, *view.given)
+
+    def _settled(self, event: AuditEvent) -> None:
+        request_id = str(event.facts["request_id"])
+        self.settled.add(request_id)
+        if event.facts.get("outcome") == "not_run" and self.started[request_id]:
+            self.broken("P11: a command that ran is recorded as not run")
+
+    def nothing_is_left_open(self) -> None:
+        """The agent runs, and no command does: how each one ended is written down, or that nobody knows."""
+        lost = {request_id for request_id, count in self.started.items() if count} - self.settled
+        if lost:
+            self.broken("P11: a command ran, and no record says how it ended or that nobody knows")
 
     def _over(self, view: SessionView, *grantables: Grantable) -> None:
         """What was ordered before that moment is on its way through the local socket."""

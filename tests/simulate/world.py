@@ -194,6 +194,10 @@ class World:
                 self._broke("P4: input is still let through after every session has ended")
             if device.sessions is not None and device.sessions.status():
                 self._broke("P4: a session is left")
+            device.start_again()
+        if not any(timed.event is Event.AUDIT_FAILS for timed in self.plan.events):
+            with suppress(Violation):  # it is reported already
+                self.oracle.nothing_is_left_open()
         for failure in (*self.loop.failures, *self.loop.unheard()):
             self._broke(f"a fault of ours: {failure!r}")
 
@@ -319,11 +323,7 @@ class World:
     def _kill(self, device: SimulatedDevice, for_s: float) -> None:
         if device.sessions is not None and not self.network.is_healed:
             device.kill()
-            self.loop.call_later(for_s, self._start_again, device, context=self._context)
-
-    def _start_again(self, device: SimulatedDevice) -> None:
-        if device.sessions is None:
-            device.start()
+            self.loop.call_later(for_s, device.start_again, context=self._context)
 
     # -- liveness ------------------------------------------------------------------------------------
 
@@ -337,7 +337,7 @@ class World:
         device.clock_offset_s = self._technician_offset_s = 0.0
         device.audit.fails_until_s = 0.0
         device.person.is_willing = True
-        self._start_again(device)
+        device.start_again()
         device.attach_desktop()
         device.take_policy(self.cast.last_policy.envelope, is_genuine=True)
         healed_s = self.loop.time()
