@@ -52,7 +52,7 @@ from agent.sessions import Sessions
 from agent.standing import StandingConsents
 from agent.standing_desk import StandingDesk
 from agent.state import DataDir, RelayAddress, ServiceLock
-from agent.trust_intake import StatusIntake
+from agent.trust_intake import TrustIntake
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
@@ -152,9 +152,9 @@ class _Assembly:
         self.device_id = DeviceId(own.identity.subject_id)
         self.audit_log = AuditLog(data.audit)
         self.tls_ca = data.tls_ca
-        self.statuses = TrustStore(Trust(own.identity.root_der), data.status)
+        self.statuses = TrustStore(Trust(own.identity.root_der), data.root)
         self.policies = PolicyStore(data.policy, self.statuses.trust)
-        self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts))
+        self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts), self.statuses.trust.roots)
         self.standing = StandingConsents(data.standing)
         if not own.identity.is_visitor:  # whom nobody signed for has nobody to believe
             self.statuses.load()
@@ -180,6 +180,7 @@ class _Assembly:
         consents = StandingDesk(self.standing, self.audit_log, self.device_id)
         codes = CodeDesk(self._code_parts())
         sessions = Sessions(self._device_side(desktop, tickets, codes), self._open_wire)
+        trust_intake = self._trust_intake(sessions)
         intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
         self.link = link = RelayLink(
             LinkParts(
@@ -188,7 +189,8 @@ class _Assembly:
                 tls_ca=self.tls_ca,
                 facts=self._facts(),
                 on_policy=intake.take,
-                on_status=self._status_intake(sessions).take,
+                on_status=trust_intake.take,
+                on_successors=trust_intake.take_successors,
                 on_offer=sessions.offered,
                 anchors=self.anchors,
             )
@@ -222,13 +224,13 @@ class _Assembly:
         )
         return service, server, sessions
 
-    def _status_intake(self, sessions: Sessions) -> StatusIntake:
+    def _trust_intake(self, sessions: Sessions) -> TrustIntake:
         def judge_again() -> None:
             self.policies.judge_again(datetime.now(UTC))
             sessions.judge_again()
 
         audit = SessionAudit(self.audit_log, self.device_id, session_id="")
-        return StatusIntake(self.statuses, audit, judge_again)
+        return TrustIntake(self.statuses, audit, judge_again)
 
     def _code_parts(self) -> CodeDeskParts:
         return CodeDeskParts(
@@ -300,7 +302,7 @@ class _Assembly:
         rules = self.policies.rules(self.peer.group, Role.TECHNICIAN.value, datetime.now(UTC))
         if rules.policy is None:
             raise Refused("no policy was published yet", code=ErrorCode.E_COMMAND_UNKNOWN)
-        return PolicyInForce(rules.policy, self.policies.envelope)
+        return PolicyInForce(rules.policy, self.policies.envelope, tuple(self.policies.trust.roots.steps))
 
     def _desktop_process(self, desktop: DesktopLink) -> DesktopProcess | None:
         display = display_of(self.config.display)

@@ -92,7 +92,12 @@ async def _check_service(data: DataDir) -> tuple[Status | None, Check]:
 
 def _check_policy(data: DataDir, identity: Identity) -> Iterator[Check]:
     now = datetime.now(UTC)
-    policies = PolicyStore(data.policy, identity.root_der)
+    trust = data.stored_trust(identity).trust
+    try:
+        trust.require_fresh(now)
+    except SupportError as exc:
+        yield _failed("status list", exc)
+    policies = PolicyStore(data.policy, trust)
     policies.load(now)
     if policies.alarm is not None:
         yield _failed("policy alarm", DocumentRefused(f"version {policies.version}", code=policies.alarm))

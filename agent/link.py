@@ -42,6 +42,7 @@ class LinkParts:
     facts: control.DeviceFacts
     on_policy: Callable[[control.PolicyPublished], None]
     on_status: Callable[[control.StatusPublished], None]
+    on_successors: Callable[[control.SuccessorsPublished], None]
     on_offer: Callable[
         [control.SessionOffered, Callable[[control.SessionDeclined], Awaitable[None]]], Awaitable[None]
     ]
@@ -184,6 +185,8 @@ class RelayLink:
                     self._parts.on_policy(message)
                 case control.StatusPublished():
                     self._parts.on_status(message)
+                case control.SuccessorsPublished():
+                    self._parts.on_successors(message)
                 case control.SessionOffered():
                     await self._parts.on_offer(message, decline)
                 case control.Refused(request_no, code) if request_no == 0:

@@ -96,7 +96,7 @@ class PolicyStore:
             if exc.code is ErrorCode.E_POLICY_EQUIVOCATION:
                 write_private_file(self._rival_path, envelope)
             raise
-        is_newer = policy.version > self._mark.version
+        is_newer = policy.mark.order > self._mark.order
         write_private_file(self._path, envelope)
         self._raise_mark(policy.mark)
         if is_newer:

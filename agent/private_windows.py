@@ -62,13 +62,14 @@ def stored_lists(data: DataDir) -> PrivateLists:
     Raises:
         SupportError: as `lists_in_force`, or why the policy that is kept does not hold.
     """
-    policies = PolicyStore(data.policy, b"")
+    policy = None
     if data.policy.exists() and data.identity.exists():
-        policies = PolicyStore(data.policy, load_identity(data.identity).root_der)
+        policies = PolicyStore(data.policy, data.stored_trust(load_identity(data.identity)).trust)
         policies.load(datetime.now(UTC))
         if policies.failure is not None:
             raise policies.failure
-    return lists_in_force(policies.policy, data.private_windows)
+        policy = policies.policy
+    return lists_in_force(policy, data.private_windows)
 
 
 def read_persons_list(path: Path) -> tuple[PrivateWindow, ...]:

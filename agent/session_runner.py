@@ -74,7 +74,8 @@ class SessionRunner:
 
     async def run(self, wire: Wire) -> None:
         """From the paired socket to the end. Cancelling it ends the session as well."""
-        tunnel_io = TunnelIO(wire, Tunnel(TunnelEnd.DEVICE, self._device.identity))
+        roots = [self._device.policies.trust.roots.newest]
+        tunnel_io = TunnelIO(wire, Tunnel(TunnelEnd.DEVICE, self._device.identity, roots))
         self._machine.paired(self._now_s())
         try:
             done = await tunnel_io.handshake()

@@ -8,7 +8,10 @@ from typing import IO, Self
 import msgspec
 
 from protocol.errors import EnvironmentFault, ErrorCode, UsageError
+from protocol.identity import Identity
 from protocol.private_files import write_private_file
+from protocol.trust import Trust
+from protocol.trust_store import STATUS_FILE, SUCCESSORS_FILE, TrustStore
 
 RELAY_FILE_LIMIT_BYTES = 4096
 ENVELOPE_FILE_LIMIT_BYTES = 1 << 20
@@ -47,10 +50,11 @@ class DataDir:
         """The newest accepted policy envelope."""
         return self.root / "policy.dsse"
 
-    @property
-    def status(self) -> Path:
-        """The newest accepted status list, in its envelope."""
-        return self.root / "status.dsse"
+    def stored_trust(self, identity: Identity) -> TrustStore:
+        """Whom this device believes by what it accepted so far; raises nothing, see `TrustStore.load`."""
+        store = TrustStore(Trust(identity.root_der), self.root)
+        store.load()
+        return store
 
     @property
     def commands(self) -> Path:
@@ -136,11 +140,12 @@ class DataDir:
         write_private_file(self.relay, msgspec.json.encode(address))
 
     def forget(self) -> None:
-        """Remove identity, relay, policy, status list and what was allowed beforehand.
+        """Remove what is the organisation's, and what was allowed beforehand.
 
         Audit log and list of private windows stay: they are the person's.
         """
-        ours = (self.identity, self.relay, self.relay_ca, self.status)
+        accepted = (self.root / STATUS_FILE, self.root / SUCCESSORS_FILE)
+        ours = (self.identity, self.relay, self.relay_ca, *accepted)
         policy_files = (self.policy.with_suffix(suffix) for suffix in (".dsse", ".mark", ".rival"))
         for path in (*ours, *policy_files, self.standing, self.patience):
             path.unlink(missing_ok=True)

@@ -71,6 +71,8 @@ class AuditKind(StrEnum):
     STATUS_REFUSED = "status.refused"
     STATUS_SIGNED = "status.signed"
     STATUS_PUBLISHED = "status.published"
+    ROOT_SUCCEEDED = "root.succeeded"
+    ROOT_REFUSED = "root.refused"
     CERTIFICATE_REVOKED = "certificate.revoked"
     DEVICE_JOINED = "device.joined"
     DEVICE_LEFT = "device.left"

@@ -1,9 +1,8 @@
 """Check audit logs, receipts and anchors offline: `python -I audit_check.py PATH...`, status 0 or 5.
 
 It needs Python and `cryptography`, nothing of ours. A log holds by itself when each line is canonical JSON,
-carries its SHA-256 and names the line before. That its end was cut, that it was rolled back or made anew
-shows against receipts (signed by both ends; the organisation's root, PEM, has to be among the paths) and
-anchors (kept by the relay): it must still have each record that they name. Formats: PROTOCOL.md, section 13.
+carries its SHA-256 and names the line before. That its end is gone shows against receipts (with the roots of
+their one organisation, PEM) and anchors: each record that they name has to be there (PROTOCOL.md, 13).
 """
 
 import hashlib
@@ -18,13 +17,14 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 NO_PREVIOUS, SKEW = "0" * 64, timedelta(seconds=300)
 RECEIPT_LABEL, ANCHOR_LABEL = b"alongside receipt v1\0", b"alongside anchor v1\0"
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, InvalidSignature)
 CA, NAMES, URI = x509.BasicConstraints, x509.SubjectAlternativeName, x509.UniformResourceIdentifier
-SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+OWN, ABOVE = x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier
+Roots = dict[bytes, x509.Certificate]  # of one organisation, by their own key identifiers
 Claim = tuple[str, str, str, str]  # whose log, a record of it, its session, the hash of that one's records
 
 
@@ -80,17 +80,17 @@ def statement(role: str, mark: dict[str, Any], body: bytes) -> bytes:
     return RECEIPT_LABEL + _canonical({"role": role, "log": mark, "body": hashlib.sha256(body).hexdigest()})
 
 
-def check_receipt(document: dict[str, Any], roots: dict[str, x509.Certificate]) -> list[Claim]:
+def check_receipt(document: dict[str, Any], roots: Roots) -> list[Claim]:
     """What the ends that signed this receipt say of their logs; each signature holds."""
     body, claims = b64decode(document["body"], validate=True), []
     facts = json.loads(body)
     organisation, at = facts["organisation_id"], datetime.fromisoformat(facts["ended_at_utc"])
-    root: Any = roots.get(organisation)
-    _need(root, f"the root certificate of organisation {organisation} is not given")
     for half in document["signatures"]:
         role, mark = half["role"], half["log"]
         chain: Any = [x509.load_der_x509_certificate(b64decode(der)) for der in half["chain"]]
         _need(len(chain) == {"device": 2, "technician": 1}[role], f"no chain of a {role}")
+        root: Any = roots.get(chain[-1].extensions.get_extension_for_class(ABOVE).value.key_identifier)
+        _need(root and root.issuer == root.subject, f"the root certificate of {organisation} is not given")
         for one, issuer in zip(chain, [*chain[1:], root], strict=True):
             one.verify_directly_issued_by(issuer)
             _need(issuer.extensions.get_extension_for_class(CA).value.ca, "its issuer may not issue")
@@ -113,7 +113,7 @@ def check_anchor(device_id: str, anchor: bytes) -> list[Claim]:
     return [(device_id, anchor[91:123].hex(), "", "")]
 
 
-def read(path: Path, roots: dict[str, x509.Certificate]) -> Found:
+def read(path: Path, roots: Roots) -> Found:
     """One file of JSON lines: a log, receipts or anchors, as far as its lines hold."""
     found = Found(str(path))
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
@@ -136,7 +136,7 @@ def main(paths: list[Path]) -> int:
     """Check these files together; says what each is, and returns the exit status."""
     pems = [path for path in paths if path.read_bytes()[:10] == b"-----BEGIN"]
     authorities = [one for pem in pems for one in x509.load_pem_x509_certificates(pem.read_bytes())]
-    roots = {hashlib.sha256(one.public_key().public_bytes(*SPKI)).hexdigest(): one for one in authorities}
+    roots: Roots = {one.extensions.get_extension_for_class(OWN).value.digest: one for one in authorities}
     files = [read(path, roots) for path in paths if path not in pems]
     for log in [file for file in files if file.kind in ("", "log")]:
         log.compare(files)

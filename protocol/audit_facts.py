@@ -79,6 +79,8 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         "policy.published": _POLICY,
         "status.accepted": {"version": _N, "revoked": _N},
         "status.refused": _REFUSAL,
+        "root.succeeded": {"generation": _N, "root_sha256": _D},
+        "root.refused": _REFUSAL,
         "status.signed": _POLICY,
         "status.published": _POLICY,
         "certificate.revoked": {"role": _T, "subject": _T},

@@ -22,12 +22,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from protocol.errors import CertificateRefused, ErrorCode
 from protocol.grantables import Grantable
 from protocol.ids import OrganisationId, SubjectId
-from protocol.limits import CERTIFICATE_LIMIT_BYTES
+from protocol.limits import CERTIFICATE_LIMIT_BYTES, SUCCESSORS_LIMIT
 
 # 6b7cb38e-7b40-41a1-85a3-7fa554de936a as an integer (ITU-T X.667, 7); every identifier of ours is below it
 _ARC: Final = "2.25.142874882199306785095044604726865728362"
 SCOPE_OID: Final = ObjectIdentifier(f"{_ARC}.2.1")
 ENROLLER_OID: Final = ObjectIdentifier(f"{_ARC}.2.2")
+ROOT_OID: Final = ObjectIdentifier(f"{_ARC}.2.3")
 
 _SERIAL_LIMIT_BITS: Final = 160
 _EXTENSION_LIMIT_BYTES: Final = 4096
@@ -79,6 +80,7 @@ _OF_ROLES: Final = {
     SCOPE_OID: False,
     ENROLLER_OID: False,
 }
+_OF_ROOTS: Final = {ROOT_OID: False}
 # id-ce, id-pe, Netscape: whatever stands there means something to somebody
 _STANDARD_ARCS: Final = ("2.5.29.", "1.3.6.1.5.5.7.1.", "2.16.840.1.113730.")
 _KEY_IDENTIFIER_BYTES: Final = 20
@@ -130,6 +132,31 @@ class EnrollerTerms:
     serial: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RootTerms:
+    """What a root says of its line: who may sign the next root, and what came before (decision 0013).
+
+    `recovery_sha256` (hex) is of the SubjectPublicKeyInfo of the key that may. The first root has
+    generation 0 and "" for the other two; of a later one they are the first root's organisation id and the
+    SHA-256 (hex) of the root before.
+    """
+
+    recovery_sha256: str
+    generation: int = 0
+    organisation_id: str = ""
+    previous_sha256: str = ""
+
+
+_Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+
+
+class _RootTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    generation: Annotated[int, msgspec.Meta(ge=0, le=SUCCESSORS_LIMIT)]
+    organisation_id: _Hex
+    previous_sha256: _Hex
+    recovery_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
 class _ScopeTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grantables: Annotated[list[str], msgspec.Meta(max_length=32)]
     groups: Annotated[list[str], msgspec.Meta(max_length=64)]
@@ -146,7 +173,8 @@ class _EnrollerTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CertificateShape:
     """One certificate, read and found well formed; whose it is was not judged. Times are aware UTC.
 
-    `path_length` is None for a leaf. `organisation_id`, `role` and `subject_id` are None for a root.
+    `path_length` is None for a leaf. `organisation_id`, `role` and `subject_id` are None for a root, and
+    `root_terms` for everything else and for roots that can have no successor.
     """
 
     certificate: x509.Certificate
@@ -165,6 +193,7 @@ class CertificateShape:
     subject_id: SubjectId | None
     scope: Scope
     enroller: EnrollerTerms | None
+    root_terms: RootTerms | None = None
 
 
 def refused(code: ErrorCode, detail: str) -> CertificateRefused:
@@ -221,7 +250,7 @@ def _read(der: bytes) -> CertificateShape:
     extensions = certificate.extensions
     path_length = _path_length(extensions)
     organisation, role, subject = _identity(extensions, path_length)
-    _check_extensions(extensions, _OF_ALL if role is None else _OF_ALL | _OF_ROLES)
+    _check_extensions(extensions, _OF_ALL | (_OF_ROOTS if role is None else _OF_ROLES))
     require(_validity(certificate) in certificate.tbs_certificate_bytes, "dates are spelled otherwise")
     key_identifier, issuer_key_identifier = _key_identifiers(extensions)
     _check_usages(extensions, role, path_length)
@@ -242,6 +271,7 @@ def _read(der: bytes) -> CertificateShape:
         subject_id=subject,
         scope=_read_scope(extensions),
         enroller=_read_enroller(extensions, f"{serial:x}"),
+        root_terms=_read_root_terms(extensions, role),
     )
 
 
@@ -359,6 +389,28 @@ def _read_enroller(extensions: x509.Extensions, serial: str) -> EnrollerTerms | 
     enroller = EnrollerTerms(join_until, terms.uses_limit, terms.is_bulk, terms.group, serial)
     require(encode_enroller(enroller) == encoded, "enroller's terms are not canonical")
     return enroller
+
+
+def _read_root_terms(extensions: x509.Extensions, role: Role | None) -> RootTerms | None:
+    encoded = _private_value(extensions, ROOT_OID)
+    if encoded is None:
+        return None
+    require(role is None, "a root's terms in another certificate")
+    read = msgspec.json.decode(encoded, type=_RootTerms)
+    terms = RootTerms(read.recovery_sha256, read.generation, read.organisation_id, read.previous_sha256)
+    require(encode_root_terms(terms) == encoded, "root's terms are not canonical")
+    is_first = terms.generation == 0
+    fits = is_first == (terms.organisation_id == "") == (terms.previous_sha256 == "")
+    require(fits, "root's terms do not fit")
+    return terms
+
+
+def encode_root_terms(terms: RootTerms) -> bytes:
+    """The root's terms as canonical JSON."""
+    encoded = _RootTerms(
+        terms.generation, terms.organisation_id, terms.previous_sha256, terms.recovery_sha256
+    )
+    return msgspec.json.encode(encoded, order="sorted")
 
 
 def encode_scope(scope: Scope) -> bytes:

@@ -24,10 +24,12 @@ from protocol.certificate_profile import (
     ENROLLER_OID,
     PARSE_FAULTS,
     ROLE_OIDS,
+    ROOT_OID,
     SCOPE_OID,
     TLS_USAGES,
     CertificateShape,
     encode_enroller,
+    encode_root_terms,
     encode_scope,
     read_certificate,
     refused,
@@ -36,9 +38,10 @@ from protocol.certificate_profile import (
 )
 from protocol.certificate_profile import EnrollerTerms as EnrollerTerms
 from protocol.certificate_profile import Role as Role
+from protocol.certificate_profile import RootTerms as RootTerms
 from protocol.certificate_profile import Scope as Scope
 from protocol.certificate_profile import spki as spki
-from protocol.errors import ErrorCode, WrongState
+from protocol.errors import CertificateRefused, ErrorCode, WrongState
 from protocol.ids import OrganisationId, SubjectId, device_id, is_subject_id, organisation_id
 from protocol.limits import CHAIN_LIMIT_CERTIFICATES, CLOCK_SKEW_S, VISITOR_SESSION_LIMIT_S
 from protocol.names import shown_name
@@ -118,7 +121,7 @@ def verify_chain(
     code = ErrorCode.E_CERT_CHAIN
     require(1 <= len(chain) <= CHAIN_LIMIT_CERTIFICATES, f"{len(chain)} certificates", code)
     root = _read_root(bytes(root_der))
-    organisation = organisation_id(root.spki_der)
+    organisation = _organisation(root)
     shapes = [read_certificate(der) for der in chain]
     for shape in shapes:
         require(shape.role is not None, "an authority that is no enroller", code)
@@ -134,6 +137,21 @@ def verify_chain(
     enroller = authorities[0].enroller if authorities else leaf.enroller
     _check_lifetime(leaf, enroller, lifetime_limit)
     return _mint(leaf, enroller)
+
+
+def verify_chain_by_any(
+    chain: Sequence[bytes], roots: Sequence[bytes], *, roles: Collection[Role], now: datetime
+) -> VerifiedPeer:
+    """As `verify_chain`, by the first of these roots that signed; what the first one says where none did."""
+    refusal: CertificateRefused | None = None
+    for root_der in roots:
+        try:
+            return verify_chain(chain, root_der, roles=roles, now=now)
+        except CertificateRefused as exc:
+            if exc.code is not ErrorCode.E_CERT_CHAIN:
+                raise
+            refusal = refusal or exc
+    raise refusal or refused(ErrorCode.E_CERT_CHAIN, "no root")
 
 
 def verify_visitor(chain: Sequence[bytes], *, role: Role, now: datetime) -> VerifiedPeer:
@@ -245,7 +263,22 @@ def organisation_of_root(root_der: bytes) -> tuple[OrganisationId, str]:
         CertificateRefused: it is not a root of ours.
     """
     root = _read_root(bytes(root_der))
-    return organisation_id(root.spki_der), shown_name(root.common_name)
+    return _organisation(root), shown_name(root.common_name)
+
+
+def read_root(root_der: bytes) -> CertificateShape:
+    """A root of ours, self-signed and well formed; whether it is to be believed was not judged.
+
+    Raises:
+        CertificateRefused: it is not one.
+    """
+    return _read_root(bytes(root_der))
+
+
+def _organisation(root: CertificateShape) -> OrganisationId:
+    """A successor root goes on being of the organisation that the first root's key names."""
+    later = root.root_terms.organisation_id if root.root_terms else ""
+    return OrganisationId(later) if later else organisation_id(root.spki_der)
 
 
 @lru_cache(maxsize=16)
@@ -258,9 +291,12 @@ def _read_root(root_der: bytes) -> CertificateShape:
 
 
 def make_root(
-    display_name: str, *, now: datetime, years: int = ROOT_LIFETIME_YEARS
+    display_name: str, *, now: datetime, years: int = ROOT_LIFETIME_YEARS, terms: RootTerms | None = None
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """A new organisation: its root certificate and key. The key never leaves the admin's machine."""
+    """A new organisation: its root certificate and key. The key never leaves the admin's machine.
+
+    Without `terms` it can never have a successor; see `protocol.succession`.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(display_name)
     builder = _builder(name, name, key.public_key(), key.public_key())
@@ -268,6 +304,8 @@ def make_root(
         _whole_s(now) + timedelta(days=round(years * _DAYS_A_YEAR))
     )
     builder = _with_constraints(builder, path_length=1)
+    if terms is not None:
+        builder = _with_private(builder, ROOT_OID, encode_root_terms(terms))
     return builder.sign(key, hashes.SHA256()), key
 
 
@@ -300,7 +338,7 @@ def issue(
         CertificateRefused: the issuer may not issue this, or the subject is not well formed.
     """
     above = read_certificate(issuer.public_bytes(Encoding.DER))
-    organisation = above.organisation_id or organisation_id(above.spki_der)
+    organisation = above.organisation_id or _organisation(above)
     _check_issue(above, subject, public_key)
     require(above.not_after > now, "the issuer's certificate is over", ErrorCode.E_CERT_EXPIRED)
     builder = _builder(_name(subject.name), issuer.subject, public_key, above.public_key)

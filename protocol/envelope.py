@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.certificates import Role, VerifiedPeer
+from protocol.dsse import pre_authentication_encoding as pre_authentication_encoding
 from protocol.errors import DocumentRefused, ErrorCode
 from protocol.identity import Identity
 from protocol.limits import CERTIFICATE_LIMIT_BYTES, CHAIN_LIMIT_CERTIFICATES, POLICY_LIMIT_BYTES
@@ -38,12 +39,6 @@ class _Envelope(
 
 
 _DECODER = msgspec.json.Decoder(_Envelope, strict=True)
-
-
-def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
-    """What is signed: PAE of DSSE, protocol.md, "Signature Definition"."""
-    kind = payload_type.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def sign_envelope(payload_type: str, payload: bytes, signer: Identity) -> bytes:

@@ -282,6 +282,16 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Publish a fresh one with: alongside org status renew; if that was done, the relay withholds it.",
         5,
     ),
+    _C.E_ROOT_SUCCESSOR: (
+        "A successor root does not follow the organisation's root.",
+        "Use the recovery kit that was written for the newest root.",
+        5,
+    ),
+    _C.E_ROOT_FORK: (
+        "Two different successors of one root are signed by the organisation's recovery kit.",
+        "Somebody else has the kit: tell every administrator, and let the devices join anew.",
+        5,
+    ),
     _C.E_CONSENT_DENIED: ("The person at the device said no.", "Talk to the person before you ask again.", 3),
     _C.E_CONSENT_TIMEOUT: ("Nobody at the device answered in time.", "Call the person, then ask again.", 3),
     _C.E_CONSENT_NOBODY: (

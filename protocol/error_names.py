@@ -85,6 +85,8 @@ class ErrorCode(StrEnum):
     E_STATUS_VERSION = auto()
     E_STATUS_FORK = auto()
     E_STATUS_EXPIRED = auto()
+    E_ROOT_SUCCESSOR = auto()
+    E_ROOT_FORK = auto()
     # consent and grants
     E_CONSENT_DENIED = auto()
     E_CONSENT_TIMEOUT = auto()

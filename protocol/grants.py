@@ -17,6 +17,7 @@ from protocol.grantables import Grantable
 from protocol.identity import Identity
 from protocol.ids import DeviceId, GrantId, SessionId, SubjectId, new_grant_id
 from protocol.limits import CLOCK_SKEW_S
+from protocol.trust import Trust
 
 SEALED_GRANT_TYPE = "application/vnd.alongside.grant+json"
 SEALED_GRANT_LIFETIME_S = 60
@@ -178,7 +179,7 @@ def seal_grant(
 
 
 def open_sealed_grant(
-    sealed: bytes, root_der: bytes, *, request_sha256: str, now: datetime
+    sealed: bytes, trust: Trust | bytes, *, request_sha256: str, now: datetime
 ) -> tuple[SealedGrant, VerifiedPeer]:
     """The grant in a sealed document, and the device that sealed it: chain, signature, time and request hold.
 
@@ -186,7 +187,7 @@ def open_sealed_grant(
         DocumentRefused: E_POLICY_SIGNATURE, E_GRANT_NONE (another request or device), E_GRANT_ENDED.
         CertificateRefused: the device's chain is not acceptable.
     """
-    payload, signer = open_envelope(sealed, SEALED_GRANT_TYPE, root_der, roles={Role.DEVICE}, now=now)
+    payload, signer = open_envelope(sealed, SEALED_GRANT_TYPE, trust, roles={Role.DEVICE}, now=now)
     try:
         grant = msgspec.json.decode(payload, type=SealedGrant)
     except msgspec.DecodeError as exc:

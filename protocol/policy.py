@@ -5,7 +5,7 @@ PROTOCOL.md, "Policy", describes the JSON document. It travels in a DSSE envelop
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib import resources
@@ -66,10 +66,19 @@ _DECODER = msgspec.json.Decoder(_Document, strict=True)
 
 
 class PolicyMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The newest policy that was ever accepted somewhere; `sha256` is of its document, "" for none yet."""
+    """The newest policy that was ever accepted somewhere; `sha256` is of its document, "" for none yet.
+
+    Versions are counted anew with each `generation` of the organisation's root.
+    """
 
     version: int = 0
     sha256: str = ""
+    generation: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What only rises."""
+        return self.generation, self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +96,12 @@ class Policy:
     sha256: str
     private_windows: tuple[PrivateWindow, ...] = ()
     support_codes: bool = True
+    generation: int = 0
 
     @property
     def mark(self) -> PolicyMark:
         """What is remembered of this policy for ever."""
-        return PolicyMark(self.version, self.sha256)
+        return PolicyMark(self.version, self.sha256, self.generation)
 
     def consent_for(self, group: str) -> Consent:
         """How sessions on devices of this group are allowed; ask, where nothing is said."""
@@ -137,11 +147,11 @@ def check_mark(policy: Policy, newest: PolicyMark) -> None:
         DocumentRefused: E_POLICY_VERSION, it is older; E_POLICY_EQUIVOCATION, it is another document of the
             same version: whoever holds the policy key, or who uses it, shows two faces.
     """
-    if policy.version < newest.version:
+    if policy.mark.order < newest.order:
         raise DocumentRefused(
             f"version {policy.version}, and {newest.version} is in force", code=ErrorCode.E_POLICY_VERSION
         )
-    if policy.version == newest.version and newest.sha256 not in ("", policy.sha256):
+    if policy.mark.order == newest.order and newest.sha256 not in ("", policy.sha256):
         raise DocumentRefused(
             f"version {policy.version} is {newest.sha256[:16]} here and {policy.sha256[:16]} there",
             code=ErrorCode.E_POLICY_EQUIVOCATION,
@@ -158,7 +168,8 @@ def open_policy(envelope: bytes, trust: Trust | bytes, *, now: datetime, newest:
         payload, signer = open_envelope(envelope, POLICY_TYPE, trust, roles={Role.POLICY}, now=now)
     except CertificateRefused as exc:
         raise DocumentRefused(f"its signer: {exc}", code=ErrorCode.E_POLICY_SIGNATURE) from None
-    policy = parse_policy(payload)
+    believed = trust if isinstance(trust, Trust) else Trust(trust)
+    policy = replace(parse_policy(payload), generation=believed.roots.generation)
     if policy.organisation_id != signer.organisation_id:
         raise DocumentRefused("it is for another organisation", code=ErrorCode.E_POLICY_SIGNATURE)
     check_mark(policy, newest)

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from protocol.audit import AuditKind, AuditRecord
 from protocol.audit_check import ANCHOR_LABEL, statement
-from protocol.certificates import Role, spki, verify_chain
+from protocol.certificates import Role, spki, verify_chain_by_any
 from protocol.errors import DocumentRefused, ErrorCode
 from protocol.identity import Identity
 from protocol.limits import CERTIFICATE_LIMIT_BYTES, CHAIN_LIMIT_CERTIFICATES, RECEIPT_LIMIT_BYTES
@@ -228,8 +228,8 @@ def read_receipt(line: bytes) -> Receipt:
     return receipt
 
 
-def check_half(receipt: Receipt, role: Role, root_der: bytes) -> Half:
-    """The signature of this role, with its chain as it was valid when the session ended.
+def check_half(receipt: Receipt, role: Role, roots: Sequence[bytes]) -> Half:
+    """The signature of this role; its chain was valid under one of `roots` when the session ended.
 
     Raises:
         DocumentRefused: E_RECEIPT, there is none or it does not hold. CertificateRefused: the chain.
@@ -237,7 +237,7 @@ def check_half(receipt: Receipt, role: Role, root_der: bytes) -> Half:
     half, facts = receipt.half(role.value), receipt.facts()
     if half is None:
         raise refused(f"not signed by the {role}")
-    peer = verify_chain(half.chain, root_der, roles={role}, now=facts.ended_at_utc.astimezone(UTC))
+    peer = verify_chain_by_any(half.chain, roots, roles={role}, now=facts.ended_at_utc.astimezone(UTC))
     own_id = facts.device_id if role is Role.DEVICE else facts.technician_id
     if str(peer.subject_id) != own_id or peer.organisation_id != facts.organisation_id:
         raise refused(f"signed by {peer.subject_id} of {peer.organisation_id[:8]}")

@@ -11,7 +11,7 @@ OpenSSL checks the chain here; `protocol.certificates.verify_chain` (or `verify_
 the caller on `HandshakeDone.peer_chain` before anything else is done with the peer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -91,7 +91,8 @@ class Tunnel:
     the peer; nothing else can be done with the tunnel.
     """
 
-    def __init__(self, end: TunnelEnd, identity: Identity) -> None:
+    def __init__(self, end: TunnelEnd, identity: Identity, roots: Sequence[bytes] = ()) -> None:
+        """`roots` (DER) are the only anchors; without any it is the identity's own."""
         self._end = end
         self._state = _State.NEW
         self._handshake_bytes = 0
@@ -100,6 +101,7 @@ class Tunnel:
         self._refusal: SupportError | None = None
         self._failure: SupportError | None = None
         self._is_visitor = identity.is_visitor
+        self._roots = tuple(roots) or (identity.root_der,)
         self._connection = SSL.Connection(self._context(identity), None)
 
     def start(self) -> None:
@@ -195,10 +197,10 @@ class Tunnel:
         for authority in authorities:
             context.add_extra_chain_cert(authority)
         if not identity.is_visitor:
-            root = crypto.X509.from_cryptography(x509.load_der_x509_certificate(identity.root_der))
             store = context.get_cert_store()
             assert store is not None
-            store.add_cert(root)
+            for root_der in self._roots:
+                store.add_cert(crypto.X509.from_cryptography(x509.load_der_x509_certificate(root_der)))
             store.set_flags(crypto.X509StoreFlags.X509_STRICT)
         if self._end is TunnelEnd.DEVICE:
             context.set_alpn_select_callback(_select_alpn)

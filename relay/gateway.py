@@ -27,9 +27,10 @@ from protocol.messages.control import (
     FROM_RELAY_CODEC,
     PRE_LOGIN_CODEC,
     Challenge,
-    Claim,
     FromRelay,
+    LogIn,
     Ping,
+    Succeed,
     Visit,
     Welcome,
 )
@@ -198,8 +199,13 @@ class Gateway:
         now = datetime.now(UTC)
         if isinstance(message, Visit):
             return self._visit(message, address)
-        if not isinstance(message, Claim):
+        if isinstance(message, LogIn):
             return await self._registry.log_in(message, nonce, now)
+        if isinstance(message, Succeed):
+            admitted = await self._registry.succeed(message, nonce, now)
+            _LOG.info("root.succeeded", organisation_id=admitted.peer.organisation_id)
+            await self._desk.tell_successors(admitted.peer.organisation_id)
+            return admitted
         admitted = await self._registry.claim(message, nonce, now)
         _LOG.info("relay.claimed", organisation_id=admitted.peer.organisation_id)
         return admitted

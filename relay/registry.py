@@ -1,20 +1,38 @@
 """Who may log in: certificate chain, signature over our nonce, and what the store says about them."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from protocol.certificate_profile import read_certificate
 from protocol.certificates import Role, VerifiedPeer, organisation_of_root, verify_chain
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import OrganisationId
-from protocol.messages.control import Claim, LogIn, Visit, claim_transcript, login_transcript
+from protocol.messages.control import (
+    Claim,
+    LogIn,
+    Succeed,
+    Visit,
+    claim_transcript,
+    login_transcript,
+    succession_transcript,
+)
 from protocol.names import shown_name
+from protocol.trust import Trust
 from protocol.version import PROTOCOL_VERSION
 from relay.access import LOGIN_ROLES
 from relay.claim_secret import ClaimSecret
-from relay.store.interface import DeviceArrival, OrganisationRecord, Store
+from relay.store.interface import (
+    DeviceArrival,
+    DocumentKind,
+    DocumentRecord,
+    OrganisationRecord,
+    Store,
+)
 
 NO_ORGANISATION: Final = OrganisationId("")
 
@@ -36,6 +54,14 @@ class Admitted:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The steps of an organisation as they are kept, and what they come to."""
+
+    kept: DocumentRecord | None
+    trust: Trust
+
+
 class Registry:
     """Judges log-ins and the one claim in a relay's life."""
 
@@ -45,6 +71,7 @@ class Registry:
         self._store = store
         self._secret = secret
         self._takes_visitors = takes_visitors
+        self._lines: dict[OrganisationId, _Line] = {}
         self.relay_id = relay_id
 
     def visit(self, message: Visit) -> Admitted:
@@ -65,17 +92,52 @@ class Registry:
             SupportError: with the code that says why not.
         """
         _check_version(message.version)
-        organisation_id = read_certificate(message.chain[0]).organisation_id
-        organisation = await self._store.organisation(organisation_id) if organisation_id else None
-        if organisation is None:
-            raise Refused(f"organisation {organisation_id}", code=ErrorCode.E_ORG_UNKNOWN)
-        peer = verify_chain(message.chain, organisation.root_der, roles=LOGIN_ROLES, now=now)
+        trust = (await self._line(message.chain)).trust
+        peer = trust.verify(message.chain, roles=LOGIN_ROLES, now=now)
         if not peer.verify_signature(message.signature, login_transcript(nonce, self.relay_id)):
             raise Refused(peer.subject_id, code=ErrorCode.E_LOGIN_SIGNATURE)
         if peer.role is not Role.DEVICE:
             return Admitted(peer, "")
+        is_current = trust.is_of_newest_root(message.chain, now=now)
+        if not is_current and await self._store.device(peer.organisation_id, peer.subject_id) is None:
+            # whoever has a former root's key could make enrollers for ever: it admits nobody new
+            raise Refused("joined under a former root", code=ErrorCode.E_TOKEN_REVOKED)
         device = await self._store.admit_device(_arrival(peer, now))
         return Admitted(peer, device.status)
+
+    async def succeed(self, message: Succeed, nonce: bytes, now: datetime) -> Admitted:
+        """Follow the steps to a newer root of an organisation that is served here; log its admin in.
+
+        Raises:
+            SupportError: E_ROOT_FORK, E_ROOT_SUCCESSOR, E_ORG_UNKNOWN, E_LOGIN_SIGNATURE, or a
+                certificate's code.
+        """
+        _check_version(message.version)
+        known = await self._line(message.chain)
+        trust = Trust(known.trust.roots.newest, known.trust.roots.steps)
+        trust.roots.take(message.steps)
+        peer = trust.verify(message.chain, roles={Role.ADMIN}, now=now)
+        if not peer.verify_signature(message.signature, succession_transcript(nonce, self.relay_id)):
+            raise Refused(peer.subject_id, code=ErrorCode.E_LOGIN_SIGNATURE)
+        steps = DocumentRecord(trust.roots.generation, msgspec.msgpack.encode(trust.roots.steps))
+        if not await self._store.succeed(peer.organisation_id, known.kept, steps):
+            raise Refused("another successor came at the same moment", code=ErrorCode.E_ROOT_FORK)
+        return Admitted(peer, "")
+
+    async def _line(self, chain: Sequence[bytes]) -> _Line:
+        organisation_id = read_certificate(chain[0]).organisation_id
+        if organisation_id is None:
+            raise Refused("no organisation", code=ErrorCode.E_ORG_UNKNOWN)
+        # asked for each time: another relay on the same database may have heard of a successor
+        kept = await self._store.newest_document(organisation_id, DocumentKind.SUCCESSORS)
+        line = self._lines.get(organisation_id)
+        if line is None or line.kept != kept:
+            organisation = await self._store.organisation(organisation_id)
+            if organisation is None:
+                raise Refused(f"organisation {organisation_id}", code=ErrorCode.E_ORG_UNKNOWN)
+            steps = msgspec.msgpack.decode(kept.envelope, type=list[bytes]) if kept else []
+            line = self._lines[organisation_id] = _Line(kept, Trust(organisation.root_der, steps))
+        return line
 
     async def claim(self, message: Claim, nonce: bytes, now: datetime) -> Admitted:
         """Bind this relay to the claimant's organisation, once.

@@ -11,6 +11,7 @@ import structlog
 
 from protocol.certificates import Role
 from protocol.errors import ErrorCode, Refused, SupportError
+from protocol.ids import OrganisationId
 from protocol.limits import CONTROL_MESSAGE_LIMIT_BYTES, NAME_LIMIT_CHARS
 from protocol.messages.control import (
     AnchorList,
@@ -35,6 +36,7 @@ from protocol.messages.control import (
     SessionDeclined,
     SetDeviceStatus,
     StatusPublished,
+    SuccessorsPublished,
     TokenList,
     TokenRow,
 )
@@ -116,6 +118,9 @@ class RequestDesk:
         """The link was admitted: hand over the newest documents, tell the people of its organisation."""
         if link.is_visitor:
             return
+        successors = await self._store.newest_document(link.organisation_id, DocumentKind.SUCCESSORS)
+        if successors is not None:
+            link.post(_successors(successors))
         if link.role in STATUS_READERS:
             status = await self._store.newest_document(link.organisation_id, DocumentKind.STATUS)
             if status is not None:
@@ -130,6 +135,17 @@ class RequestDesk:
     def gone(self, link: Link) -> None:
         """This link is gone; nobody waits behind it any more."""
         self._nameplates.forget(link)
+
+    async def tell_successors(self, organisation_id: OrganisationId) -> None:
+        """A successor root came: everybody hears it, and people log in again, by its certificates."""
+        successors = await self._store.newest_document(organisation_id, DocumentKind.SUCCESSORS)
+        if successors is None:
+            return
+        for link in self._presence.everybody():
+            if link.organisation_id == organisation_id:
+                link.post(_successors(successors))
+                if link.role is not Role.DEVICE:
+                    link.end()
 
     async def farewell(self, link: Link) -> None:
         """A device's last link is gone."""
@@ -302,6 +318,10 @@ class RequestDesk:
 def _alarm(misses: int) -> None:
     """Somebody, or many together, try nameplates in a row; the devices see nothing of it."""
     _LOG.error("nameplates.tried", misses=misses)
+
+
+def _successors(document: DocumentRecord) -> SuccessorsPublished:
+    return SuccessorsPublished(msgspec.msgpack.decode(document.envelope, type=list[bytes]))
 
 
 def _key(link: Link) -> str:

@@ -10,7 +10,7 @@ from protocol.aio.receipt_book import ReceiptBook
 from protocol.aio.session_proof import OwnLog
 from protocol.audit import AuditEvent, AuditKind
 from protocol.catalogue import Catalogue
-from protocol.certificates import Role
+from protocol.certificates import Role, verify_chain
 from protocol.errors import CertificateRefused, ErrorCode, Refused, SupportError
 from protocol.identity import Identity, visitor_identity
 from protocol.ids import DeviceId
@@ -48,7 +48,8 @@ class TechnicianApp:
         self.audit = AuditLog(config.audit_file)
         self._by_code: dict[DeviceId, TechnicianSession] = {}
         self._visited: dict[DeviceId, DeviceRow] = {}
-        own = OwnLog(identity, config.audit_file, ReceiptBook(config.receipts_folder))
+        roots = link.statuses.trust.roots if link.statuses else None
+        own = OwnLog(identity, config.audit_file, ReceiptBook(config.receipts_folder), roots)
         self.proving = Proving(own, self.audit)
 
     def myself(self) -> Myself:
@@ -249,7 +250,8 @@ def checked_identity(identity: Identity, role: Role) -> Identity:
     """Our own identity, if it is good for this; so that a person hears the reason before the relay does.
 
     Raises:
-        CertificateRefused: E_CERT_ROLE, E_CERT_EXPIRED with the day and the command that helps.
+        CertificateRefused: E_CERT_ROLE, E_CERT_EXPIRED with the day and the command that helps, or what is
+            wrong with it under the root that is pinned beside it.
     """
     if identity.role is not role:
         raise CertificateRefused(f"this identity is a {identity.role}'s", code=ErrorCode.E_CERT_ROLE)
@@ -260,4 +262,5 @@ def checked_identity(identity: Identity, role: Role) -> Identity:
             f"a new one comes from: {renewal}"
         )
         raise CertificateRefused(detail, code=ErrorCode.E_CERT_EXPIRED)
+    verify_chain(identity.chain, identity.root_der, roles={role}, now=datetime.now(UTC))
     return identity

@@ -1,20 +1,22 @@
 """Which files `alongside audit verify` looks at, and what `protocol.audit_check` finds in them together."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from protocol.audit_check import SPKI, Found, read
+from protocol.audit_check import OWN, Found, Roots, read
 from protocol.certificate_profile import read_certificate
+from protocol.certificates import organisation_of_root
 from protocol.errors import DocumentRefused, UsageError
 from protocol.identity import load_chain
 from protocol.receipt import Receipt, read_receipt
+from protocol.trust import Trust
+from protocol.trust_store import TrustStore
 from technician_client.config import TechnicianConfig
 
-Roots = dict[str, x509.Certificate]
 KINDS = {"": "log", "log": "log", "body": "receipts", "anchor": "anchors"}
 _PEM = b"-----BEGIN "
 
@@ -74,9 +76,36 @@ def files_at(paths: Sequence[Path]) -> AuditFiles:
     return AuditFiles(tuple(logs), tuple(others))
 
 
-def roots_of(paths: Sequence[Path]) -> Roots:
-    """Every self-issued certificate in those of these files that are PEM, by the organisation's id."""
-    roots: Roots = {}
+def roots_for(config: TechnicianConfig, paths: Sequence[Path]) -> Roots:
+    """The roots among these files; without any, our organisation's. Former roots that we know are with them.
+
+    Raises:
+        UsageError: a file holds no certificate, or they are of several organisations: one could speak for
+            another.
+        CertificateRefused: a certificate is no root of ours.
+    """
+    given, ours = _roots_in(paths), _own_roots(config)
+    if not given:
+        return named_roots(ours)
+    wanted = organisation_of_root(given[0])[0]
+    return named_roots([*given, *(root for root in ours if organisation_of_root(root)[0] == wanted)])
+
+
+def _own_roots(config: TechnicianConfig) -> list[bytes]:
+    roots: list[bytes] = []
+    for file, folder in (
+        (config.identity_file, config.data),
+        (config.root_file, config.organisation_folder),
+    ):
+        for pinned in _roots_in([file]):
+            store = TrustStore(Trust(pinned), folder)
+            store.load()
+            roots += store.trust.roots.all
+    return roots
+
+
+def _roots_in(paths: Sequence[Path]) -> list[bytes]:
+    found: list[bytes] = []
     for path in paths:
         if not path.is_file() or not _start_of(path).startswith(_PEM):
             continue
@@ -86,8 +115,21 @@ def roots_of(paths: Sequence[Path]) -> Roots:
             raise UsageError(f"{path} holds no certificate: {exc}") from None
         for one in certificates:
             if one.issuer == one.subject:
-                roots[hashlib.sha256(one.public_key().public_bytes(*SPKI)).hexdigest()] = one
-    return roots
+                found.append(one.public_bytes(Encoding.DER))
+    return found
+
+
+def named_roots(roots: Iterable[bytes]) -> Roots:
+    """These roots (DER) as `protocol.audit_check` wants them.
+
+    Raises:
+        UsageError: they are of several organisations. CertificateRefused: one is no root of ours.
+    """
+    ders = frozenset(roots)
+    if len({organisation_of_root(der)[0] for der in ders}) > 1:
+        raise UsageError("give the root certificates of one organisation at a time")
+    certificates = [x509.load_der_x509_certificate(der) for der in ders]
+    return {one.extensions.get_extension_for_class(OWN).value.digest: one for one in certificates}
 
 
 def check_files(files: AuditFiles, roots: Roots, keeper: str) -> list[Checked]:

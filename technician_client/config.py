@@ -33,11 +33,6 @@ class TechnicianConfig:
         return self.data / "policy-newest.json"
 
     @property
-    def status_file(self) -> Path:
-        """The newest status list that was verified here."""
-        return self.data / "status.dsse"
-
-    @property
     def policy_rival_file(self) -> Path:
         """Another signed policy of the same version, while that is an alarm."""
         return self.data / "policy-rival.dsse"

@@ -279,6 +279,9 @@ class RelayLink:
         match message:
             case PresenceChanged(device):
                 self._note_row(device)
+            case control.SuccessorsPublished():
+                if self.statuses is not None and self.statuses.take_successors(message.steps):
+                    self.policies.load(now=datetime.now(UTC))
             case control.PolicyPublished():
                 self._note_policy(message)
             case control.StatusPublished():

@@ -41,6 +41,11 @@ class Wanted:
     code: SupportCode | None = None
     proving: Proving | None = None
 
+    @property
+    def believed(self) -> Trust:
+        """`trust`, or the identity's root alone."""
+        return self.trust or Trust(self.identity.root_der)
+
     def verified(self, chain: tuple[bytes, ...]) -> VerifiedPeer:
         """The device of this chain, if it is the one that was asked for and not revoked.
 
@@ -51,9 +56,8 @@ class Wanted:
         now = datetime.now(UTC)
         if self.identity.is_visitor:
             return verify_visitor(chain, role=Role.DEVICE, now=now)
-        trust = self.trust or Trust(self.identity.root_der)
-        trust.require_fresh(now)
-        device = trust.verify(chain, roles={Role.DEVICE}, now=now)
+        self.believed.require_fresh(now)
+        device = self.believed.verify(chain, roles={Role.DEVICE}, now=now)
         if self.code is None and str(device.subject_id) != self.device_id:
             detail = f"asked for {self.device_id}, reached {device.subject_id}"
             raise CertificateRefused(detail, code=ErrorCode.E_CERT_SUBJECT)
@@ -71,7 +75,8 @@ async def establish(wire: Wire, wanted: Wanted) -> TechnicianSession:
     """
     audit = _audit(wanted)
     try:
-        tunnel = TunnelIO(wire, Tunnel(TunnelEnd.TECHNICIAN, wanted.identity))
+        roots = wanted.believed.roots.all
+        tunnel = TunnelIO(wire, Tunnel(TunnelEnd.TECHNICIAN, wanted.identity, roots))
         loop = asyncio.get_running_loop()
         machine = SessionMachine(now_s=loop.time())
         machine.paired(loop.time())

@@ -8,6 +8,8 @@ org/policy.json           the policy as a person edits it
 org/policy.dsse           the policy as it was signed last
 org/status.dsse           the list of revoked certificates as it was signed last
 org/policy-published.dsse the policy as it was published last: what devices have
+org/successors.json       the steps from former roots to this one, if there were any
+org/recovery-kit.json     the key that may sign this root's successor, encrypted; belongs off this computer
 org/technicians.json      which technician certificates were issued
 org/tokens.json           which join tokens were made (never the tokens themselves)
 """
@@ -29,6 +31,9 @@ from protocol.identity import Identity, load_chain, load_identity, save_identity
 from protocol.ids import SubjectId
 from protocol.key_file import is_locked, key_pem, open_key
 from protocol.private_files import read_private_file
+from protocol.succession import RootLine, recovery_terms
+from protocol.trust import Trust
+from protocol.trust_store import TrustStore
 from technician_client.files import make_private_folder, read_bounded, write_private
 from technician_client.unlocking import ADMIN_KEY, Passphrases, current_passphrases
 
@@ -70,6 +75,7 @@ class OrganisationFolder:
         self.policy_envelope_file = folder / "policy.dsse"
         self.status_envelope_file = folder / "status.dsse"
         self.policy_published_file = folder / "policy-published.dsse"
+        self.recovery_kit_file = folder / "recovery-kit.json"
         self.technicians_file = folder / "technicians.json"
         self.tokens_file = folder / "tokens.json"
 
@@ -95,6 +101,14 @@ class OrganisationFolder:
     def root_der(self) -> bytes:
         """The root's certificate as DER; raises as `root_certificate`."""
         return self.root_certificate().public_bytes(serialization.Encoding.DER)
+
+    def roots(self) -> RootLine:
+        """The organisation's roots, former ones too; raises as `root_certificate`, and DocumentRefused."""
+        store = TrustStore(Trust(self.root_der()), self.folder)
+        store.load()
+        if store.trust.roots_failure is not None:
+            raise store.trust.roots_failure
+        return store.trust.roots
 
     def unlock(self, passphrase: bytes) -> Root:
         """The root with its key.
@@ -138,13 +152,15 @@ def create_organisation(
     folder: OrganisationFolder,
     name: str,
     passphrase: bytes,
+    recovery_key: ec.EllipticCurvePublicKey,
     *,
     now: datetime,
     locks_admin: bool = False,
 ) -> Root:
     """Make root, admin and policy identity; the passphrase is needed for everything the root signs.
 
-    `locks_admin` encrypts the admin's key with it too.
+    `locks_admin` encrypts the admin's key with it too. Only the holder of `recovery_key` can put another root
+    in this one's place.
 
     Raises:
         UsageError: an organisation is there already.
@@ -156,12 +172,25 @@ def create_organisation(
         )
     make_private_folder(folder.folder.parent)
     make_private_folder(folder.folder)
-    certificate, key = make_root(name, now=now, years=ROOT_YEARS)
+    certificate, key = make_root(name, now=now, years=ROOT_YEARS, terms=recovery_terms(recovery_key))
     root = Root(certificate, key)
-    renew_staff(folder, root, passphrase, now=now, locks_admin=locks_admin)
-    write_private(folder.root_key_file, key_pem(key, passphrase))
-    write_private(folder.root_file, certificate.public_bytes(serialization.Encoding.PEM))
+    write_root(folder, root, passphrase, now=now, locks_admin=locks_admin)
     return root
+
+
+def write_root(
+    folder: OrganisationFolder,
+    root: Root,
+    passphrase: bytes,
+    *,
+    now: datetime,
+    revoked: Collection[str] = (),
+    locks_admin: bool = False,
+) -> None:
+    """New staff under a new root, and the root itself, encrypted; its certificate is written last."""
+    renew_staff(folder, root, passphrase, now=now, revoked=revoked, locks_admin=locks_admin)
+    write_private(folder.root_key_file, key_pem(root.key, passphrase))
+    write_private(folder.root_file, root.certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def renew_staff(

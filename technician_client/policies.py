@@ -33,6 +33,7 @@ class PolicyStore:
         if not self._config.policy_file.exists():
             return
         envelope = read_bounded(self._config.policy_file, POLICY_LIMIT_BYTES * 2)
+        self.current = None
         try:
             self.current = self._open(envelope, now=now)
         except SupportError as exc:
@@ -58,7 +59,7 @@ class PolicyStore:
             self._note(AuditKind.POLICY_ACCEPTED, version=mark.version, sha256=mark.sha256)
             write_private(self._config.policy_file, envelope)
             write_document(self._config.policy_mark_file, mark)
-        if mark.version > before.version:
+        if mark.order > before.order:
             self._config.policy_rival_file.unlink(missing_ok=True)
         self.current, self.refusal = policy, None
         return policy
@@ -77,7 +78,7 @@ class PolicyStore:
         if self.current is None or version != self.current.version or not sha256:
             return
         try:
-            check_mark(self.current, PolicyMark(version, sha256))
+            check_mark(self.current, PolicyMark(version, sha256, self.current.generation))
         except DocumentRefused as exc:
             self._note(AuditKind.POLICY_REFUSED, succeeded=False, code=str(exc.code), version=version)
             raise

@@ -19,7 +19,6 @@ from protocol.receipt import (
     Parties,
     Receipt,
     SessionTrail,
-    check_half,
     differences,
     make_body,
     read_receipt,
@@ -132,7 +131,7 @@ class SessionProof:
         parties = (facts.session_id, facts.device_id, facts.technician_id)
         if parties != (session_id, self._device_id, self._parts.parties.technician_id):
             raise refused("it is of other parties")
-        check_half(offered, Role.DEVICE, self._own.identity.root_der)
+        self._own.check_half(offered, Role.DEVICE)
         known = self._own.book.newest(self._device_id).get(session_id)
         if known is not None and known.is_complete:
             return known

@@ -31,7 +31,7 @@ def read_status(folder: OrganisationFolder) -> tuple[bytes, StatusList] | None:
     if not folder.status_envelope_file.exists():
         return None
     envelope = read_bounded(folder.status_envelope_file, ENVELOPE_LIMIT_BYTES)
-    return envelope, open_stored_status(envelope, folder.root_der())
+    return envelope, open_stored_status(envelope, folder.roots())[0]
 
 
 def revoked_subjects(folder: OrganisationFolder, role: Role) -> set[str]:

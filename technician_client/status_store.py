@@ -1,6 +1,6 @@
 """The status list in force at the technician's end; what comes from the relay is judged and written down."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -19,7 +19,7 @@ class StatusStore:
     """Puts newer lists in force; `trust` is shared with whoever judges certificates here."""
 
     def __init__(self, config: TechnicianConfig, trust: Trust, *, audit: SessionAudit) -> None:
-        self._store = TrustStore(trust, config.status_file)
+        self._store = TrustStore(trust, config.data)
         self._audit = audit
         self._watchers: list[Callable[[], None]] = []
 
@@ -49,6 +49,22 @@ class StatusStore:
             watcher()
         revoked = len(self.trust.status.revoked) if self.trust.status else 0
         self._audit.note(AuditKind.STATUS_ACCEPTED, version=self._store.version, revoked=revoked)
+
+    def take_successors(self, steps: Sequence[bytes]) -> bool:
+        """Steps to a newer root, which prove themselves; True when something was learnt.
+
+        Raises:
+            EnvironmentFault: E_AUDIT_WRITE.
+        """
+        try:
+            is_news = self._store.accept_successors(steps)
+        except SupportError as exc:
+            log.warning("root.refused", code=str(exc.code), detail=exc.detail)
+            self._audit.note(AuditKind.ROOT_REFUSED, succeeded=False, code=str(exc.code))
+            return False
+        if is_news:
+            self._audit.note(AuditKind.ROOT_SUCCEEDED, generation=self.trust.roots.generation)
+        return is_news
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call `watcher` whenever another list is in force; returns what ends that."""

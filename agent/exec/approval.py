@@ -76,17 +76,18 @@ def approve_order(order: RunOrder, now: datetime) -> Approved:
         NotGranted: the grant is for something else, or for another device.
         Refused: as `approve`, and E_COMMAND_MISSING or E_COMMAND_UNSAFE for the program itself.
     """
+    trust = Trust(order.root_der, order.successors)
     newest = PolicyMark(order.policy_version)
-    policy = open_policy(order.policy_envelope, order.root_der, now=now, newest=newest)
+    policy = open_policy(order.policy_envelope, trust, now=now, newest=newest)
     if policy.version != order.policy_version:
         raise DocumentRefused("another version than was ordered", code=ErrorCode.E_POLICY_VERSION)
     bound_to = request_sha256(order.request)
-    grant, device = open_sealed_grant(order.sealed_grant, order.root_der, request_sha256=bound_to, now=now)
+    grant, device = open_sealed_grant(order.sealed_grant, trust, request_sha256=bound_to, now=now)
     if grant.grantable is not Grantable.COMMANDS_RUN:
         raise NotGranted(f"the grant is for {grant.grantable}")
     if grant.device_id != order.device_id:
         raise NotGranted("the grant is for another device")
-    ground = Ground(order.platform, order.root_der, grant.device_id, device.group, grant.technician_id)
+    ground = Ground(order.platform, trust, grant.device_id, device.group, grant.technician_id)
     approved = approve(policy, order.request, ground, now=now)
     settled_program(approved.argv[0])
     return approved

@@ -30,7 +30,7 @@ _SCHEMA: Final = (
     request_id TEXT NOT NULL UNIQUE, command_id TEXT NOT NULL, technician_id TEXT NOT NULL,
     state TEXT NOT NULL, exit_status INTEGER NOT NULL DEFAULT -1, code TEXT NOT NULL DEFAULT '')""",
     """CREATE TABLE IF NOT EXISTS policy_floor (organisation_id TEXT PRIMARY KEY,
-    version INTEGER NOT NULL, sha256 TEXT NOT NULL)""",
+    version INTEGER NOT NULL, sha256 TEXT NOT NULL, generation INTEGER NOT NULL)""",
 )
 
 
@@ -148,14 +148,16 @@ class CommandBook:
         """
         with self._transaction() as connection:
             row = connection.execute(
-                "SELECT version, sha256 FROM policy_floor WHERE organisation_id = ?",
+                "SELECT version, sha256, generation FROM policy_floor WHERE organisation_id = ?",
                 (policy.organisation_id,),
             ).fetchone()
             check_mark(policy, PolicyMark(*row) if row else PolicyMark())
             connection.execute(
-                "INSERT INTO policy_floor VALUES (?, ?, ?) ON CONFLICT (organisation_id)"
-                " DO UPDATE SET version = excluded.version, sha256 = excluded.sha256",
-                (policy.organisation_id, policy.version, policy.sha256),
+                "INSERT INTO policy_floor (organisation_id, version, sha256, generation)"
+                " VALUES (?, ?, ?, ?) ON CONFLICT (organisation_id)"
+                " DO UPDATE SET version = excluded.version, sha256 = excluded.sha256,"
+                " generation = excluded.generation",
+                (policy.organisation_id, policy.version, policy.sha256, policy.generation),
             )
 
     def _move(
@@ -193,9 +195,17 @@ class CommandBook:
                     if is_owner:
                         for statement in _SCHEMA:
                             connection.execute(statement)
+                        _add_generation(connection)
                     yield connection
         except (sqlite3.Error, OSError) as exc:
             raise EnvironmentFault(f"{self.path}: {exc}") from None
+
+
+def _add_generation(connection: "Connection") -> None:
+    """To a book of before successor roots: all it knows is of the first root."""
+    columns = connection.execute("SELECT name FROM pragma_table_info('policy_floor')").fetchall()
+    if ("generation",) not in columns:
+        connection.execute("ALTER TABLE policy_floor ADD COLUMN generation INTEGER NOT NULL DEFAULT 0")
 
 
 _SETTLED: Final = {

@@ -11,6 +11,7 @@ The end of the worker's standard input means: end the command now.
 
 from typing import Annotated, TypeAlias
 
+import msgspec
 from msgspec import Meta
 
 from protocol.codec import Codec, Finite, Message
@@ -26,7 +27,8 @@ DETAIL_LIMIT_CHARS = 300
 class RunOrder(Message, frozen=True, tag="exec.order"):
     """Service: run this. Everything the worker needs to decide for itself whether it may.
 
-    `policy_envelope` is the signed document as it was received; `sealed_grant` is bound to `request`.
+    `policy_envelope` is the signed document as it was received; `sealed_grant` is bound to `request`;
+    `successors` are the steps from the pinned root to the newest.
     """
 
     request: RunCommand
@@ -36,6 +38,7 @@ class RunOrder(Message, frozen=True, tag="exec.order"):
     policy_envelope: bytes
     root_der: bytes
     sealed_grant: bytes
+    successors: list[bytes] = msgspec.field(default_factory=list)
 
 
 class Go(Message, frozen=True, tag="exec.go"):

@@ -62,6 +62,16 @@ async def claim(wire: Wire, admin: Identity, secret: str) -> tuple[control.Welco
     return await _get_in(wire, order), challenge.relay_id
 
 
+async def succeed(
+    wire: Wire, admin: Identity, steps: list[bytes], relay_id: str | None
+) -> tuple[control.Welcome, str]:
+    """Bring the relay the steps to the newest root and log in under it. Errors as `log_in`."""
+    challenge = await _challenge(wire, relay_id)
+    transcript = control.succession_transcript(challenge.nonce, challenge.relay_id)
+    order = control.Succeed(PROTOCOL_VERSION, steps, list(admin.chain), admin.sign(transcript))
+    return await _get_in(wire, order), challenge.relay_id
+
+
 async def open_session_wire(
     relay_url: str, route: control.SessionRoute, ticket: bytes, *, tls_ca: Path | None = None
 ) -> Wire:

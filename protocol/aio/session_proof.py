@@ -11,13 +11,18 @@ from protocol.identity import Identity
 from protocol.messages.session import AskRecord, TellRecord
 from protocol.peer_log import PeerLog
 from protocol.receipt import Receipt, SessionTrail, check_half, refused, trail_of
+from protocol.succession import RootLine
 
 
 class OwnLog:
     """This end's audit log, its receipts, and the key that signs for it."""
 
-    def __init__(self, identity: Identity, log_path: Path, book: ReceiptBook) -> None:
+    def __init__(
+        self, identity: Identity, log_path: Path, book: ReceiptBook, roots: RootLine | None = None
+    ) -> None:
+        """`roots` is whom this program believes, shared; without it, the identity's own root."""
         self.identity = identity
+        self._roots = roots or RootLine(identity.root_der)
         self.log_path = log_path
         self.book = book
 
@@ -80,4 +85,8 @@ class OwnLog:
         if (facts.device_id, facts.technician_id) != (device_id, technician_id):
             raise refused(f"a receipt of {facts.device_id[:40]} and {facts.technician_id[:40]}")
         for role in (Role.DEVICE, Role.TECHNICIAN):
-            check_half(receipt, role, self.identity.root_der)
+            self.check_half(receipt, role)
+
+    def check_half(self, receipt: Receipt, role: Role) -> None:
+        """Let a receipt pass that this role signed, under any of our roots; raises as `check_complete`."""
+        check_half(receipt, role, self._roots.all)

@@ -20,6 +20,8 @@ from protocol.limits import (
     NONCE_BYTES,
     POLICY_LIMIT_BYTES,
     PRE_LOGIN_MESSAGE_LIMIT_BYTES,
+    SUCCESSOR_LIMIT_BYTES,
+    SUCCESSORS_LIMIT,
     TICKET_LIMIT_BYTES,
 )
 from protocol.messages.presence import DeviceList, PresenceChanged, ShortText
@@ -31,6 +33,10 @@ Signature = Annotated[bytes, Meta(max_length=256)]
 SessionTicket = Annotated[bytes, Meta(max_length=TICKET_LIMIT_BYTES)]
 DocumentBytes = Annotated[bytes, Meta(max_length=POLICY_LIMIT_BYTES * 2)]
 AnchorBytes = Annotated[bytes, Meta(min_length=1, max_length=ANCHOR_LIMIT_BYTES)]
+Steps = Annotated[
+    list[Annotated[bytes, Meta(max_length=SUCCESSOR_LIMIT_BYTES)]],
+    Meta(min_length=1, max_length=SUCCESSORS_LIMIT),
+]
 LongText = Annotated[str, Meta(max_length=512)]
 Nameplate = Annotated[str, Meta(pattern=r"^[0-9]{4}\Z")]
 NameplateHolder = Annotated[bytes, Meta(min_length=NAMEPLATE_HOLDER_BYTES, max_length=NAMEPLATE_HOLDER_BYTES)]
@@ -77,6 +83,19 @@ class Visit(Message, frozen=True, tag="control.visit"):
 
     version: int
     role: Literal["device", "technician"]
+
+
+class Succeed(Message, frozen=True, tag="control.succeed"):
+    """Brings the relay the steps to the organisation's newest root, and logs its admin in.
+
+    `steps` are envelopes of `protocol.succession`, oldest first; `signature` is by the admin's key, which
+    the newest root certified, over `succession_transcript(nonce, relay_id)`.
+    """
+
+    version: int
+    steps: Steps
+    chain: Chain
+    signature: Signature
 
 
 class Welcome(Message, frozen=True, tag="control.welcome"):
@@ -210,6 +229,12 @@ class AnchorList(Message, frozen=True, tag="control.anchor_list"):
     anchors: Annotated[list[AnchorRow], Meta(max_length=ANCHORS_PER_DEVICE_LIMIT)]
 
 
+class SuccessorsPublished(Message, frozen=True, tag="control.successors"):
+    """Relay to everybody after `welcome`, if there are any, and when one came: all steps, oldest first."""
+
+    steps: Steps
+
+
 class OpenSession(Message, frozen=True, tag="control.open_session"):
     """Technician to relay: I want to talk to this device."""
 
@@ -299,7 +324,7 @@ class Paired(Message, frozen=True, tag="control.paired"):
     session_id: ShortText
 
 
-PreLogin: TypeAlias = LogIn | Claim | Visit
+PreLogin: TypeAlias = LogIn | Claim | Visit | Succeed
 FromClient: TypeAlias = (
     DeviceFacts
     | KeepAnchor
@@ -329,6 +354,7 @@ FromRelay: TypeAlias = (
     | AnchorList
     | PolicyPublished
     | StatusPublished
+    | SuccessorsPublished
     | SessionOpened
     | SessionOffered
     | SessionDeclined
@@ -351,3 +377,8 @@ def login_transcript(nonce: bytes, relay_id: str) -> bytes:
 def claim_transcript(nonce: bytes, relay_id: str, secret: str) -> bytes:
     """What a claim signs; the label keeps it apart from a log-in."""
     return b"alongside relay claim v1\0" + nonce + relay_id.encode() + b"\0" + secret.encode()
+
+
+def succession_transcript(nonce: bytes, relay_id: str) -> bytes:
+    """What bringing a successor root signs; the label keeps it apart from a log-in."""
+    return b"alongside relay succession v1\0" + nonce + relay_id.encode()

@@ -54,6 +54,7 @@ class DocumentKind(StrEnum):
     """Signed documents that are kept and handed on unread."""
 
     STATUS = "status"
+    SUCCESSORS = "successors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,15 @@ class Store(Protocol):
 
     async def anchors(self, organisation_id: OrganisationId, device_id: str) -> list[AnchorRecord]:
         """The anchors of this device, oldest first."""
+
+    async def succeed(
+        self, organisation_id: OrganisationId, before: DocumentRecord | None, successors: DocumentRecord
+    ) -> bool:
+        """Keep the steps to the newest root (`version` is its generation) in place of those `before`.
+
+        If it rises, policy and status list go, which were signed under the root before. False, and nothing
+        changed, when other steps than `before` are kept: somebody else brought some at the same moment.
+        """
 
     async def close(self) -> None:
         """Let go of the database."""

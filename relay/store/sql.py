@@ -247,6 +247,35 @@ class SqlStore:
         async with self._transaction() as connection:
             return [AnchorRecord(**row._mapping) for row in await connection.execute(query)]
 
+    async def succeed(
+        self, organisation_id: OrganisationId, before: DocumentRecord | None, successors: DocumentRecord
+    ) -> bool:
+        """See `Store`."""
+        kind = DocumentKind.SUCCESSORS
+        values = {
+            "organisation_id": organisation_id,
+            "kind": kind.value,
+            "version": successors.version,
+            "envelope": successors.envelope,
+            "published_at_utc": datetime.now(UTC),
+        }
+        async with self._transaction() as connection:
+            await _lock_organisation(connection, organisation_id)
+            kept = await _newest_document(connection, organisation_id, kind)
+            if kept == successors:
+                return True
+            if kept != before:
+                return False
+            if kept is None or kept.version < successors.version:
+                await connection.execute(
+                    POLICIES.delete().where(POLICIES.c.organisation_id == organisation_id)
+                )
+                of_status = _is_document(organisation_id, DocumentKind.STATUS)
+                await connection.execute(DOCUMENTS.delete().where(of_status))
+            await connection.execute(DOCUMENTS.delete().where(_is_document(organisation_id, kind)))
+            await connection.execute(DOCUMENTS.insert().values(values))
+            return True
+
     async def close(self) -> None:
         """See `Store`."""
         await self._engine.dispose()

@@ -14,7 +14,7 @@ from protocol.errors import ErrorCode, Refused, SupportError
 from protocol.ids import DeviceId
 from technician_client.admin_audit import AdminAudit
 from technician_client.app import fleet_link
-from technician_client.audit_files import Checked, check_files, files_at, own_files, roots_of
+from technician_client.audit_files import Checked, check_files, files_at, own_files, roots_for
 from technician_client.cli.options import DataOption, DeviceArgument, JsonOption
 from technician_client.cli.output import Output
 from technician_client.cli.running import run_async
@@ -52,11 +52,11 @@ def verify(
     """Check logs, and hold them against receipts and anchors. Exit 5 when something does not hold."""
     output, config = Output(is_json=is_json), load_config(data)
     if paths:
-        files, roots = files_at(paths), roots_of([*paths, config.identity_file, config.root_file])
+        files = files_at(paths)
     else:
-        files, roots = own_files(config), roots_of([config.identity_file, config.root_file])
+        files = own_files(config)
         keeper = keeper or files.keeper
-    found = check_files(files, roots, keeper)
+    found = check_files(files, roots_for(config, paths or ()), keeper)
     output.result({"files": [_document(each) for each in found]}, _found_table(found))
     for each in found:
         for session_id, roles in each.one_sided.items():

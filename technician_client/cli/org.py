@@ -15,7 +15,7 @@ from protocol.certificates import Role, organisation_of_root
 from protocol.errors import UsageError
 from technician_client.admin_audit import AdminAudit
 from technician_client.app import checked_identity
-from technician_client.cli import status, technician
+from technician_client.cli import recovery, status, technician
 from technician_client.cli.options import (
     DataOption,
     JsonOption,
@@ -26,6 +26,12 @@ from technician_client.cli.options import (
 from technician_client.cli.output import JsonObject, Output
 from technician_client.cli.passphrase import is_person_there, read_new_passphrase, read_passphrase
 from technician_client.cli.policy import publish_signed
+from technician_client.cli.recovery import (
+    KitPlace,
+    RecoveryKitOption,
+    RecoveryPassphraseOption,
+    bring_to_relay,
+)
 from technician_client.cli.running import run_async
 from technician_client.cli.tables import pairs, utc_text
 from technician_client.config import TechnicianConfig, load_config
@@ -37,6 +43,7 @@ from technician_client.organisation import (
     renew_staff,
 )
 from technician_client.policy_document import read_policy_document, sign_policy, write_default
+from technician_client.recovery import new_recovery_key, write_kit
 from technician_client.relay_address import RelayAddress, checked_relay, read_relay, write_relay
 from technician_client.status_document import revoked_subjects, sign_new_status
 
@@ -44,6 +51,7 @@ app = typer.Typer(help="The organisation: its keys, its relay, its technicians."
 app.add_typer(technician.app, name="technician")
 app.add_typer(status.app, name="status")
 app.command("revoke")(status.revoke)
+app.command("recover")(recovery.recover)
 
 LOCK_ADMIN = "alongside org passphrase encrypts it"
 
@@ -72,11 +80,14 @@ def init(
     passphrase_file: PassphraseOption = None,
     tls_ca: TlsCaOption = None,
     no_passphrase: NoPassphraseOption = False,
+    recovery_kit: RecoveryKitOption = None,
+    recovery_passphrase_file: RecoveryPassphraseOption = None,
 ) -> None:
     """Make an organisation here: root, admin and policy keys, and a signed first policy.
 
     With --claim-secret-file the relay is claimed and the policy published at once. The root's key is
-    encrypted with the passphrase and never leaves this computer: keep a copy of the folder org/.
+    encrypted with the passphrase and never leaves this computer: keep a copy of the folder org/. The
+    recovery kit alone can replace a lost or stolen root: keep it somewhere else.
     """
     config, output = load_config(data), Output(is_json=is_json)
     address = checked_relay(RelayAddress(relay, tls_ca=str(tls_ca.absolute()) if tls_ca else ""))
@@ -87,7 +98,10 @@ def init(
             f"{folder.folder} already holds an organisation; use another --data DIR for a new one"
         )
     locks_admin = is_person_there() and not no_passphrase
-    _create(folder, name, read_new_passphrase(passphrase_file), locks_admin=locks_admin)
+    passphrase = read_new_passphrase(passphrase_file)
+    kit = KitPlace.named(recovery_kit or folder.recovery_kit_file, recovery_passphrase_file, passphrase)
+    _create(folder, name, passphrase, kit, locks_admin=locks_admin)
+    output.remark(f"Move the recovery kit off this computer: {kit.path}")
     if not locks_admin:
         output.remark(f"The admin's key in {folder.admin_file} is NOT encrypted: {LOCK_ADMIN}")
     AdminAudit(config).note(AuditKind.ORGANISATION_MADE, name=name)
@@ -180,9 +194,15 @@ def passphrase(
         output.remark(f"The admin's key in {folder.admin_file} is NOT encrypted: {LOCK_ADMIN}")
 
 
-def _create(folder: OrganisationFolder, name: str, passphrase: bytes, *, locks_admin: bool) -> None:
+def _create(
+    folder: OrganisationFolder, name: str, passphrase: bytes, kit: KitPlace, *, locks_admin: bool
+) -> None:
     now = datetime.now(UTC)
-    root = create_organisation(folder, name, passphrase, now=now, locks_admin=locks_admin)
+    recovery_key = new_recovery_key()
+    root = create_organisation(
+        folder, name, passphrase, recovery_key.public_key(), now=now, locks_admin=locks_admin
+    )
+    write_kit(kit.path, folder.roots(), recovery_key, kit.passphrase)
     write_default(folder, organisation_of_root(root.der)[0], now=now)
     document, _ = read_policy_document(folder.policy_document_file)
     signer = folder.policy_signer(passphrase)
@@ -201,6 +221,7 @@ async def _claim_and_publish(config: TechnicianConfig, secret: str, output: Outp
             await wire.close()
     AdminAudit(config).note(AuditKind.RELAY_CLAIMED, relay_url=address.url, relay_id=relay_id)
     write_relay(config, RelayAddress(address.url, relay_id, address.tls_ca))
+    await bring_to_relay(config, output)
     await publish_signed(config, output)
     await status.publish_status(config, output)
 

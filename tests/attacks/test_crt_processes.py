@@ -1,6 +1,8 @@
 """Certificates at the real programs: relay, agent and two technicians, each a process of its own."""
 
 import json
+import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.aio.log_in import connect_control, log_in
 from protocol.errors import ErrorCode, SupportError
 from protocol.identity import Identity
+from protocol.succession import RootLine
 from protocol.trust_store import open_stored_status
 from tests.support.office import Office, open_office
-from tests.support.organisation import new_key
+from tests.support.organisation import intruders, new_key
 from tests.support.running_session import ConsolePage
-from tests.support.said import Said, command
+from tests.support.said import Said, command, said_here
 
 pytestmark = pytest.mark.real
 
@@ -83,6 +88,11 @@ class Technicians:
         said = self._org("technician", "revoke", who)
         assert said.status == 0, said
         return said.documents()[0]
+
+    def recover(self, kit: Path, data: Path | None = None) -> Said:
+        """A successor root by this kit."""
+        words = ("org", "recover", "--kit", str(kit), "--passphrase-file", self.office.passphrase_file)
+        return said_here("alongside", *words, "--data", str(data or self.office.technician))
 
     def _org(self, *words: str) -> Said:
         return self.office.alongside("org", *words, "--passphrase-file", self.office.passphrase_file)
@@ -165,8 +175,74 @@ def test_a_revoked_policy_signer_is_replaced_and_the_devices_get_a_policy_of_the
 
 
 def _revoked_at(data: Path, office: Office) -> set[str]:
-    status = open_stored_status((data / "status.dsse").read_bytes(), office.organisation().root_der)
+    roots = RootLine(office.organisation().root_der)
+    status, _ = open_stored_status((data / "status.dsse").read_bytes(), roots)
     return {one.subject for one in status.revoked if one.role == "policy"}
+
+
+def test_crt_15_after_a_recovery_only_the_new_roots_people_get_in_and_the_devices_stay(
+    tmp_path: Path,
+) -> None:
+    with open_office(tmp_path) as office:
+        people, path = Technicians(office), f"/api/session?device={office.device_id}"
+        eve, old_token = people.add("Eve"), office.token()[0]
+        kit, copy = office.technician / "org" / "recovery-kit.json", tmp_path / "copy"
+        shutil.copytree(office.technician, copy)
+        kit = kit.rename(tmp_path / "kit.json")
+        with console(eve) as page, page.socket(path) as socket:
+            until(lambda: records(office.agent, "session.ready"), "a session")
+            assert people.recover(kit).documents()[0]["is_published"]
+            [followed] = until(lambda: records(office.agent, "root.succeeded"), "the agent at the new root")
+            assert followed["facts"]["generation"] == 1
+            assert until(lambda: _over(socket.recv(WAIT_S)), "end")["cause"] == E.E_CERT_CHAIN
+            with page.socket(path) as again:
+                refused = until(lambda: _over(again.recv(WAIT_S)), "end")["cause"]
+                assert refused in (E.E_CERT_CHAIN, E.E_LINK_LOST), "the relay's own log-in is over too"
+        assert people._org("technician", "renew", "Eve", "--out", str(eve)).status == 0
+        with console(eve) as page, page.socket(path):
+            until(lambda: len(records(office.agent, "session.ready")) == 2, "a session under the new root")
+        for token, status in ((old_token, E.E_TOKEN_REVOKED), (office.token()[0], "")):
+            said = said_here("alongside-agent", "join", token, "--data", str(tmp_path / f"new{status}"))
+            assert said.documents()[0].get("error", {}).get("code", "") == status
+        rival = people.recover(copy / "org" / "recovery-kit.json", data=copy)
+        rival.assert_fault(E.E_ROOT_FORK)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda pin, _: pin.unlink(), E.E_IDENTITY_MISSING),
+        (lambda pin, _: pin.write_bytes(b""), E.E_IDENTITY_MISSING),
+        (lambda pin, _: pin.chmod(0o644), E.E_IDENTITY_OWNER),
+        (lambda pin, _: os.chown(pin, 12345, -1), E.E_IDENTITY_OWNER),
+        (lambda pin, _: (pin.unlink(), pin.mkdir()), E.E_IDENTITY_OWNER),
+        (lambda pin, _: (pin.rename(pin.with_name("aside")), pin.symlink_to("aside")), E.E_IDENTITY_OWNER),
+        (lambda pin, root: pin.write_bytes(_with_root(pin.read_bytes(), root)), E.E_CERT_ORG),
+    ],
+    ids=["missing", "empty", "readable by others", "another owner", "a folder", "a link", "another root"],
+)
+@pytest.mark.parametrize("program", ["alongside-agent", "alongside"])
+def test_crt_16_without_its_pin_no_program_starts_or_trusts_what_it_meets_first(
+    office: Office, tmp_path: Path, program: str, spoil: Callable[[Path, bytes], object], code: ErrorCode
+) -> None:
+    if code is E.E_IDENTITY_OWNER and os.geteuid() != 0 and spoil.__code__.co_names[:1] == ("os",):
+        pytest.skip("only root can give a file away; run as root")
+    organisation = office.organisation()
+    identity = organisation.device() if program == "alongside-agent" else organisation.technician()
+    data = office.data_of(identity, tmp_path / "data")
+    words = ("run", "--no-desktop") if program == "alongside-agent" else ("fleet", "list")
+    spoil(data / "identity.pem", intruders().root_der)
+    before = sorted(path.name for path in data.iterdir())
+    said_here(program, *words, "--data", str(data)).assert_fault(code)
+    after = sorted(path.name for path in data.iterdir() if path.name not in ("audit.jsonl", "run"))
+    assert after == before, "nothing was trusted on first use"
+
+
+def _with_root(pem: bytes, root_der: bytes) -> bytes:
+    """The identity file with another organisation's root as its pin."""
+    begin = b"-----BEGIN CERTIFICATE-----"
+    head, _, _ = pem.rpartition(begin)
+    return head + x509.load_der_x509_certificate(root_der).public_bytes(Encoding.PEM)
 
 
 async def test_crt_17_a_certificate_without_its_key_opens_nothing(office: Office) -> None:

@@ -24,7 +24,7 @@ from technician_client.notices import SessionOver
 from technician_client.opening import Wanted, establish
 from technician_client.sessions import TechnicianSession
 from tests.support.device_end import DeviceEnd, QuietAudit, attached, device_end
-from tests.support.organisation import acme
+from tests.support.organisation import Organisation, acme
 from tests.support.policies import signed_policy
 from tests.support.statuses import DAY, revoked, signed_status
 
@@ -90,9 +90,7 @@ async def test_crt_04_a_technician_leaves_a_device_that_was_revoked(tmp_path: Pa
         trust = Trust(acme().root_der)
         session_id, wire = device.offer()
         await (await establish(wire, Wanted(session_id, device.device_id, ADA, QuietAudit(), trust))).end()
-        TrustStore(trust, tmp_path / "status.dsse").accept(
-            signed_status(acme(), revoked(device.identity)), datetime.now(UTC)
-        )
+        TrustStore(trust, tmp_path).accept(signed_status(acme(), revoked(device.identity)), datetime.now(UTC))
         session_id, wire = device.offer()
         with pytest.raises(SupportError) as caught:
             await establish(wire, Wanted(session_id, device.device_id, ADA, QuietAudit(), trust))
@@ -245,3 +243,43 @@ def test_crt_07_whatever_is_heard_the_end_of_the_certificate_ends_the_session(
         if now_s >= ends_s:
             assert effects == [Ended(E.E_CERT_EXPIRED)]
     assert machine.cause == E.E_CERT_EXPIRED
+
+
+async def test_crt_15_a_relay_that_brings_a_rival_successor_is_an_alarm_and_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    before = Organisation("Acme")
+    after, step = before.successor()
+    _, rival = before.successor()
+    async with device_end(before, tmp_path) as device:
+        ada = await device.connect(before.technician("ada"))
+        device.succeed(step)
+        assert await cause(ada) == E.E_CERT_CHAIN
+        device.succeed(rival)
+        device.succeed(step)
+        [alarm] = [one for one in device.records() if one.kind == "root.refused"]
+        assert alarm.facts["code"] == E.E_ROOT_FORK
+        again = TrustStore(Trust(before.root_der), tmp_path)
+        again.load()
+        assert again.trust.roots.newest == after.root_der, "it is kept over a restart"
+
+
+async def test_crt_15_versions_are_counted_anew_under_a_successor_root(tmp_path: Path) -> None:
+    """A thief of the former signer's key could have published the last version there is."""
+    before = Organisation("Acme")
+    after, step = before.successor()
+    async with device_end(before, tmp_path) as device:
+        device.publish(signed_policy(before, version=2**31 - 1))
+        device.hand_over(signed_status(before, version=2**31 - 1))
+        device.succeed(step)
+        bob = after.technician("bob")
+        trust = Trust(before.root_der, [step])
+        session_id, wire = device.offer()
+        with pytest.raises(SupportError) as caught:
+            await establish(wire, Wanted(session_id, device.device_id, bob, QuietAudit(), trust))
+        assert caught.value.code is E.E_POLICY_SIGNATURE, "not the former policy, and no way round one"
+        device.publish(signed_policy(after, version=1))
+        device.hand_over(signed_status(after, version=1))
+        session_id, wire = device.offer()
+        await (await establish(wire, Wanted(session_id, device.device_id, bob, QuietAudit(), trust))).end()
+        assert (device.policies.version, device.statuses.version) == (1, 1)

@@ -43,7 +43,7 @@ LISTS = st.builds(
 
 def store(folder: Path) -> TrustStore:
     """A store of this folder, loaded."""
-    made = TrustStore(Trust(acme().root_der), folder / "status.dsse")
+    made = TrustStore(Trust(acme().root_der), folder)
     made.load()
     return made
 
@@ -227,7 +227,7 @@ def test_what_was_accepted_holds_after_its_signers_end_and_with_a_wrong_clock(tm
     signer = acme().person(Role.POLICY, "policy", lifetime=timedelta(hours=1))
     store(tmp_path).accept(signed_status(acme(), revoked(ADA), signer=signer), NOW)
     later = store(tmp_path)  # it is judged at the time it was issued, whatever the clock says now
-    assert later.trust.failure is None
+    assert later.trust.status_failure is None
     assert is_refused(later.trust, ADA)
 
 

@@ -82,6 +82,7 @@ class AttackedDevice(DeviceEnd):
                 facts=facts,
                 on_policy=intake.take,
                 on_status=lambda published: self.status_intake()(published.envelope),
+                on_successors=lambda published: self.trust_intake().take_successors(published),
                 on_offer=self.sessions.offered,
             ),
             Backoff(draw=lambda least, most: 0.05),

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from cryptography import x509
-
 from protocol.audit import AuditEvent, AuditKind, AuditRecord, next_record
-from protocol.audit_check import Found
+from protocol.audit_check import Found, Roots
 from protocol.identity import Identity
 from protocol.receipt import Parties, Receipt, make_anchor, make_body, sign, trail_of
+from technician_client.audit_files import named_roots
 from tests.support.organisation import acme
 
 K = AuditKind
@@ -88,9 +87,9 @@ def _receipt(records: Sequence[AuditRecord], number: int, device: Identity, tech
     return Receipt(body, [sign(body, trail.mark, device), sign(body, trail.mark, technician)])
 
 
-def roots() -> dict[str, x509.Certificate]:
+def roots() -> Roots:
     """The organisation's root, as the check wants it."""
-    return {str(acme().organisation_id): acme().root}
+    return named_roots([acme().root_der])
 
 
 def write_lines(path: Path, lines: Sequence[bytes]) -> Path:

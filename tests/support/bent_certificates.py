@@ -16,13 +16,24 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from protocol.certificates import DEVICE_LIFETIME, EnrollerTerms, Role, Scope, Subject, issue, make_root, spki
-from protocol.ids import SubjectId, device_id
+from protocol.certificates import (
+    DEVICE_LIFETIME,
+    EnrollerTerms,
+    Role,
+    RootTerms,
+    Scope,
+    Subject,
+    issue,
+    make_root,
+    spki,
+)
+from protocol.ids import SubjectId, device_id, organisation_id
 from tests.support import der
 from tests.support.der import Node
 from tests.support.organisation import der as der_of
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+FIRST, LATER, TWIN = "acme", "acme later", "twin"
 CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ECDSA_SHA256 = der.constructed(der.SEQUENCE, der.oid("1.2.840.10045.4.3.2"))
 
@@ -169,7 +180,8 @@ class Company:
     def __init__(self, name: str) -> None:
         self.name = name
         self.root_key = fixed_key(f"{name} root")
-        template, template_key = make_root("Acme", now=NOW - timedelta(days=30))
+        before = company(FIRST) if name == LATER else None
+        template, template_key = make_root("Acme", now=NOW - timedelta(days=30), terms=_terms(name, before))
         root = Bent(der.read(der_of(template)), template_key, template_key)
         root.set_key(self.root_key)
         root.signer = self.root_key
@@ -232,9 +244,18 @@ class Company:
         )()
 
 
+def _terms(name: str, before: Company | None) -> RootTerms:
+    recovery = hashlib.sha256(spki(fixed_key(f"{name} kit").public_key())).hexdigest()
+    if before is None:
+        return RootTerms(recovery)
+    root = before.root_certificate.public_bytes(Encoding.DER)
+    organisation = organisation_id(spki(before.root_key.public_key()))
+    return RootTerms(recovery, 1, organisation, hashlib.sha256(root).hexdigest())
+
+
 @cache
-def company(name: str = "acme") -> Company:
-    """ "acme", and "twin", which bears the same display name."""
+def company(name: str = FIRST) -> Company:
+    """ "acme", its successor root "acme later", and "twin", which bears the same display name."""
     return Company(name)
 
 
@@ -244,6 +265,6 @@ def _template(name: str, role: Role) -> Case:
 
 
 def fresh_case(rng: Random) -> Case:
-    """A right chain of a role, to be bent."""
+    """A right chain of a role, under the first root or the later one, to be bent."""
     role = rng.choice([*Role, Role.DEVICE])
-    return _template("acme", role).copy()
+    return _template(rng.choice([FIRST, LATER]), role).copy()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 
-from protocol.certificate_profile import ENROLLER_OID, ROLE_OIDS, SCOPE_OID, TLS_USAGES, utf8_string
+from protocol.certificate_profile import ENROLLER_OID, ROLE_OIDS, ROOT_OID, SCOPE_OID, TLS_USAGES, utf8_string
 from protocol.certificates import Role
 from tests.support import der
 from tests.support.bent_certificates import (
@@ -378,11 +378,16 @@ TERMS = [
     b'{"group":"a","is_bulk":true,"join_until_s":-1,"uses_limit":0}',
     b'{"group":"a","is_bulk":true,"join_until_s":253402300800,"uses_limit":0}',
     b'{"group":"a","is_bulk":true,"join_until_s":4000000000,"uses_limit":1000001}',
+    b'{"generation":0,"organisation_id":"","previous_sha256":"","recovery_sha256":"%s"}' % (b"0" * 64),
+    b'{"generation":1,"organisation_id":"","previous_sha256":"","recovery_sha256":"%s"}' % (b"0" * 64),
+    b'{"generation":9,"organisation_id":"","previous_sha256":"","recovery_sha256":""}',
+    b'{"generation":1,"organisation_id":"%s","previous_sha256":"%s","recovery_sha256":"%s"}'
+    % (b"a" * 64, b"b" * 64, b"c" * 64),
 ]  # fmt: skip
 
 
 def terms(rng: Random, bent: Bent) -> str:
-    identifier = rng.choice([SCOPE_OID, ENROLLER_OID]).dotted_string
+    identifier = rng.choice([SCOPE_OID, ENROLLER_OID, ROOT_OID]).dotted_string
     content = utf8_string(rng.choice(TERMS))
     if rng.random() < 0.15:
         content = bytes((rng.choice([0x13, 0x04, 0x2C]),)) + content[1:]

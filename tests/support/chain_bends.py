@@ -8,9 +8,10 @@ from protocol.certificate_profile import SCOPE_OID, utf8_string
 from protocol.certificates import Role
 from tests.support import certificate_bends as bends
 from tests.support import signature_bends as signatures
-from tests.support.bent_certificates import Bent, Case, company, fixed_key, fresh_case
+from tests.support.bent_certificates import FIRST, LATER, TWIN, Bent, Case, company, fixed_key, fresh_case
 
 CHAIN_SHARE = 0.22
+COMPANIES = (FIRST, LATER, TWIN)
 ChainBend = Callable[[Random, Case], str]
 
 OF_ONE: list[bends.Bend] = [
@@ -48,32 +49,33 @@ def without_issuer(rng: Random, case: Case) -> str:
 
 
 def unrelated_beside(rng: Random, case: Case) -> str:
-    other = company(rng.choice(["acme", "twin"]))
+    other = company(rng.choice(COMPANIES))
     extra = rng.choice([other.enroller(), other.person(Role.TECHNICIAN).chain[0], other.device().chain[0]])
     case.chain.append(extra)
     return "a stranger beside"
 
 
 def other_root(rng: Random, case: Case) -> str:
-    """An organisation of the same display name."""
-    case.root = company("twin").root.copy()
-    return "another organisation's root"
+    """Of an organisation of the same display name, or the other one of the line."""
+    case.root = company(rng.choice(COMPANIES)).root.copy()
+    return "another root"
 
 
 def other_issuer(rng: Random, case: Case) -> str:
-    """Our chain, but its top is signed by the other organisation's root: a cross-signature."""
-    case.chain[-1].signer = company("twin").root_key
+    """Our chain, but its top is signed by another root: a cross-signature."""
+    other = company(rng.choice(COMPANIES))
+    case.chain[-1].signer = other.root_key
     if rng.random() < 0.5:
-        case.root = company("twin").root.copy()
+        case.root = other.root.copy()
     return "cross-signed"
 
 
 def stranger_enroller(rng: Random, case: Case) -> str:
     if len(case.chain) < 2:
         return other_issuer(rng, case)
-    case.chain[1] = company("twin").enroller()
+    case.chain[1] = company(rng.choice(COMPANIES)).enroller()
     case.chain[0].signer = case.chain[1].key
-    return "the other organisation's enroller"
+    return "another root's enroller"
 
 
 def issued_by_a_leaf(rng: Random, case: Case) -> str:

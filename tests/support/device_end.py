@@ -23,7 +23,7 @@ from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
 from agent.session_audit import SessionAudit
 from agent.session_runner import SessionRunner
-from agent.trust_intake import StatusIntake
+from agent.trust_intake import TrustIntake
 from agent.worker_desk import LISTS_CHECK_INTERVAL_S, SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.channel_io import ChannelStream
@@ -32,7 +32,7 @@ from protocol.errors import ErrorCode, Refused
 from protocol.grantables import Grantable
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId, new_session_id
-from protocol.messages.control import StatusPublished
+from protocol.messages.control import StatusPublished, SuccessorsPublished
 from protocol.messages.diagnostics import Display
 from protocol.support_code import SupportCode, read_code
 from protocol.trust_store import TrustStore
@@ -71,7 +71,7 @@ class DeviceEnd:
         self.audit_path = folder / "audit.jsonl"
         self.private_windows_path = folder / "private-windows.json"
         self.policies = PolicyStore(folder / "policy.dsse", organisation.root_der)
-        self.statuses = TrustStore(self.policies.trust, folder / "status.dsse")
+        self.statuses = TrustStore(self.policies.trust, folder)
         self.desktop_link = DesktopLink()
         self.tickets = WorkerDesk(lists_check_interval_s)
         self.code_clock_s = 5000.0
@@ -135,11 +135,19 @@ class DeviceEnd:
         """Bring a status list, as the relay does."""
         self.status_intake()(envelope)
 
+    def succeed(self, *steps: bytes) -> None:
+        """Bring steps to a successor root, as the relay does."""
+        self.trust_intake().take_successors(SuccessorsPublished(list(steps)))
+
     def status_intake(self) -> Callable[[bytes], None]:
         """What takes status lists, as one run of the agent has it."""
-        audit = SessionAudit(self.side.audit_log, self.device_id, session_id="")
-        intake = StatusIntake(self.statuses, audit, self._judge_again)
+        intake = self.trust_intake()
         return lambda envelope: intake.take(StatusPublished(1, envelope))
+
+    def trust_intake(self) -> TrustIntake:
+        """What takes status lists and successor roots, as one run of the agent has it."""
+        audit = SessionAudit(self.side.audit_log, self.device_id, session_id="")
+        return TrustIntake(self.statuses, audit, self._judge_again)
 
     def _judge_again(self) -> None:
         self.policies.judge_again(datetime.now(UTC))

@@ -25,6 +25,7 @@ from protocol.identity import Identity
 from protocol.ids import OrganisationId, SubjectId, device_id, organisation_id
 from protocol.join_token import TokenTerms, join, make_token, read_token
 from protocol.policy import POLICY_TYPE, default_policy
+from protocol.succession import make_successor, recovery_terms, sign_step
 
 EVERYTHING = Scope(frozenset({"*"}), frozenset({"*"}))
 PEOPLE_LIFETIME = timedelta(days=7)
@@ -54,9 +55,20 @@ class Organisation:
     def __init__(self, display_name: str = "Acme", *, now: datetime | None = None) -> None:
         self.now = now or datetime.now(UTC)
         self.display_name = display_name
-        self.root, self.root_key = make_root(display_name, now=self.now)
+        self.recovery_key = new_key()
+        terms = recovery_terms(self.recovery_key.public_key())
+        self.root, self.root_key = make_root(display_name, now=self.now, terms=terms)
         self.root_der = der(self.root)
         self.organisation_id: OrganisationId = organisation_id(spki(self.root_key.public_key()))
+
+    def successor(self, *, now: datetime | None = None) -> tuple["Organisation", bytes]:
+        """The same organisation after its recovery kit was used, and the step to its new root."""
+        later = Organisation(self.display_name, now=now or self.now)
+        later.root, later.root_key = make_successor(
+            self.root_der, self.recovery_key, later.recovery_key.public_key(), now=later.now
+        )
+        later.root_der, later.organisation_id = der(later.root), self.organisation_id
+        return later, sign_step(self.root_der, later.root_der, self.recovery_key).envelope
 
     def person(
         self,

@@ -56,6 +56,7 @@ class PolicyInForce:
 
     policy: Policy
     envelope: bytes
+    successors: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class CommandRun:
             policy_version=in_force.policy.version,
             policy_envelope=in_force.envelope,
             root_der=around.device.root_der,
+            successors=list(in_force.successors),
             sealed_grant=seal_grant(grant, bound_to, around.device, remaining_s=remaining_s, now=now),
         )
         return approved.entry.timeout_s, order
