@@ -195,13 +195,12 @@ class _Assembly:
                 anchors=self.anchors,
             )
         )
-        child = self._desktop_process(desktop)
         service = Service(
             ServiceParts(
                 _status_facts(self.peer, self.identity, self.relay),
                 self.policies,
                 desktop,
-                child,
+                self._desktop_process(desktop),
                 link,
                 sessions,
                 self.audit_log,

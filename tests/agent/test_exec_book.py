@@ -1,6 +1,8 @@
 """The book of requests: each id is taken once and begun once, whoever asks, and nothing ever goes back."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -109,6 +111,20 @@ def policy_of(version: int, organisation=acme, **changes):  # JSON members
 
     document = organisation().policy_document(version=version, **changes)
     return parse_policy(json.dumps(document).encode())
+
+
+def test_a_book_of_before_successor_roots_keeps_its_floor(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "commands.db")) as old, old:
+        old.execute(
+            "CREATE TABLE policy_floor (organisation_id TEXT PRIMARY KEY,"
+            " version INTEGER NOT NULL, sha256 TEXT NOT NULL)"
+        )
+        old.execute("INSERT INTO policy_floor VALUES (?, 5, 'x')", (acme().organisation_id,))
+    assert book_at(tmp_path).settle() == []  # as the service does when it starts
+    with pytest.raises(SupportError) as caught:
+        book_at(tmp_path).raise_floor(policy_of(4))
+    assert caught.value.code is ErrorCode.E_POLICY_VERSION
+    book_at(tmp_path).raise_floor(policy_of(6))
 
 
 def test_the_policy_floor_only_rises_and_is_each_organisation_s_own(tmp_path: Path) -> None:

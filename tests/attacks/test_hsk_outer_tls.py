@@ -112,6 +112,7 @@ async def test_hsk_10_an_agent_holds_its_pin_even_when_it_is_empty(pinned: str) 
                 facts=DeviceFacts("reception-pc", "linux", "1"),
                 on_policy=lambda _: None,
                 on_status=lambda _: None,
+                on_successors=lambda _: None,
                 on_offer=AsyncMock(),
             )
             link = RelayLink(parts, Backoff())

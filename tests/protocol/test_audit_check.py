@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from protocol import audit_check
 from protocol.audit import AuditEvent, AuditKind, next_record, read_record, verify_records
 from protocol.audit_check import Found, check_anchor, check_receipt
-from protocol.receipt import Half, LogMark, Receipt, make_anchor, sign
+from protocol.certificates import Role
+from protocol.errors import CertificateRefused, UsageError
+from protocol.receipt import Half, LogMark, Receipt, check_half, make_anchor, sign
 from technician_client.audit_files import named_roots
 from tests.support.audit_sets import audit_set, chained, roots, session_events
 from tests.support.organisation import acme, intruders
@@ -235,6 +237,27 @@ def test_a_technician_cannot_make_himself_a_device_with_his_own_certificate_as_t
     forged = Half("device", half.log, half.signature, [technician.chain[0], device.chain[1]])
     with pytest.raises(audit_check.MALFORMED):
         check_receipt(json.loads(Receipt(receipt.body, [forged]).line), roots())
+
+
+def test_a_receipt_of_a_device_and_a_technician_of_two_roots_of_one_line_holds():
+    later, _ = acme().successor()
+    receipt = audit_set().receipts[0]
+    half = sign(receipt.body, receipt.signatures[1].log, later.technician("ada"))
+    mixed = Receipt(receipt.body, [receipt.signatures[0], half])
+    line = json.loads(mixed.line)
+    assert len(check_receipt(line, named_roots([acme().root_der, later.root_der]))) == 2
+    for known in (roots(), named_roots([later.root_der])):
+        with pytest.raises(audit_check.MALFORMED):
+            check_receipt(line, known)
+    for role in (Role.DEVICE, Role.TECHNICIAN):
+        assert check_half(mixed, role, [later.root_der, acme().root_der]).role == role.value
+    with pytest.raises(CertificateRefused):
+        check_half(mixed, Role.TECHNICIAN, [acme().root_der])
+
+
+def test_roots_of_two_organisations_are_not_taken_together():
+    with pytest.raises(UsageError):
+        named_roots([acme().root_der, intruders().root_der])
 
 
 @settings(max_examples=100, deadline=None)

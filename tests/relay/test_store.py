@@ -14,7 +14,14 @@ from alembic.migration import MigrationContext
 
 from protocol.errors import EnvironmentFault, ErrorCode, SupportError
 from protocol.ids import OrganisationId
-from relay.store.interface import DeviceArrival, DeviceChange, OrganisationRecord, PolicyRecord
+from relay.store.interface import (
+    DeviceArrival,
+    DeviceChange,
+    DocumentKind,
+    DocumentRecord,
+    OrganisationRecord,
+    PolicyRecord,
+)
 from relay.store.sql import SqlStore, open_sql_store
 from relay.store.tables import METADATA
 from tests.support.postgres import PostgresServer
@@ -169,6 +176,21 @@ async def test_policies_published_at_once_leave_the_newest(store: SqlStore) -> N
         newest = await store.newest_policy(OURS)
         assert newest is not None
         assert newest.version == start + 5
+
+
+async def test_crt_15_of_two_successors_that_come_at_once_one_is_kept(store: SqlStore) -> None:
+    await store.publish_policy(OURS, PolicyRecord(7, b"of the former root"))
+    rivals = [DocumentRecord(1, bytes([number])) for number in range(4)]
+    outcomes = await asyncio.gather(*(store.succeed(OURS, None, each) for each in rivals))
+    assert sorted(outcomes) == [False, False, False, True]
+    winner = rivals[outcomes.index(True)]
+    assert await store.newest_document(OURS, DocumentKind.SUCCESSORS) == winner
+    assert await store.newest_policy(OURS) is None
+    await store.publish_policy(OURS, PolicyRecord(1, b"of the new root"))
+    assert await store.succeed(OURS, None, winner), "brought again, it is no news"
+    assert not await store.succeed(OURS, None, DocumentRecord(2, b"from elsewhere"))
+    assert (await store.newest_policy(OURS)) == PolicyRecord(1, b"of the new root")
+    assert await store.succeed(OURS, winner, DocumentRecord(2, b"next"))
 
 
 async def test_a_refused_device_leaves_no_row(store: SqlStore) -> None:
