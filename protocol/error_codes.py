@@ -282,11 +282,7 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Publish a fresh one with: alongside org status renew; if that was done, the relay withholds it.",
         5,
     ),
-    _C.E_ROOT_SUCCESSOR: (
-        "A successor root does not follow the organisation's root.",
-        "Use the recovery kit that was written for the newest root.",
-        5,
-    ),
+    _C.E_ROOT_SUCCESSOR: ("This root does not follow ours.", "Use the newest root's recovery kit.", 5),
     _C.E_ROOT_FORK: (
         "Two different successors of one root are signed by the organisation's recovery kit.",
         "Somebody else has the kit: tell every administrator, and let the devices join anew.",
