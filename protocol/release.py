@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from protocol.certificates import organisation_of_root
+from protocol.certificates import read_root
 from protocol.envelope import pre_authentication_encoding
 from protocol.errors import DocumentRefused, ErrorCode
+from protocol.ids import organisation_id as named_by_key
 from protocol.limits import (
     CERTIFICATE_LIMIT_BYTES,
     RELEASE_FILE_LIMIT_BYTES,
@@ -105,8 +106,9 @@ def open_release(manifest: bytes, signature: bytes, root_pem: bytes, organisatio
         root = x509.load_pem_x509_certificate(root_pem)
     except ValueError:
         raise _unsigned("its organisation's certificate cannot be read") from None
-    if organisation_of_root(root.public_bytes(Encoding.DER))[0] != organisation_id:
-        raise _unsigned("it is another organisation's")
+    # not what a root says of itself: only its line proves a successor root, and no bundle carries that
+    if named_by_key(read_root(root.public_bytes(Encoding.DER)).spki_der) != organisation_id:
+        raise _unsigned("it is another organisation's, or a successor root's")
     key = root.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)  # a root of ours has no other key
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from technician_client.organisation import OrganisationFolder, Root, create_organisation
+from tests.support.organisation import new_key
 from technician_client.release_bundle import MadeRelease, ReleaseTerms, create_release
 from technician_client.release_wheels import read_wheels
 
@@ -36,7 +37,8 @@ def stub_wheels(folder: Path, version: str = "1.2.3") -> Path:
 def new_root(folder: Path) -> Root:
     """The root of a new organisation."""
     now = datetime.now(UTC)
-    return create_organisation(OrganisationFolder(folder / "org"), "Example", PASSPHRASE, now=now)
+    kit = new_key().public_key()
+    return create_organisation(OrganisationFolder(folder / "org"), "Example", PASSPHRASE, kit, now=now)
 
 
 def made_release(root: Root, folder: Path, version: str = "1.2.3") -> MadeRelease:
