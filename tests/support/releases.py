@@ -5,9 +5,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from technician_client.organisation import OrganisationFolder, Root, create_organisation
-from tests.support.organisation import new_key
 from technician_client.release_bundle import MadeRelease, ReleaseTerms, create_release
 from technician_client.release_wheels import read_wheels
+from tests.support.organisation import new_key
 
 PASSPHRASE = b"correct horse"
 
