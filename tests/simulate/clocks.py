@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ class _Now:
 
     wall: Callable[[], datetime]
     monotonic_s: Callable[[], float]
-    make_tunnel: Callable[[TunnelEnd, Identity], Tunnel]
+    make_tunnel: Callable[[TunnelEnd, Identity, Sequence[bytes]], Tunnel]
     fault: Callable[[str], None]
 
 
@@ -63,7 +63,7 @@ def simulated() -> Iterator[None]:
         CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
     )
     patches = [
-        patch.object(module, "Tunnel", lambda end, identity: NOW.make_tunnel(end, identity))
+        patch.object(module, "Tunnel", lambda end, identity, roots: NOW.make_tunnel(end, identity, roots))
         for module in (agent.session_runner, technician_client.opening)
     ]
     for name, module in list(sys.modules.items()):

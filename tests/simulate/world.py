@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -364,9 +365,9 @@ class World:
                 return self._wall(device.clock_offset_s)
         return self._wall(self._technician_offset_s)
 
-    def _make_tunnel(self, end: TunnelEnd, identity: Identity) -> Tunnel:
+    def _make_tunnel(self, end: TunnelEnd, identity: Identity, roots: Sequence[bytes] = ()) -> Tunnel:
         inner = (
-            Tunnel(end, identity)
+            Tunnel(end, identity, roots)
             if self.plan.is_tls
             else PlayedTunnel(end, identity, self._share_chance.randbytes)
         )
