@@ -86,7 +86,7 @@ def test_a_join_that_the_relay_refuses_leaves_nothing(relay: RelayProcess, tmp_p
     assert cut["error"]["code"] == "E_TOKEN_FORMAT"
 
 
-def test_a_token_that_is_used_up_is_refused(relay: RelayProcess, tmp_path: Path) -> None:
+def test_enr_02_a_token_that_is_used_up_is_refused(relay: RelayProcess, tmp_path: Path) -> None:
     token = new_token(relay, acme(), uses_limit=1)
     call("join", token, data=tmp_path / "first")
     refused = call("join", token, data=tmp_path / "second", ok=False)
@@ -196,7 +196,7 @@ async def test_a_removed_device_says_that_it_was_refused_and_goes_on_running(
         assert agent.process.poll() is None
 
 
-async def test_a_bulk_token_s_device_waits_and_says_so(relay: RelayProcess, tmp_path: Path) -> None:
+async def test_enr_04_a_bulk_token_s_device_waits_and_says_so(relay: RelayProcess, tmp_path: Path) -> None:
     data = tmp_path / "agent"
     token = new_token(relay, acme(), is_bulk=True, uses_limit=0)
     joined = await asyncio.to_thread(call, "join", "--token-file", "-", data=data, stdin=token)

@@ -46,12 +46,12 @@ def uri_of(organisation, rest):
         (uri_of(acme(), "technician/" + "a" * 65),),
     ],
 )
-def test_anything_but_exactly_one_uri_of_ours_is_refused(uris):
+def test_crt_10_anything_but_exactly_one_uri_of_ours_is_refused(uris):
     forgery = replace(forged.person(acme()), uris=uris)
     assert code_of([forged.signed_by_root(acme(), forgery)]) is C.E_CERT_FORMAT
 
 
-def test_a_dns_name_beside_the_uri_is_refused():
+def test_crt_10_a_dns_name_beside_the_uri_is_refused():
     names = [
         x509.UniformResourceIdentifier(uri_of(acme(), "technician/ada")),
         x509.DNSName("ada.example"),
@@ -62,7 +62,7 @@ def test_a_dns_name_beside_the_uri_is_refused():
     assert code_of([forged.signed_by_root(acme(), forgery)]) is C.E_CERT_FORMAT
 
 
-def test_the_same_extension_twice_is_refused():
+def test_crt_10_the_same_extension_twice_is_refused():
     stand_in = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.99"), b"\x30\x00")
     once = forged.signed_by_root(acme(), replace(forged.person(acme()), extensions=((stand_in, False),)))
     twice = forged.resigned(once, bytes.fromhex("0603551d63"), bytes.fromhex("0603551d11"), acme().root_key)
@@ -70,7 +70,7 @@ def test_the_same_extension_twice_is_refused():
 
 
 @pytest.mark.parametrize(("is_critical", "is_accepted"), [(True, False), (False, True)])
-def test_an_unknown_private_extension_is_refused_when_it_is_critical(is_critical, is_accepted):
+def test_crt_10_an_unknown_private_extension_is_refused_when_it_is_critical(is_critical, is_accepted):
     extension = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
     forgery = replace(forged.person(acme()), extensions=((extension, is_critical),))
     chain = [forged.signed_by_root(acme(), forgery)]
@@ -114,7 +114,7 @@ def test_a_person_with_the_key_usage_of_an_authority_is_refused(changes):
     assert code_of([forged.signed_by_root(acme(), forgery)]) in (C.E_CERT_FORMAT, C.E_CERT_ROLE)
 
 
-def test_a_negative_serial_is_refused():
+def test_crt_11_a_negative_serial_is_refused():
     good = forged.signed_by_root(acme(), forged.person(acme()))
     serial = x509.load_der_x509_certificate(good).serial_number
     encoded = serial.to_bytes(serial.bit_length() // 8 + 1, "big")
@@ -122,12 +122,12 @@ def test_a_negative_serial_is_refused():
     assert code_of([forged.resigned(good, encoded, negative, acme().root_key)]) is C.E_CERT_FORMAT
 
 
-def test_bytes_after_the_certificate_are_refused():
+def test_crt_11_bytes_after_the_certificate_are_refused():
     leaf, *rest = acme().device().chain
     assert code_of([leaf + b"\0", *rest]) is C.E_CERT_FORMAT
 
 
-def test_an_indefinite_length_is_refused():
+def test_crt_11_an_indefinite_length_is_refused():
     leaf, *rest = acme().device().chain
     assert code_of([b"\x30\x80" + leaf[4:] + b"\0\0", *rest]) is C.E_CERT_FORMAT
 
@@ -163,7 +163,7 @@ def test_a_device_that_gives_itself_a_scope_is_refused():
     assert code_of([made, der(enroller.certificate)]) is C.E_CERT_SCOPE
 
 
-def test_a_device_with_the_id_of_another_key_is_refused():
+def test_crt_12_a_device_with_the_id_of_another_key_is_refused():
     enroller, key = acme().enroller(), new_key()
     made = forged.device(acme(), new_key()).sign(enroller.certificate, enroller.key, key.public_key())
     assert code_of([made, der(enroller.certificate)]) is C.E_CERT_SUBJECT
@@ -172,7 +172,7 @@ def test_a_device_with_the_id_of_another_key_is_refused():
 # issuing refuses what verifying would refuse
 
 
-def test_a_key_cannot_be_given_a_second_role_by_itself():
+def test_crt_12_a_key_cannot_be_given_a_second_role_by_itself():
     subject = Subject(Role.TECHNICIAN, SubjectId("ada"), "Ada")
     with pytest.raises(CertificateRefused):
         issue(

@@ -77,7 +77,9 @@ async def test_people_see_devices_come_and_go(shared_relay: RelayProcess) -> Non
     await technician.close()
 
 
-async def test_a_token_admits_as_many_devices_as_it_says_and_the_same_ones_again(relay: RelayProcess) -> None:
+async def test_enr_02_a_token_admits_as_many_devices_as_it_says_and_the_same_ones_again(
+    relay: RelayProcess,
+) -> None:
     enroller = acme().enroller(uses_limit=2)
     identities = [acme().device(enroller=enroller) for _ in range(3)]
     for identity in identities[:2]:
@@ -90,7 +92,7 @@ async def test_a_token_admits_as_many_devices_as_it_says_and_the_same_ones_again
     await admin.close()
 
 
-async def test_devices_that_join_at_once_do_not_exceed_the_tokens_limit(relay: RelayProcess) -> None:
+async def test_enr_02_devices_that_join_at_once_do_not_exceed_the_tokens_limit(relay: RelayProcess) -> None:
     enroller = acme().enroller(uses_limit=3)
     identities = [acme().device(enroller=enroller) for _ in range(10)]
 
@@ -106,7 +108,7 @@ async def test_devices_that_join_at_once_do_not_exceed_the_tokens_limit(relay: R
     assert sorted(outcomes) == [*[ErrorCode.E_TOKEN_USED] * 7, *["in"] * 3]
 
 
-async def test_a_revoked_token_admits_no_further_device(relay: RelayProcess) -> None:
+async def test_enr_03_a_revoked_token_admits_no_further_device(relay: RelayProcess) -> None:
     enroller = acme().enroller()
     known, late = acme().device(enroller=enroller), acme().device(enroller=enroller)
     await (await log_in_client(relay, known)).close()
@@ -121,7 +123,7 @@ async def test_a_revoked_token_admits_no_further_device(relay: RelayProcess) -> 
     await admin.close()
 
 
-async def test_a_token_can_be_revoked_before_it_was_ever_used(relay: RelayProcess) -> None:
+async def test_enr_03_a_token_can_be_revoked_before_it_was_ever_used(relay: RelayProcess) -> None:
     enroller = acme().enroller()
     admin = await log_in_client(relay, acme().admin())
     await admin.send(RevokeToken(1, f"{enroller.certificate.serial_number:x}"))
@@ -130,12 +132,12 @@ async def test_a_token_can_be_revoked_before_it_was_ever_used(relay: RelayProces
     await admin.close()
 
 
-async def test_a_token_past_its_day_admits_nobody(relay: RelayProcess) -> None:
+async def test_enr_03_a_token_past_its_day_admits_nobody(relay: RelayProcess) -> None:
     over = acme().enroller(join_until=datetime.now(UTC) - timedelta(seconds=1))
     assert await _refusal_of(relay, acme().device(enroller=over)) == ErrorCode.E_TOKEN_EXPIRED
 
 
-async def test_a_bulk_device_waits_for_approval(relay: RelayProcess) -> None:
+async def test_enr_04_a_bulk_device_waits_for_approval(relay: RelayProcess) -> None:
     identity = acme().device(enroller=acme().enroller(is_bulk=True))
     device = await log_in_client(relay, identity)
     assert device.welcome.status == "pending"

@@ -109,14 +109,14 @@ async def test_a_known_device_counts_no_second_use(store: SqlStore) -> None:
     assert await _code(replace(once, device_id="d-2"), store) == ErrorCode.E_TOKEN_USED
 
 
-async def test_joins_at_the_same_moment_never_exceed_the_limit(store: SqlStore) -> None:
+async def test_enr_02_joins_at_the_same_moment_never_exceed_the_limit(store: SqlStore) -> None:
     arrivals = [replace(ARRIVAL, device_id=f"d-{number}", uses_limit=4) for number in range(20)]
     outcomes = await asyncio.gather(*map(store.admit_device, arrivals), return_exceptions=True)
     assert sum(isinstance(outcome, SupportError) for outcome in outcomes) == 16
     assert len(await store.devices(OURS)) == 4
 
 
-async def test_two_relays_on_one_database_never_exceed_the_limit_together(database: str) -> None:
+async def test_enr_02_two_relays_on_one_database_never_exceed_the_limit_together(database: str) -> None:
     """Two processes' worth of connections: nothing but the database stands between them."""
     one, other = await open_sql_store(database), await open_sql_store(database)
     try:
@@ -201,7 +201,7 @@ async def test_a_refused_device_leaves_no_row(store: SqlStore) -> None:
     assert await store.devices(OURS) == []
 
 
-async def test_a_bulk_device_starts_pending(store: SqlStore) -> None:
+async def test_enr_04_a_bulk_device_starts_pending(store: SqlStore) -> None:
     assert (await store.admit_device(replace(ARRIVAL, is_bulk=True))).status == "pending"
     changed = await store.update_device(OURS, "d-1", DeviceChange(status="approved"))
     assert changed is not None
