@@ -21,6 +21,8 @@ class _NumberedTask(asyncio.Task[Any]):
 
     def __init__(self, coro: Coroutine[Any, Any, Any], *, number: int, **terms: Any) -> None:
         self._number = number
+        context: Context | None = terms.get("context")
+        self.program = PROGRAM.get() if context is None else context.get(PROGRAM, "")
         super().__init__(coro, **terms)
         self._log_destroy_pending = False  # a killed program's tasks are never finished
 
@@ -102,9 +104,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 handle.cancel()
 
     def unheard(self) -> list[BaseException]:
-        """What ended tasks and nobody looked at: a fault of whoever started them."""
+        """What ended tasks and nobody looked at: a fault of whoever started them.
+
+        Whoever would have looked in a killed program was killed before it could.
+        """
         ended = [task for task in self._tasks if task.done() and not task.cancelled()]
         lost = [task for task in ended if getattr(task, "_log_traceback", False)]
+        lost = [task for task in lost if getattr(task, "program", "") not in self._dead]
         return [failure for task in lost if (failure := task.exception()) is not None]
 
     def is_dead(self, program: str) -> bool:
