@@ -1,0 +1,93 @@
+"""`python -m tests.screens DIR [--languages en,de] [--scales 1,2]`: pictures of our windows, to look at."""
+
+import argparse
+import tkinter as tk
+from collections.abc import Callable
+from pathlib import Path
+
+import mss
+import mss.tools
+from msgspec.structs import replace
+
+from agent.desktop.app import open_root
+from agent.desktop.indicator import BarCalls, Bars
+from agent.desktop.language import LANGUAGES, PSEUDO_NAME, language_of
+from agent.desktop.looks import BASE_DPI, Looks
+from agent.desktop.prompt import Prompt, PromptTools
+from agent.desktop.x11_windows import WindowProperties
+from tests.support.desktop_service import a_prompt, an_indicator, wait_for
+from tests.support.x_display import x_display
+
+SIZE = "2560x1800"
+EVERYTHING = ("screen.view", "input.control", "diagnostics.read", "commands.run")
+
+
+def pictures(folder: Path, languages: list[str], scales: list[float]) -> list[Path]:
+    """Show each window in each language at each scale on a display of its own; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    with x_display(SIZE) as display:
+        for name in languages:
+            for scale in scales:
+                made += _windows(display, name, scale, folder)
+    return made
+
+
+def _windows(display: str, name: str, scale: float, folder: Path) -> list[Path]:
+    root = open_root(display)
+    properties = WindowProperties(display)
+    looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)))
+    tools = PromptTools(looks, properties, has_hot_key=True, is_input_settled=lambda: True)
+    known = replace(a_prompt(EVERYTHING, timeout_s=300.0), may_stand=True, readback="0417")
+    visitor = replace(known, organisation_name="", technician_name="", may_stand=False)
+    made = []
+
+    def take(title: str, close: Callable[[], None]) -> None:
+        file = folder / f"{title}-{name}-{round(scale * 100)}.png"
+        _picture(root, display, file)
+        close()
+        made.append(file)
+
+    for title, order in (("prompt", known), ("prompt-not-verified", visitor)):
+        take(title, Prompt(tools, order, lambda _: None).cancel)
+    bars = Bars(looks, properties, BarCalls(lambda *_: None, lambda _: None))
+    bars.show(an_indicator())
+    take("indicator", bars.close)
+    root.destroy()
+    return made
+
+
+def _picture(root: tk.Tk, display: str, file: Path) -> None:
+    window = next(child for child in root.winfo_children() if isinstance(child, tk.Toplevel))
+
+    def is_shown() -> bool:
+        root.update()
+        return bool(window.winfo_viewable())
+
+    wait_for(is_shown)
+    root.update()
+    place = {
+        "left": window.winfo_rootx(),
+        "top": window.winfo_rooty(),
+        "width": window.winfo_width(),
+        "height": window.winfo_height(),
+    }
+    with mss.MSS(display=display) as screen:
+        shot = screen.grab(place)
+    mss.tools.to_png(shot.rgb, shot.size, output=str(file))
+
+
+def main() -> None:
+    """Parse and take the pictures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.screens", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--languages", default=",".join((*LANGUAGES, PSEUDO_NAME)))
+    parser.add_argument("--scales", default="1,2")
+    given = parser.parse_args()
+    scales = [float(scale) for scale in given.scales.split(",")]
+    for file in pictures(given.folder, given.languages.split(","), scales):
+        print(file)
+
+
+if __name__ == "__main__":
+    main()
