@@ -17,6 +17,7 @@ from tests.simulate.oracle import Oracle
 from tests.support.desktop import DISPLAY
 
 IPC_S = 0.001
+SHOWING_S = 0.05
 
 
 class LocalEnd:
@@ -122,6 +123,7 @@ class SimulatedDesktop:
         self._indicated: dict[str, list[str]] = {}
         self._input_of: set[str] = set()
         self._sessions: set[str] = set()
+        self._shows_at_s = 0.0
         self._end: LocalEnd | None = None
         self.is_dead = False
 
@@ -171,7 +173,9 @@ class SimulatedDesktop:
                 if order.is_unattended:
                     self._oracle.unattended(order.session_id, _grantables(order.grantables))
                 if self._person.sees_indicator():
-                    self._later(0.05, lambda: self._indicate(order))
+                    # one after the other, as they came: two timers of one moment go off in any order
+                    self._shows_at_s = max(self._loop.time() + SHOWING_S, self._shows_at_s + 1e-6)
+                    self._later(self._shows_at_s - self._loop.time(), lambda: self._indicate(order))
             case ipc.HideIndicator(session_id):
                 self._indicated.pop(session_id, None)
                 self._oracle.indicated(session_id, set())
