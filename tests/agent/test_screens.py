@@ -1,7 +1,6 @@
 """The command that takes pictures of our windows shows each of them."""
 
 import pytest
-from PIL import Image
 
 from agent.desktop.language import PSEUDO_NAME
 from tests.screens import pictures
@@ -14,6 +13,7 @@ def test_every_window_is_pictured_in_the_language_that_was_asked_for(tmp_path):
     assert [file.name.rsplit("-", 2)[0] for file in made] == [
         "prompt", "prompt-not-verified", "indicator", "prompt", "prompt-not-verified", "indicator",
     ]  # fmt: skip
-    images = [Image.open(file).convert("RGB") for file in made]
-    assert all(len(image.getcolors(1 << 24)) > 20 for image in images)
-    assert images[0].tobytes() != images[3].tobytes()
+    contents = [file.read_bytes() for file in made]
+    # an empty window of this size is packed into some hundred bytes
+    assert all(content.startswith(b"\x89PNG") and len(content) > 2000 for content in contents)
+    assert contents[0] != contents[3]
