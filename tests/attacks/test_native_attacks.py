@@ -65,7 +65,8 @@ def test_the_test_above_notices_one_byte_too_far(tmp_path: Path) -> None:
     worse = tmp_path / "module.c"
     worse.write_text(module.replace("out.len > size", "out.len >= size"))
     built(tmp_path, [worse, FOLDER / "tiles.c", FOLDER / "motion.c"])
-    assert "ERROR: AddressSanitizer" in noise(tmp_path).stderr
+    # noise finds it in nearly every run, not in every one
+    assert any("ERROR: AddressSanitizer" in noise(tmp_path).stderr for _ in range(6))
 
 
 PIECE, PIECE_STEP, FACTOR, PLACE_FACTOR = 32, 64, 0x9E3779B1, 0x85EBCA6B  # motion.c

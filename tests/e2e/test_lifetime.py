@@ -72,7 +72,7 @@ async def test_stop_while_the_worker_is_being_started_again_leaves_no_worker(sys
     await expect(page.get_by_text("The person at the device stopped the session.").first).to_be_visible()
     until(lambda: screen_kinds(system, before)[-1] == "screen.ended")
     until(lambda: system.screen_workers() == [])
-    assert not person.sees("alongside-indicator")
+    until(lambda: not person.sees("alongside-indicator"))
 
 
 @pytest.mark.parametrize("by", ["the person", "the technician"])

@@ -61,7 +61,7 @@ async def test_a_technician_sees_controls_and_is_stopped(system, page, stages):
     assert took_s < STOP_LIMIT_S
     await expect(page.get_by_text("The person at the device stopped the session.").first).to_be_visible()
     stages.done("the console says that the person stopped it")
-    assert not person.sees("alongside-indicator")
+    until(lambda: not person.sees("alongside-indicator"))
     system.stop_on_screen("editor")
 
 
@@ -75,7 +75,7 @@ async def test_a_refused_prompt_shows_nothing(system, page, stages):
     stages.done("asked, refused and told")
     assert await page.evaluate("document.getElementById('screen').width") <= 1
     assert system.screen_workers() == []
-    assert not person.sees("alongside-indicator")
+    until(lambda: not person.sees("alongside-indicator"))
     kinds = system.audit_kinds()[before:]
     assert "consent.denied" in kinds
     assert not {"grant.given", "screen.started", "input.started"} & set(kinds)
