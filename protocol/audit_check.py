@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography import exceptions, x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 NO_PREVIOUS, SKEW = "0" * 64, timedelta(seconds=300)
 RECEIPT_LABEL, ANCHOR_LABEL = b"alongside receipt v1\0", b"alongside anchor v1\0"
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, InvalidSignature)
+ODD = (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
+FLAWS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+MALFORMED = (*FLAWS, *ODD, exceptions.InvalidSignature, exceptions.UnsupportedAlgorithm)
 CA, NAMES, URI = x509.BasicConstraints, x509.SubjectAlternativeName, x509.UniformResourceIdentifier
 OWN, ABOVE = x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier
 Roots = dict[bytes, x509.Certificate]  # of one organisation, by their own key identifiers
@@ -106,7 +106,7 @@ def check_receipt(document: dict[str, Any], roots: Roots) -> list[Claim]:
 
 def check_anchor(device_id: str, anchor: bytes) -> list[Claim]:
     """The record that this device signed: its public key (91 bytes), the hash (32 bytes), the signature."""
-    key: Any = load_der_public_key(anchor[:91])
+    key: Any = serialization.load_der_public_key(anchor[:91])
     named = b32encode(hashlib.sha256(anchor[:91]).digest()).decode().lower()
     _need(device_id == f"d-{named[:20]}", "an anchor of another device")
     key.verify(anchor[123:], ANCHOR_LABEL + anchor[91:123], ec.ECDSA(hashes.SHA256()))

@@ -6,7 +6,7 @@ The consent broker (`agent/session_consent.py`) is the only code that may hold a
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import msgspec
 
@@ -148,8 +148,8 @@ class SealedGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     os_session: str
     session_id: str
     request_sha256: str
-    issued_at_utc: datetime
-    expires_at_utc: datetime
+    issued_at_utc: Annotated[datetime, msgspec.Meta(tz=True)]
+    expires_at_utc: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def seal_grant(
@@ -190,10 +190,10 @@ def open_sealed_grant(
     payload, signer = open_envelope(sealed, SEALED_GRANT_TYPE, trust, roles={Role.DEVICE}, now=now)
     try:
         grant = msgspec.json.decode(payload, type=SealedGrant)
-    except msgspec.DecodeError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise DocumentRefused(str(exc)[:200], code=ErrorCode.E_MESSAGE_FORMAT) from None
     if grant.device_id != signer.subject_id or grant.request_sha256 != request_sha256:
         raise DocumentRefused("the grant is for something else", code=ErrorCode.E_GRANT_NONE)
-    if not grant.issued_at_utc - timedelta(seconds=CLOCK_SKEW_S) <= now < grant.expires_at_utc:
+    if not grant.issued_at_utc <= now + timedelta(seconds=CLOCK_SKEW_S) or now >= grant.expires_at_utc:
         raise DocumentRefused("the grant is over", code=ErrorCode.E_GRANT_ENDED)
     return grant, signer

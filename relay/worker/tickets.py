@@ -110,7 +110,7 @@ class TicketGate:
             raise Refused("ticket is not ours", code=ErrorCode.E_TICKET)
         try:
             return self._decoder.decode(claims)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise Refused("ticket claims are malformed", code=ErrorCode.E_TICKET) from None
 
     def _forget_expired(self, now_s: float) -> None:

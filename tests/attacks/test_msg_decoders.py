@@ -1,21 +1,17 @@
 """MSG-01 to 05, 08 to 10, 12 and 13: what a peer's bytes can be, for every family of messages."""
 
 import ast
-import importlib
 import itertools
-import pkgutil
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import pytest
 
 import protocol.messages
-from agent.desktop import ipc_messages
-from agent.exec import messages as exec_messages
 from protocol import code_life, consent, session
 from protocol.channels import CHANNEL_TERMS, CONTROL_CHANNEL, CONTROL_TERMS, Channels, Kind
 from protocol.codec import Codec
@@ -23,91 +19,18 @@ from protocol.envelope import open_envelope
 from protocol.errors import DocumentRefused, ErrorCode, PeerViolation, SupportError, WrongState
 from protocol.limits import FRAME_PAYLOAD_LIMIT_BYTES, PRE_LOGIN_MESSAGE_LIMIT_BYTES
 from protocol.log_text import plain_text
-from protocol.messages import control, screen
+from protocol.messages import control
 from protocol.names import shown_name, shown_reason, shown_text
 from protocol.policy import parse_policy
 from protocol.status_list import parse_status
 from technician_client.console.page_messages import decode_from_page
 from tests.rules.test_layers import OURS
+from tests.support.message_examples import FAMILIES, example, kinds
 
 E = ErrorCode
 
 
-def _families() -> Iterator[tuple[str, Codec[Any]]]:
-    modules = [ipc_messages, exec_messages]
-    for found in pkgutil.iter_modules(protocol.messages.__path__, "protocol.messages."):
-        modules.append(importlib.import_module(found.name))
-    for module in modules:
-        for name, value in vars(module).items():
-            if isinstance(value, Codec):
-                yield f"{module.__name__}.{name}", value
-
-
-FAMILIES = dict(_families())
 every_family = pytest.mark.parametrize("codec", FAMILIES.values(), ids=FAMILIES)
-
-
-# where the least value of each field makes no message
-FITTING: dict[type[Any], dict[str, object]] = {
-    screen.Copy: {"to_x": 1},
-    screen.VideoFrame: {"codec": "jpeg", "is_key": True},
-}
-
-
-def kinds(codec: Codec[Any]) -> list[type[Any]]:
-    """The messages of this family."""
-    described = msgspec.inspect.type_info(codec._decoder.type)
-    several = described.types if isinstance(described, msgspec.inspect.UnionType) else (described,)
-    return [one.cls for one in several if isinstance(one, msgspec.inspect.StructType)]
-
-
-def example(described: Any) -> Any:
-    """A built-in value that fits this description."""
-    match described:
-        case msgspec.inspect.StructType():
-            fields = {field.encode_name: example(field.type) for field in described.fields}
-            fields |= FITTING.get(described.cls, {})
-            if described.array_like:
-                return list(fields.values())
-            return fields | ({described.tag_field: described.tag} if described.tag_field else {})
-        case msgspec.inspect.UnionType():
-            return example(described.types[0])
-        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
-            return [example(described.item_type)] * (described.min_length or 0)
-        case msgspec.inspect.DictType():
-            return {}
-        case msgspec.inspect.IntType():
-            return max(described.ge or 0, 0 if described.gt is None else described.gt + 1)
-        case msgspec.inspect.FloatType():
-            return 1.0
-        case msgspec.inspect.BoolType():
-            return False
-        case msgspec.inspect.BytesType():
-            return b"b" * (described.min_length or 0)
-        case msgspec.inspect.LiteralType():
-            return described.values[0]
-        case msgspec.inspect.EnumType():
-            return next(iter(described.cls)).value
-        case msgspec.inspect.NoneType():
-            return None
-        case msgspec.inspect.StrType():
-            return _text(described)
-    raise AssertionError(f"no example of {described}")
-
-
-def _text(described: Any) -> str:
-    for text in ("", "1234", "a" * 64, "0" * 64, "avc1.42E01F", "x" * (described.min_length or 0)):
-        try:
-            return str(msgspec.convert(text, _constrained(described)))
-        except msgspec.ValidationError:
-            continue
-    raise AssertionError(f"no example of {described}")
-
-
-def _constrained(described: Any) -> Any:
-    bounds = {name: getattr(described, name) for name in ("min_length", "max_length", "pattern")}
-    return Annotated[str, msgspec.Meta(**bounds)] if any(bounds.values()) else str
-
 
 CASES = [(name, codec, kind) for name, codec in FAMILIES.items() for kind in kinds(codec)]
 every_message = pytest.mark.parametrize(

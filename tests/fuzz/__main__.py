@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
@@ -65,17 +66,19 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def fuzz(name: str, seconds: int) -> Run:
-    """Run libFuzzer on one target, in a process of its own, beginning with what is in the corpus."""
-    seeds = CORPUS / name
+    """Run libFuzzer on one target, in a process of its own, beginning with valid bytes and the corpus."""
+    corpus = CORPUS / name
     with tempfile.TemporaryDirectory() as folder:
         new, artifacts = Path(folder, "new"), Path(folder, "found")
         new.mkdir()
         artifacts.mkdir()
+        for number, content in enumerate(seeds(name)):
+            new.joinpath(f"valid-{number}").write_bytes(content)
         command = [
             sys.executable, "-m", "tests.fuzz.guided", name,
             f"-max_total_time={seconds}", f"-rss_limit_mb={RSS_LIMIT_MIB}", f"-timeout={HANG_S}",
             f"-max_len={INPUT_LIMIT_BYTES}", f"-artifact_prefix={artifacts}/", str(new),
-            *([str(seeds)] if seeds.is_dir() else []),
+            *([str(corpus)] if corpus.is_dir() else []),
         ]  # fmt: skip
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         found = sorted(artifacts.iterdir())

@@ -17,6 +17,7 @@ import relay
 import technician_client
 from protocol.codec import Codec
 from tests.fuzz.__main__ import CORPUS
+from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import CODECS, DECODING_FILES, OWN_FILES, TARGETS, feed
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,11 @@ STRUCTURES = st.one_of(
         st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 65535)), st.binary(max_size=64),
     ),
 )  # fmt: skip
+SNIPPETS = [
+    b"0001-01-01T00:00:00Z", b"9999-12-31T23:59:59Z", b"2026-01-01T00:00:00", b"null", b"[]", b"{}", b"-1",
+    b"1e400", b"NaN", b"\\ud800", b"\xed\xa0\x80", b"\xff", b"\xc0", b"\xcb\x7f\xf8" + bytes(6),
+    b"\xcf" + b"\xff" * 8, b"9" * 5000,
+]  # fmt: skip
 ANYTHING = st.one_of(st.binary(max_size=512), STRUCTURES)
 
 
@@ -57,6 +63,46 @@ def test_msg_11_any_bytes_are_decoded_or_refused(name: str) -> None:
         feed(target, content)
 
     run()
+
+
+@st.composite
+def changed(draw: st.DrawFn, name: str) -> bytes:
+    """Valid bytes of this target with some of them changed, taken out, doubled, or of another message."""
+    content = draw(st.sampled_from(seeds(name)))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(content)))
+        end = min(len(content), start + draw(st.integers(0, 16)))
+        other = draw(st.sampled_from(seeds(name)))
+        instead = draw(
+            st.one_of(
+                st.binary(max_size=8),
+                st.sampled_from(SNIPPETS),
+                st.just(content[start:end] * 2),
+                st.just(other[start : end + 8]),
+            )
+        )
+        content = content[:start] + instead + content[end:]
+    return content
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_msg_11_valid_bytes_that_were_changed_are_decoded_or_refused(name: str) -> None:
+    target = TARGETS[name]()
+
+    @settings(max_examples=25, deadline=None, database=None)
+    @given(changed(name))
+    def run(content: bytes) -> None:
+        feed(target, content)
+
+    run()
+
+
+def test_every_codec_takes_its_own_seeds_and_every_target_has_some() -> None:
+    assert {name for name in TARGETS if not seeds(name)} == set()
+    for name in CODECS:
+        target = TARGETS[name]()
+        for content in seeds(name):
+            target.decode(content)
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
