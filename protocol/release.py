@@ -10,7 +10,7 @@ import hashlib
 import re
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated, Final, Self
@@ -149,11 +149,11 @@ class Bundle:
         Raises:
             DocumentRefused: as `open_release`; E_RELEASE_FORMAT, it is no bundle.
         """
-        try:
-            archive = tarfile.open(path, "r:")  # noqa: SIM115 - closed below
-        except (OSError, tarfile.TarError) as exc:
-            raise _malformed(f"{path.name}: {exc}"[:200]) from None
-        with archive:
+        with ExitStack() as opened:
+            try:
+                archive = opened.enter_context(tarfile.open(path, "r:"))
+            except (OSError, tarfile.TarError) as exc:
+                raise _malformed(f"{path.name}: {exc}"[:200]) from None
             manifest = _member(archive, MANIFEST_NAME, RELEASE_MANIFEST_LIMIT_BYTES)
             signature = _member(archive, SIGNATURE_NAME, _SIGNATURE_LIMIT_BYTES)
             root_pem = _member(archive, ROOT_NAME, 2 * CERTIFICATE_LIMIT_BYTES)

@@ -61,7 +61,7 @@ def test_a_whole_history_is_said_with_its_head_and_a_cut_one_is_a_failure(data: 
 def test_a_clock_behind_the_history_is_named(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     class Early(datetime):
         @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+        def now(cls, tz: object = None) -> datetime:
             return datetime(2026, 1, 1, tzinfo=UTC)
 
     assert "clock and history" not in by_name(list(check_records(data)))

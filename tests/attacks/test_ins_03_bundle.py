@@ -52,7 +52,7 @@ def repacked(bundle: bytes, change: Callable[[dict[str, tarfile.TarInfo], dict[s
     """The bundle after a change to its members."""
     with tarfile.open(fileobj=io.BytesIO(bundle)) as archive:
         facts = {each.name: each for each in archive.getmembers()}
-        contents = {name: archive.extractfile(name).read() for name in facts}  # type: ignore[union-attr]
+        contents = {name: archive.extractfile(name).read() for name in facts}
     change(facts, contents)
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:

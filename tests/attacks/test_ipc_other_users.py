@@ -201,7 +201,7 @@ async def test_ipc_05_texts_from_the_socket_reach_no_command_line_environment_or
 def verbs_to_the_service() -> Iterator[tuple[str, str, object]]:
     """Every field of every message that another process may send to the service."""
     for union in (ipc.Hello, ipc.FromDesktop):
-        for kind in msgspec.inspect.type_info(union).types:  # type: ignore[attr-defined]
+        for kind in msgspec.inspect.type_info(union).types:
             for field in kind.fields:
                 yield kind.cls.__name__, field.name, field.type
 

@@ -126,7 +126,7 @@ def test_msg_06_compression_is_not_negotiated_and_a_compressed_frame_ends_the_co
     one.connected.close()
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimit(2) of Linux")
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="run on Linux: it needs prlimit(2)")
 async def test_res_04_without_file_descriptors_it_sheds_and_recovers(tmp_path: Path) -> None:
     with RelayProcess(tmp_path / "data", workers=0) as relay:
         await claim_relay(relay, acme())

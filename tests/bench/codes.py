@@ -77,7 +77,7 @@ async def one_pairing(secret: str) -> Took:
 
 async def _answer(end: ChannelIO, binding: Binding) -> None:
     with suppress(Refused):  # the wrong one
-        await pair_as_device(end.control, PairingTerms(binding, OneGuess))  # type: ignore[arg-type]
+        await pair_as_device(end.control, PairingTerms(binding, OneGuess))
 
 
 async def _ask(end: ChannelIO, pairing: TechnicianPairing) -> Took:

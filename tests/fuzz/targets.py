@@ -283,7 +283,7 @@ def _local_frames(content: bytes) -> object:
         reader = asyncio.StreamReader()
         reader.feed_data(content)
         reader.feed_eof()
-        connection = LocalConnection(reader, None)  # type: ignore[arg-type]  # nothing is written
+        connection = LocalConnection(reader, None)  # nothing is written
         return [await connection.receive(1 << 16) for _ in range(8)]
 
     with asyncio.Runner() as runner:
@@ -330,7 +330,7 @@ def _shown_texts(content: bytes) -> object:
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
-    **{name: (lambda where=where: _codec(where)) for name, where in CODECS.items()},  # type: ignore[misc]
+    **{name: (lambda where=where: _codec(where)) for name, where in CODECS.items()},
     "frames": lambda: Target(_frames),
     "tunnel.device": lambda: Target(lambda content: _tunnel(content, is_device=True)),
     "tunnel.technician": lambda: Target(lambda content: _tunnel(content, is_device=False)),

@@ -35,7 +35,7 @@ NOW = _Now()
 
 class _SimulatedDatetime(datetime):
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain datetime
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # a plain datetime
         return NOW.wall()
 
 

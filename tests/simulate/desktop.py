@@ -220,7 +220,7 @@ class SimulatedDesktop:
 
 async def _serve(link: DesktopLink, hello: ipc.DesktopHello, connection: LocalEnd) -> None:
     with suppress(Unreachable, PeerViolation):
-        await link.handle(hello, connection)  # type: ignore[arg-type]  # the shape of a LocalConnection
+        await link.handle(hello, connection)  # the shape of a LocalConnection
 
 
 def _grantables(words: list[str]) -> set[Grantable]:

@@ -99,7 +99,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self, program: str) -> None:
         """Not one more step of this program is run, also none of its `finally`."""
         self._dead.add(program)
-        for handle in (*self._ready, *self._scheduled):  # type: ignore[attr-defined]  # asyncio's own queues
+        for handle in (*self._ready, *self._scheduled):  # asyncio's own queues
             if self._is_dead(handle):
                 handle.cancel()
 
@@ -118,7 +118,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return program in self._dead
 
     def _is_dead(self, handle: asyncio.Handle) -> bool:
-        context: Context | None = handle._context  # type: ignore[attr-defined]  # asyncio keeps it there
+        context: Context | None = handle._context  # asyncio keeps it there
         return context is not None and context.get(PROGRAM, "") in self._dead
 
     def _number_task(

@@ -371,7 +371,7 @@ class World:
             if self.plan.is_tls
             else PlayedTunnel(end, identity, self._share_chance.randbytes)
         )
-        return WatchedTunnel(inner, self.oracle, is_device=end is TunnelEnd.DEVICE)  # type: ignore[return-value,arg-type]
+        return WatchedTunnel(inner, self.oracle, is_device=end is TunnelEnd.DEVICE)
 
     def note(self, text: str) -> None:
         """One line of the trace."""
