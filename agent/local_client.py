@@ -22,7 +22,7 @@ from agent.desktop.ipc_messages import (
     StatusAsked,
 )
 from agent.local_frames import connect_local
-from protocol.errors import ErrorCode, PeerViolation, Refused
+from protocol.errors import PeerViolation
 
 
 async def ask_status(socket_path: Path) -> Status:
@@ -97,7 +97,7 @@ async def ask_for_help(socket_path: Path) -> AsyncGenerator[HelpCode | HelpNews,
             frame = await connection.receive(TO_COMMAND_LINE_CODEC.limit_bytes)
             answer = TO_COMMAND_LINE_CODEC.decode(frame)
             if isinstance(answer, IpcRefused):
-                raise Refused("said by the service", code=_known(answer.code))
+                raise answer.refusal()
             if not isinstance(answer, HelpCode | HelpNews):
                 raise PeerViolation(f"{type(answer).__name__} instead of a code")
             yield answer
@@ -118,14 +118,7 @@ async def _ask(
     finally:
         connection.close()
     if isinstance(answer, IpcRefused):
-        raise Refused("said by the service", code=_known(answer.code))
+        raise answer.refusal()
     if not isinstance(answer, Status | Left | ListsTaken | StandingList):
         raise PeerViolation(f"{type(answer).__name__} instead of an answer")
     return answer
-
-
-def _known(code: str) -> ErrorCode:
-    try:
-        return ErrorCode(code)
-    except ValueError:
-        return ErrorCode.E_PROTOCOL

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from protocol.codec import Codec, Finite, Message
+from protocol.errors import ErrorCode, Refused
 from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, REASON_LIMIT_CHARS, TICKET_NUMBER_LIMIT_CHARS
 from protocol.messages.diagnostics import Display
 from protocol.messages.input import Event
@@ -311,6 +312,14 @@ class IpcRefused(Message, frozen=True, tag="ipc.refused"):
     """Service: this connection is refused, for example because another desktop process is connected."""
 
     code: ShortText
+
+    def refusal(self) -> Refused:
+        """What to raise for it; a code that this version does not know becomes E_PROTOCOL."""
+        try:
+            code = ErrorCode(self.code)
+        except ValueError:
+            code = ErrorCode.E_PROTOCOL
+        return Refused("said by the service", code=code)
 
 
 Hello: TypeAlias = (

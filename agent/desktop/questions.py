@@ -20,7 +20,7 @@ from agent.desktop.ipc_messages import (
     IpcRefused,
     ToCommandLine,
 )
-from protocol.errors import ErrorCode, Refused, SupportError, Unreachable
+from protocol.errors import ErrorCode, SupportError, Unreachable
 
 ANSWER_TIMEOUT_S = 10.0
 
@@ -134,12 +134,5 @@ def read_answer(connected: socket.socket) -> ToCommandLine:
     except EOFError:
         raise Unreachable("the service ended", code=ErrorCode.E_LINK_LOST) from None
     if isinstance(answer, IpcRefused):
-        raise Refused("said by the service", code=_known(answer.code))
+        raise answer.refusal()
     return answer
-
-
-def _known(code: str) -> ErrorCode:
-    try:
-        return ErrorCode(code)
-    except ValueError:
-        return ErrorCode.E_PROTOCOL

@@ -194,20 +194,12 @@ class SqlStore:
         self, organisation_id: OrganisationId, kind: DocumentKind, document: DocumentRecord
     ) -> bool:
         """See `Store`."""
-        values = {
-            "organisation_id": organisation_id,
-            "kind": kind.value,
-            "version": document.version,
-            "envelope": document.envelope,
-            "published_at_utc": datetime.now(UTC),
-        }
         async with self._transaction() as connection:
             await _lock_organisation(connection, organisation_id)
             newest = await _newest_document(connection, organisation_id, kind)
             if newest is not None and document.version <= newest.version:
                 return newest == document
-            await connection.execute(DOCUMENTS.delete().where(_is_document(organisation_id, kind)))
-            await connection.execute(DOCUMENTS.insert().values(values))
+            await _put_document(connection, organisation_id, kind, document)
             return True
 
     async def keep_anchor(
@@ -252,13 +244,6 @@ class SqlStore:
     ) -> bool:
         """See `Store`."""
         kind = DocumentKind.SUCCESSORS
-        values = {
-            "organisation_id": organisation_id,
-            "kind": kind.value,
-            "version": successors.version,
-            "envelope": successors.envelope,
-            "published_at_utc": datetime.now(UTC),
-        }
         async with self._transaction() as connection:
             await _lock_organisation(connection, organisation_id)
             kept = await _newest_document(connection, organisation_id, kind)
@@ -272,8 +257,7 @@ class SqlStore:
                 )
                 of_status = _is_document(organisation_id, DocumentKind.STATUS)
                 await connection.execute(DOCUMENTS.delete().where(of_status))
-            await connection.execute(DOCUMENTS.delete().where(_is_document(organisation_id, kind)))
-            await connection.execute(DOCUMENTS.insert().values(values))
+            await _put_document(connection, organisation_id, kind, successors)
             return True
 
     async def close(self) -> None:
@@ -356,6 +340,21 @@ def _is_enroller(arrival: DeviceArrival) -> sa.ColumnElement[bool]:
 
 def _is_document(organisation_id: OrganisationId, kind: DocumentKind) -> sa.ColumnElement[bool]:
     return sa.and_(DOCUMENTS.c.organisation_id == organisation_id, DOCUMENTS.c.kind == kind.value)
+
+
+async def _put_document(
+    connection: AsyncConnection, organisation_id: OrganisationId, kind: DocumentKind, document: DocumentRecord
+) -> None:
+    """In place of the one before."""
+    await connection.execute(DOCUMENTS.delete().where(_is_document(organisation_id, kind)))
+    values = {
+        "organisation_id": organisation_id,
+        "kind": kind.value,
+        "version": document.version,
+        "envelope": document.envelope,
+        "published_at_utc": datetime.now(UTC),
+    }
+    await connection.execute(DOCUMENTS.insert().values(values))
 
 
 async def _newest_document(
