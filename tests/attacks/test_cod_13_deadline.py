@@ -5,8 +5,6 @@ The real times are measured by `python -m tests.bench.codes`.
 """
 
 import asyncio
-import selectors
-from collections.abc import Callable
 
 import pytest
 
@@ -15,34 +13,10 @@ from protocol.errors import ErrorCode, PeerViolation, Refused
 from protocol.limits import CODE_REPLY_S
 from protocol.messages.pairing import PAIRING_CODEC, InPairing, PairingConfirmation, PairingElement
 from protocol.pairing import Binding, TechnicianPairing
+from tests.support.virtual_time import VirtualLoop, run_virtually
 
 SECRET, OTHER = "1234567890", "1234567891"
 BINDING = Binding("0417", b"technician's certificate", b"device's certificate", b"x" * 32)
-
-
-class NoWait(selectors.SelectSelector):
-    """A selector that does not wait: the time that it was to wait has passed."""
-
-    now_s = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready; the clock is moved by the wait."""
-        ready = super().select(0)
-        if not ready:
-            self.now_s += timeout or 0.0
-        return ready
-
-
-class ManualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time is the selector's."""
-
-    def __init__(self) -> None:
-        self.waits = NoWait()
-        super().__init__(self.waits)
-
-    def time(self) -> float:
-        """The test's clock."""
-        return self.waits.now_s
 
 
 class Guess:
@@ -64,6 +38,7 @@ class Technician:
     def __init__(self, secret: str, element: bytes = b"") -> None:
         self._pairing = TechnicianPairing(secret, BINDING)
         self._waiting: list[InPairing] = [PairingElement(element or self._pairing.element())]
+        self.began_s = 0.0
         self.answered_s: list[float] = []
         self.sizes: list[int] = []
 
@@ -73,7 +48,7 @@ class Technician:
 
     async def send(self, message: bytes) -> None:
         """An answer leaves now."""
-        self.answered_s.append(asyncio.get_running_loop().time() - 1000.0)
+        self.answered_s.append(asyncio.get_running_loop().time() - self.began_s)
         self.sizes.append(len(message))
         answer = PAIRING_CODEC.decode(message)
         if isinstance(answer, PairingElement):
@@ -82,25 +57,23 @@ class Technician:
 
 def answered(technician: Technician, took_s: float, guess: Guess) -> BaseException | None:
     """What came of a pairing in which the arithmetic took so long."""
-    loop = ManualLoop()
 
     def take() -> Guess:
-        loop.waits.now_s += took_s
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.spend(took_s)
         return guess
 
     async def pairing() -> BaseException | None:
+        technician.began_s = asyncio.get_running_loop().time()
         try:
-            terms = PairingTerms(BINDING, take)  # type: ignore[arg-type]  # it needs no desk
-            await pair_as_device(technician, terms)  # type: ignore[arg-type]  # nor a real channel
+            terms = PairingTerms(BINDING, take)  # it needs no desk
+            await pair_as_device(technician, terms)  # nor a real channel
         except (Refused, PeerViolation) as exc:
             return exc
         return None
 
-    run: Callable[..., BaseException | None] = loop.run_until_complete
-    try:
-        return run(pairing())
-    finally:
-        loop.close()
+    return run_virtually(pairing())
 
 
 @pytest.mark.parametrize("took_s", [0.0, 0.01, 0.1, CODE_REPLY_S - 0.001])
@@ -125,6 +98,6 @@ def test_cod_13_a_bad_element_is_refused_no_sooner() -> None:
     loop_ended: list[float] = []
     guess = Guess()
     bad = Technician(SECRET, element=b"A" + bytes([1] + [0] * 31))
-    guess.failed = lambda code: loop_ended.append(asyncio.get_running_loop().time() - 1000.0)  # type: ignore[method-assign]
+    guess.failed = lambda code: loop_ended.append(asyncio.get_running_loop().time() - bad.began_s)
     assert isinstance(answered(bad, 0.01, guess), PeerViolation)
     assert loop_ended == pytest.approx([CODE_REPLY_S])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from protocol.aio.log_in import connect_control, log_in
+from protocol.aio.log_in import connect_control
 from protocol.certificates import Role
 from protocol.errors import ErrorCode, SupportError
 from protocol.identity import Identity
@@ -21,6 +21,7 @@ from protocol.messages import control
 from protocol.messages.control import FROM_CLIENT_CODEC
 from protocol.messages.presence import DeviceList
 from relay.access import ACCESS
+from tests.support.at_the_relay import refusal_of_log_in
 from tests.support.forged import expired_technician
 from tests.support.organisation import acme, intruders
 from tests.support.relay_process import ControlClient, RelayProcess, claim_relay, log_in_client, running_relay
@@ -227,16 +228,6 @@ async def test_rly_04_07_each_message_of_each_role_is_as_in_the_table(
         await client.close()
 
 
-async def _code_of(relay: RelayProcess, identity: Identity) -> ErrorCode:
-    wire = await connect_control(relay.relay_url)
-    try:
-        with pytest.raises(SupportError) as refused:
-            await log_in(wire, identity, relay.relay_id)
-    finally:
-        await wire.close()
-    return refused.value.code
-
-
 async def test_rly_04_anybody_else_gets_nothing_but_a_refusal(one_process: RelayProcess) -> None:
     for identity, code in (
         (intruders().technician(), E.E_ORG_UNKNOWN),
@@ -244,7 +235,7 @@ async def test_rly_04_anybody_else_gets_nothing_but_a_refusal(one_process: Relay
         (acme().person(Role.POLICY, "signer"), E.E_CERT_ROLE),
         (expired_technician(acme()), E.E_CERT_EXPIRED),
     ):
-        assert await _code_of(one_process, identity) == code
+        assert await refusal_of_log_in(one_process, identity) == code
     for kind, message in MESSAGES.items():  # whoever did not log in has no message at all
         wire = await connect_control(one_process.relay_url)
         await wire.receive()

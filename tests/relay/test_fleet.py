@@ -5,9 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from protocol.aio.log_in import connect_control, log_in
 from protocol.errors import ErrorCode, SupportError, Unreachable
-from protocol.identity import Identity
 from protocol.messages.control import (
     DeviceFacts,
     Done,
@@ -24,18 +22,11 @@ from protocol.messages.control import (
     TokenRow,
 )
 from protocol.messages.presence import DeviceList, DeviceRow, PresenceChanged
+from tests.support.at_the_relay import outcome_of_log_in, refusal_of_log_in
 from tests.support.organisation import acme, intruders
 from tests.support.relay_process import ControlClient, RelayProcess, claim_relay, log_in_client
 
 pytestmark = pytest.mark.real
-
-
-async def _refusal_of(relay: RelayProcess, identity: Identity) -> ErrorCode:
-    wire = await connect_control(relay.relay_url)
-    with pytest.raises(SupportError) as caught:
-        await log_in(wire, identity, relay.relay_id)
-    await wire.close()
-    return caught.value.code
 
 
 async def _code_of_opening(technician: ControlClient, device_id: str) -> str:
@@ -84,7 +75,7 @@ async def test_enr_02_a_token_admits_as_many_devices_as_it_says_and_the_same_one
     identities = [acme().device(enroller=enroller) for _ in range(3)]
     for identity in identities[:2]:
         await (await log_in_client(relay, identity)).close()
-    assert await _refusal_of(relay, identities[2]) == ErrorCode.E_TOKEN_USED
+    assert await refusal_of_log_in(relay, identities[2]) == ErrorCode.E_TOKEN_USED
     await (await log_in_client(relay, identities[0])).close()
     admin = await log_in_client(relay, acme().admin())
     await admin.send(ListTokens(1))
@@ -96,15 +87,7 @@ async def test_enr_02_devices_that_join_at_once_do_not_exceed_the_tokens_limit(r
     enroller = acme().enroller(uses_limit=3)
     identities = [acme().device(enroller=enroller) for _ in range(10)]
 
-    async def attempt(identity: Identity) -> str:
-        try:
-            client = await log_in_client(relay, identity)
-        except SupportError as exc:
-            return exc.code
-        await client.close()
-        return "in"
-
-    outcomes = await asyncio.gather(*(attempt(identity) for identity in identities))
+    outcomes = await asyncio.gather(*(outcome_of_log_in(relay, identity) for identity in identities))
     assert sorted(outcomes) == [*[ErrorCode.E_TOKEN_USED] * 7, *["in"] * 3]
 
 
@@ -116,7 +99,7 @@ async def test_enr_03_a_revoked_token_admits_no_further_device(relay: RelayProce
     serial = f"{enroller.certificate.serial_number:x}"
     await admin.send(RevokeToken(1, serial.upper()))
     await admin.wait_for(Done)
-    assert await _refusal_of(relay, late) == ErrorCode.E_TOKEN_REVOKED
+    assert await refusal_of_log_in(relay, late) == ErrorCode.E_TOKEN_REVOKED
     await (await log_in_client(relay, known)).close()
     await admin.send(ListTokens(2))
     assert (await admin.wait_for(TokenList)).tokens == [TokenRow(serial, 1, True)]
@@ -128,13 +111,13 @@ async def test_enr_03_a_token_can_be_revoked_before_it_was_ever_used(relay: Rela
     admin = await log_in_client(relay, acme().admin())
     await admin.send(RevokeToken(1, f"{enroller.certificate.serial_number:x}"))
     await admin.wait_for(Done)
-    assert await _refusal_of(relay, acme().device(enroller=enroller)) == ErrorCode.E_TOKEN_REVOKED
+    assert await refusal_of_log_in(relay, acme().device(enroller=enroller)) == ErrorCode.E_TOKEN_REVOKED
     await admin.close()
 
 
 async def test_enr_03_a_token_past_its_day_admits_nobody(relay: RelayProcess) -> None:
     over = acme().enroller(join_until=datetime.now(UTC) - timedelta(seconds=1))
-    assert await _refusal_of(relay, acme().device(enroller=over)) == ErrorCode.E_TOKEN_EXPIRED
+    assert await refusal_of_log_in(relay, acme().device(enroller=over)) == ErrorCode.E_TOKEN_EXPIRED
 
 
 async def test_enr_04_a_bulk_device_waits_for_approval(relay: RelayProcess) -> None:
@@ -160,7 +143,7 @@ async def test_a_removed_device_is_cut_off_and_stays_out(relay: RelayProcess) ->
     await admin.send(SetDeviceStatus(1, identity.subject_id, "removed"))
     assert await device.wait_for(Refused) == Refused(0, ErrorCode.E_DEVICE_REMOVED)
     assert await _closes(device)
-    assert await _refusal_of(relay, identity) == ErrorCode.E_DEVICE_REMOVED
+    assert await refusal_of_log_in(relay, identity) == ErrorCode.E_DEVICE_REMOVED
     technician = await log_in_client(relay, acme().technician())
     assert await _code_of_opening(technician, identity.subject_id) == ErrorCode.E_DEVICE_UNKNOWN
     for client in (device, technician, admin):
@@ -237,7 +220,7 @@ async def test_devices_policies_and_claim_survive_a_killed_relay(relay: RelayPro
 
 
 async def test_organisations_do_not_share_a_relay_that_one_claimed(relay: RelayProcess) -> None:
-    assert await _refusal_of(relay, intruders().device()) == ErrorCode.E_ORG_UNKNOWN
+    assert await refusal_of_log_in(relay, intruders().device()) == ErrorCode.E_ORG_UNKNOWN
     relay.claim_secret_file = str(relay.data / "claim-secret")
     (relay.data / "claim-secret").write_text("a" * 32)
     with pytest.raises(SupportError) as caught:

@@ -39,6 +39,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds."""
         return self._virtual.now_s
 
+    def spend(self, for_s: float) -> None:
+        """What runs now is said to have taken so long."""
+        self._virtual.now_s += for_s
+
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, in virtual time."""
