@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from playwright.async_api import Page, expect
 
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, Unreachable
 from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
 from technician_client.console.backend import DeviceRow, LinkState
 from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
@@ -322,6 +322,17 @@ async def test_what_is_told_while_the_list_is_on_its_way_is_shown(
     monkeypatch.setattr(desk.app, "devices", devices)
     await desk.enter(path)
     await expect(desk.page.get_by_text(re.compile("^Away")).first).to_be_visible()
+
+
+async def test_a_device_page_that_could_not_ask_for_the_list_is_right_once_it_can(desk: Desk) -> None:
+    desk.app.refusal = Unreachable("gone")
+    await desk.enter(f"/device?device={DESK}")
+    await expect(desk.page.locator("#problem")).to_be_visible()
+    desk.app.refusal = None
+    desk.app.tell(LinkState(False, "https://relay.example.org", "E_RELAY_UNREACHABLE"))
+    desk.app.tell(LinkState(True, "https://relay.example.org"))
+    await expect(desk.page.locator("#device-name")).to_have_text("Reception desk")
+    await expect(desk.page.locator("#problem")).to_be_hidden()
 
 
 async def test_the_console_keeps_nothing_where_a_script_or_the_history_could_find_it(desk: Desk) -> None:

@@ -12,6 +12,7 @@ import { Tabs } from "./tabs.js";
 import { Workspace } from "./workspace.js";
 
 const deviceId = new URLSearchParams(location.search).get("device") ?? "";
+let isProblemOfList = false;
 const workspace = new Workspace(deviceId);
 new ScreenPanel(workspace);
 new DiagnosticsPanel(workspace);
@@ -91,16 +92,21 @@ watch({
 
 function showListed(devices) {
   const device = devices.find((one) => one.device_id === deviceId);
-  if (device) drawDevice(device);
-  else showProblem({ code: "E_DEVICE_UNKNOWN", sentence: "There is no such device.", remedy: "Go back to the list of devices." });
+  if (device) {
+    drawDevice(device);
+    if (isProblemOfList) show(byId("problem"), false);
+    isProblemOfList = false;
+  } else showProblem({ code: "E_DEVICE_UNKNOWN", sentence: "There is no such device.", remedy: "Go back to the list of devices." });
 }
 
 function showProblem(problem) {
   setText(byId("device-name"), deviceId.slice(0, 40));
   alarm(problem);
+  isProblemOfList = true;
 }
 
 function alarm(problem) {
+  isProblemOfList = false;
   byId("problem").replaceChildren(...notice(problem));
   show(byId("problem"), true);
 }
