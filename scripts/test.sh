@@ -19,7 +19,8 @@ main() {
   install_packages python3 python3-venv python3-tk python3-dev gcc libc6-dev shellcheck
   if [ -z "$fast" ]; then
     install_packages xvfb xauth openbox xterm x11-apps x11-utils x11-xserver-utils chromium fonts-dejavu-core \
-      xserver-xorg-core xserver-xorg-video-dummy sway swaybg xwayland procps iproute2 iputils-ping libatomic1 dbus postgresql openssl
+      xserver-xorg-core xserver-xorg-video-dummy sway swaybg xwayland procps iproute2 iputils-ping libatomic1 dbus \
+      postgresql openssl xdotool systemd
   fi
   make_environment agent,relay,technician,test
   cd "$ROOT"
