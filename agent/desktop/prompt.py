@@ -1,5 +1,6 @@
 """The prompt: one window that asks the person, and gives back one answer."""
 
+import math
 import time
 import tkinter as tk
 from collections.abc import Callable
@@ -143,7 +144,7 @@ class Prompt:
             self._rules.shown(now_s)
         arming_s = self._rules.arming_left_s(now_s)
         self._view.allow.enable(is_enabled=self._rules.may_allow(now_s))
-        seconds = int(arming_s) + 1
+        seconds = math.ceil(arming_s)
         self._view.allow.configure(text=allow_in(self._looks, seconds) if arming_s else self._text.allow)
         say = self._looks.language.say
         left = say("No answer means no: {time}", time=clock(self._rules.left_s(now_s)))

@@ -32,6 +32,7 @@ _MARKS_IN_A_ROW_LIMIT = 2
 _HIDDEN = "\ufffd"
 _SECONDS_SHOWN = 60
 
+NO_BREAK = "\N{NO-BREAK SPACE}"  # digits that are read aloud stay on one line
 _SHORT_WORDS: dict[Grantable, str] = {
     Grantable.SCREEN_VIEW: "see your screen",
     Grantable.INPUT_CONTROL: "use your mouse and keyboard",
@@ -100,7 +101,7 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool, language: Language = EN
     organisation = outside_text(order.organisation_name, NAME_LIMIT_CHARS)
     sees_screen = Grantable.SCREEN_VIEW in order.grantables
     ticket = outside_text(order.ticket_number, TICKET_NUMBER_LIMIT_CHARS)
-    digits = " ".join(outside_text(order.readback, READBACK_DIGITS))
+    digits = NO_BREAK.join(outside_text(order.readback, READBACK_DIGITS))
     word = "" if organisation else say(secrets.choice(WORDS))
     return PromptText(
         headline=say("{name} asks to help you", name=name),

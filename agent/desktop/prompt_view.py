@@ -199,7 +199,7 @@ def _scrolled(window: tk.Toplevel, height_limit: int) -> tuple[tk.Frame, Callabl
     bar = tk.Scrollbar(window, orient="vertical", command=canvas.yview)
     canvas.configure(yscrollcommand=bar.set)
     frame = tk.Frame(canvas, background=lk.BACKGROUND)
-    canvas.create_window(0, 0, anchor="nw", window=frame)
+    shown = canvas.create_window(0, 0, anchor="nw", window=frame)
     canvas.pack(side="left", fill="both", expand=True)
 
     def fit(_: Any) -> None:
@@ -212,7 +212,12 @@ def _scrolled(window: tk.Toplevel, height_limit: int) -> tuple[tk.Frame, Callabl
         if wanted > height_limit:
             bar.pack(side="right", fill="y")
 
+    def widen(event: Any) -> None:
+        # long buttons make the window wider than its sentences are
+        canvas.itemconfigure(shown, width=max(event.width, frame.winfo_reqwidth()))
+
     frame.bind("<Configure>", fit)
+    canvas.bind("<Configure>", widen)
     for pattern, lines in (("<Button-4>", -2), ("<Button-5>", 2), ("<Prior>", -8), ("<Next>", 8)):
         window.bind(pattern, partial(_scroll, canvas, lines))
     return frame, fit

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from agent.desktop.ipc_messages import PromptAnswered
 from agent.desktop.prompt_rules import ArmingTerms, PromptRules
-from agent.desktop.prompt_text import indicator_text, prompt_text
+from agent.desktop.prompt_text import NO_BREAK, indicator_text, prompt_text
 from protocol.limits import VISITOR_ARMING_S
 from tests.support.desktop_person import seen
 from tests.support.desktop_service import DesktopProcess, a_prompt, an_indicator, wait_for
@@ -52,7 +52,7 @@ def test_the_prompt_says_that_nobody_can_tell_and_shows_no_name() -> None:
     assert text.identity == "NOT VERIFIED. We can't tell who this is."
     assert text.headline == "Someone asks to help you"
     assert "fraud" in text.warning
-    assert text.readback.endswith("0 4 1 7")
+    assert text.readback.endswith(NO_BREAK.join("0417"))
     assert text.word
     assert text.word in text.word_title
     assert {text.warning, text.readback, text.word_title} <= set(
@@ -64,7 +64,7 @@ def test_the_prompt_says_that_nobody_can_tell_and_shows_no_name() -> None:
 def test_a_verified_technician_has_no_word_and_no_warning() -> None:
     text = prompt_text(replace(a_prompt(), readback="0417"), has_hot_key=False)
     assert (text.warning, text.word, text.word_title) == ("", "", "")
-    assert text.readback.endswith("0 4 1 7")
+    assert text.readback.endswith(NO_BREAK.join("0417"))
 
 
 def test_the_indicator_says_it_too() -> None:
