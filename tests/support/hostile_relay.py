@@ -172,7 +172,15 @@ class HostileRelay:
             self._later(frame.session.cut())
             return [frame.content[:left_bytes]]
 
-        return self._once(which, cut)
+        struck = self._once(which, cut)
+
+        def nothing_after(frame: Frame) -> list[bytes] | None:
+            # what came in while the links are being cut would be read as the rest of the short frame
+            is_after = struck.frame is not None and frame.session is struck.frame.session
+            return [] if is_after else None
+
+        self._attacks.append(nothing_after)
+        return struck
 
     def splice(self, which: Which, other: AttackedSession) -> Struck:
         """Send the newest frame of another session instead of this one."""
