@@ -125,4 +125,5 @@ def secret_program(display: str) -> Iterator[SecretProgram]:
 
 def secret_pixels(bgr: np.ndarray) -> int:
     """How many pixels have the colour (height x width x 3 or more)."""
-    return int((bgr[..., :3] == np.array(SECRET_BGR, np.uint8)).all(axis=-1).sum())
+    blue, green, red = (bgr[..., channel] == value for channel, value in enumerate(SECRET_BGR))
+    return int(np.count_nonzero(blue & green & red))
