@@ -23,6 +23,7 @@ from agent.desktop.ipc_messages import (
     HideIndicator,
     IndicatorShown,
     InputAllowed,
+    InputHeldBack,
     IpcRefused,
     PromptAnswered,
     ReadDisplays,
@@ -55,6 +56,8 @@ class SessionDesk:
         self._shown = asyncio.Event()
         self._show_no = 0
         self._input_allowed: asyncio.Future[InputAllowed] | None = None
+        self._held_back_events = 0
+        self._is_held_back = asyncio.Event()
 
     async def send(self, order: ToDesktop) -> None:
         """Send an order.
@@ -88,6 +91,13 @@ class SessionDesk:
         finally:
             self._input_allowed = None
 
+    async def held_back(self) -> int:
+        """Wait for events that the desktop process held back; how many since the last call."""
+        await self._is_held_back.wait()
+        self._is_held_back.clear()
+        events, self._held_back_events = self._held_back_events, 0
+        return events
+
     def expect_screen(self) -> int:
         """A new screen worker is about to be asked for: forget how the last one ended. The start's number.
 
@@ -108,6 +118,9 @@ class SessionDesk:
                 self.screen_ended.set_result(message)
             case InputAllowed() if self._input_allowed is not None and not self._input_allowed.done():
                 self._input_allowed.set_result(message)
+            case InputHeldBack():
+                self._held_back_events += message.events
+                self._is_held_back.set()
             case _:
                 log.debug("desktop.unasked", message=type(message).__name__)
 

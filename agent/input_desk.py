@@ -39,6 +39,10 @@ class SessionInput:
             )
         )
 
+    async def held_back(self) -> int:
+        """How many events did not act since the last call; waits for the first."""
+        return await self._desk.held_back()
+
     async def release(self) -> None:
         """Everything that is down goes up."""
         await self._desk.send(ReleaseInput(session_id=self._desk.session_id))

@@ -46,6 +46,25 @@ class PrivateWindow(
         return are_titles_cut or any(is_match(self.title, each) for each in titles)
 
 
+SYSTEM_PROMPTS: Final = tuple(
+    PrivateWindow(window_class=pattern)
+    for pattern in (
+        "*polkit*",  # the agents of GNOME, KDE, MATE, LXDE and Xfce
+        "*policykit*",  # LXQt's
+        "gcr-prompter",
+        "pinentry*",
+        "*askpass*",
+        "*ask-pass*",
+        "*kwalletd*",
+        "*gksu*",
+        "*kdesu*",
+        "lxqt-sudo",
+        "lxsudo",
+        "xscreensaver-auth",
+    )
+)
+"""Windows in which a system asks its own person for a password: always private; nothing is typed there."""
+
 PrivateWindowList: TypeAlias = Annotated[list[PrivateWindow], Meta(max_length=PRIVATE_WINDOWS_LIMIT)]
 UnitedPrivateWindows: TypeAlias = Annotated[
     list[PrivateWindow], Meta(max_length=LISTS_IN_FORCE * PRIVATE_WINDOWS_LIMIT)

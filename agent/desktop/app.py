@@ -24,6 +24,7 @@ from agent.desktop.restack_watch import RestackWatch
 from agent.desktop.screen_workers import WORKER_ARGV, ScreenWorkers, WorkerTerms
 from agent.desktop.watch import StuckWatch
 from agent.desktop.x11_windows import WindowProperties
+from agent.platform.x11.guarded_input import open_guarded_injector
 from agent.platform.x11.input import XTestInjector
 from agent.platform.x11.monitors import read_displays
 from protocol.errors import BackendUnavailable, ErrorCode, ExitStatus, SupportError, error_text, exit_status
@@ -128,7 +129,7 @@ class Desktop:
         )
         self._bars = Bars(self._looks, self._properties, calls)
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
-        self._gate = InputGate(lambda: XTestInjector(settings.display))
+        self._gate = InputGate(lambda: open_guarded_injector(settings.display), link.send)
         self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)
         tools = PromptTools(self._looks, self._properties, has_hot_key, lambda: self._gate.is_settled)
 

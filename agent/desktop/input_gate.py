@@ -19,9 +19,9 @@ from typing import Final
 
 import structlog
 
-from agent.desktop.ipc_messages import Inject
+from agent.desktop.ipc_messages import Inject, InputHeldBack
 from agent.platform.input_interface import InputInjector
-from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.errors import BackendUnavailable, ErrorCode, Refused
 from protocol.limits import PROMPT_GUARD_S
 from protocol.messages.input import Event, TypeText
 
@@ -51,9 +51,14 @@ class InputGate:
     """Opened by `allow`, closed by `end`, `suspend` (a prompt is open) and `close`. Any thread may call."""
 
     def __init__(
-        self, open_injector: Callable[[], InputInjector], now_s: Callable[[], float] = time.monotonic
+        self,
+        open_injector: Callable[[], InputInjector],
+        tell: Callable[[InputHeldBack], None],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`tell`, called in the injecting thread: the system asks the person, so these did not act."""
         self._open_injector = open_injector
+        self._tell = tell
         self._now_s = now_s
         self._acts_from_s = 0.0
         self._suspended = self._settled = 0  # how many `suspend` there were, and the newest that is settled
@@ -178,22 +183,29 @@ class InputGate:
             self._allowed = frozenset()
 
     def _play(self, batch: _Batch) -> None:
-        for event in _small_steps(batch.events):
+        for done, event in _small_steps(batch.events):
             with self._busy:
                 if self._injector is None or not self._may_act(batch.session_id, batch.epoch):
                     return
                 try:
                     self._injector.inject(event, batch.display_index)
+                except Refused:
+                    self._injector.release_all()
+                    self._tell(InputHeldBack(session_id=batch.session_id, events=len(batch.events) - done))
+                    return
                 except BackendUnavailable as exc:
                     log.warning("input.lost", detail=exc.detail)
                     self._allowed = frozenset()
                     return
 
 
-def _small_steps(events: tuple[Event, ...]) -> Iterator[Event]:
-    """Text is played character by character, so that Stop never waits for a long one."""
-    for event in events:
+def _small_steps(events: tuple[Event, ...]) -> Iterator[tuple[int, Event]]:
+    """Each step with how many events are done by then.
+
+    Text is played character by character, so that Stop never waits for a long one.
+    """
+    for done, event in enumerate(events):
         if isinstance(event, TypeText):
-            yield from (TypeText(character) for character in event.text)
+            yield from ((done, TypeText(character)) for character in event.text)
         else:
-            yield event
+            yield done, event

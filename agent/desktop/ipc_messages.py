@@ -15,7 +15,12 @@ from msgspec import Meta
 
 from protocol.codec import Codec, Finite, Message
 from protocol.errors import ErrorCode, Refused
-from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, REASON_LIMIT_CHARS, TICKET_NUMBER_LIMIT_CHARS
+from protocol.limits import (
+    CHANNEL_MESSAGE_LIMIT_BYTES,
+    INPUT_EVENTS_PER_MESSAGE_LIMIT,
+    REASON_LIMIT_CHARS,
+    TICKET_NUMBER_LIMIT_CHARS,
+)
 from protocol.messages.diagnostics import Display
 from protocol.messages.input import Event
 from protocol.messages.presence import ShortText
@@ -282,6 +287,13 @@ class Inject(Message, frozen=True, tag="ipc.inject"):
     events: list[Event]
 
 
+class InputHeldBack(Message, frozen=True, tag="ipc.input_held_back"):
+    """Desktop to service: so many events did not act, because the system itself asks the person something."""
+
+    session_id: ShortText
+    events: Annotated[int, Meta(ge=1, le=INPUT_EVENTS_PER_MESSAGE_LIMIT)]
+
+
 class EndInput(Message, frozen=True, tag="ipc.end_input"):
     """Service to desktop: no further events of this session; everything that is down goes up."""
 
@@ -333,7 +345,7 @@ Hello: TypeAlias = (
     | HelpAsked
 )
 FromDesktop: TypeAlias = (
-    PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputAllowed | DisplaysRead
+    PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputAllowed | InputHeldBack | DisplaysRead
 )
 ToDesktop: TypeAlias = (
     ShowPrompt

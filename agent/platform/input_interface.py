@@ -19,6 +19,7 @@ class InputInjector(Protocol):
         of a held key changes nothing either: the desktop repeats keys by itself.
 
         Raises:
+            Refused: E_INPUT_PAUSED, the system itself asks the person; nothing was played.
             BackendUnavailable: E_INPUT_NONE, the desktop is gone.
         """
         ...

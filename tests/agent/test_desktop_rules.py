@@ -1,6 +1,7 @@
 """The prompt's answers, its words, the indicator's stubbornness, the input gate: pure."""
 
 import threading
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from agent.desktop.cover_rules import COVERED_LIMIT_S, CoverRules, Order, Sight
 from agent.desktop.drawing import Box, Plate, box_ppm, contrast, mark_ppm, plate_ppm
 from agent.desktop.input_gate import InputGate
-from agent.desktop.ipc_messages import Inject
+from agent.desktop.ipc_messages import Inject, InputHeldBack
 from agent.desktop.looks import TEXT_PAIRS
 from agent.desktop.prompt_rules import KEYS_QUIET_S, PromptRules
 from agent.desktop.prompt_text import (
@@ -21,7 +22,7 @@ from agent.desktop.prompt_text import (
     time_left,
 )
 from agent.platform.input_interface import InputInjector
-from protocol.errors import BackendUnavailable, ErrorCode
+from protocol.errors import BackendUnavailable, ErrorCode, Refused
 from protocol.limits import CONSENT_ARMING_S, CONSENT_EXTENSIONS_LIMIT
 from protocol.messages.input import Event, Key, TypeText
 from tests.support.desktop_service import a_prompt, an_indicator
@@ -226,13 +227,17 @@ def order(*events: Event, session_id: str = "s1") -> Inject:
     return Inject(session_id=session_id, display_index=0, events=list(events))
 
 
+def nothing_held_back(message: InputHeldBack) -> None:
+    raise AssertionError(message)
+
+
 def drained(gate: InputGate) -> None:
     gate.close()
 
 
 def test_events_without_leave_never_act() -> None:
     injector = RecordingInjector()
-    gate = InputGate(lambda: injector)
+    gate = InputGate(lambda: injector, nothing_held_back)
     gate.inject(order(A))
     assert gate.allow("other") == ""
     gate.inject(order(A))
@@ -242,7 +247,7 @@ def test_events_without_leave_never_act() -> None:
 
 def test_an_open_prompt_drops_events_and_lets_go_of_keys() -> None:
     injector = SlowInjector()
-    gate = InputGate(lambda: injector)
+    gate = InputGate(lambda: injector, nothing_held_back)
     assert gate.allow("s1") == ""
     gate.inject(order(A))
     assert injector.is_in.wait(5)
@@ -258,7 +263,7 @@ def test_an_open_prompt_drops_events_and_lets_go_of_keys() -> None:
 
 def test_stop_returns_while_the_injector_is_stuck_and_nothing_acts_afterwards() -> None:
     injector = SlowInjector()
-    gate = InputGate(lambda: injector)
+    gate = InputGate(lambda: injector, nothing_held_back)
     gate.allow("s1")
     gate.inject(order(TypeText(text="abc")))
     assert injector.is_in.wait(5)
@@ -268,11 +273,28 @@ def test_stop_returns_while_the_injector_is_stuck_and_nothing_acts_afterwards() 
     assert injector.played == [TypeText(text="a")]
 
 
+def test_what_the_system_holds_back_is_told_and_what_is_down_goes_up() -> None:
+    class AskingInjector(RecordingInjector):
+        def inject(self, event: Event, display_index: int) -> None:
+            if event == TypeText(text="!"):
+                raise Refused("the system asks", code=ErrorCode.E_INPUT_PAUSED)
+            super().inject(event, display_index)
+
+    injector, told = AskingInjector(), SimpleQueue[InputHeldBack]()
+    gate = InputGate(lambda: injector, told.put)
+    gate.allow("s1")
+    gate.inject(order(A, TypeText(text="b!c"), A))
+    assert told.get(timeout=20) == InputHeldBack(session_id="s1", events=2)
+    assert injector.held_keys == set()
+    drained(gate)
+    assert injector.played == [A, TypeText(text="b"), Key(keysym=0x61, is_pressed=False)]
+
+
 def test_no_injector_is_a_code_and_not_a_crash() -> None:
     def fail() -> InputInjector:
         raise BackendUnavailable("no XTest", code=ErrorCode.E_INPUT_NONE)
 
-    gate = InputGate(fail)
+    gate = InputGate(fail, nothing_held_back)
     assert gate.allow("s1") == ErrorCode.E_INPUT_NONE
     gate.inject(order(A))
     gate.close()

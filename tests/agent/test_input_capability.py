@@ -24,6 +24,7 @@ class Desk:
     def __init__(self) -> None:
         self.did: list[object] = []
         self.is_paused = False
+        self.held_back_events: asyncio.Queue[int] = asyncio.Queue()
 
     async def allow(self) -> str:
         """See `InputDesk`."""
@@ -33,6 +34,10 @@ class Desk:
     async def inject(self, events: messages.InputEvents) -> None:
         """See `InputDesk`."""
         self.did += events.events
+
+    async def held_back(self) -> int:
+        """See `InputDesk`."""
+        return await self.held_back_events.get()
 
     async def release(self) -> None:
         """See `InputDesk`."""
@@ -153,6 +158,19 @@ async def test_without_the_grant_nothing_reaches_the_desktop() -> None:
     with pytest.raises(NotGranted):
         await serve(channel, desk, Audit())
     assert desk.did == []
+
+
+async def test_what_the_system_held_back_is_told_and_counted() -> None:
+    channel, desk, audit = MemoryChannel(Grantable.INPUT_CONTROL), Desk(), Audit()
+    channel.feed(sent(0, 0, PRESS, PRESS))
+    serving = asyncio.create_task(serve(channel, desk, audit))
+    await channel.answer()
+    desk.held_back_events.put_nowait(1)
+    told = messages.FROM_AGENT_CODEC.decode(await channel.answer())
+    assert told == messages.InputDropped(events=1, code=ErrorCode.E_INPUT_PAUSED)
+    channel.close()
+    await serving
+    assert audit.facts == {"events": 1, "late": 0, "paused": 1}
 
 
 async def test_a_grant_that_ended_stops_the_next_event() -> None:

@@ -421,6 +421,13 @@ def test_events_that_another_program_made_up_do_not_move_a_cover(display):
         assert secret_pixels(shown.grab(WHOLE)) == 0
 
 
-def test_an_empty_list_is_the_source_itself_and_watches_nothing(display):
-    with masked() as bare:
-        assert type(bare).__name__ == "X11Screen"
+def test_an_empty_list_covers_nothing_on_suspicion(display):
+    with masked() as bare, secret_program(display) as program:
+        assert "private windows" not in bare.detail
+        window = program.open((0, 0, 100, 100), names=("Crowded", ""))
+        for _ in range(WINDOWS_LIMIT + 1):
+            program.open((0, 0, 1, 1), parent=window)
+        program.show(window)
+        for title in ("one", "two", "three"):
+            program.title(window, title)
+        assert secret_pixels(bare.grab(WHOLE)) == 100 * 100

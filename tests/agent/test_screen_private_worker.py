@@ -180,13 +180,12 @@ def test_a_window_that_the_list_names_in_mid_session_is_painted_over_and_never_s
 
 def test_where_windows_cannot_be_covered_from_now_on_nothing_more_is_shown(xvfb, monkeypatch):
     monkeypatch.setenv("DISPLAY", xvfb.display)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     source = open_masked("xcffib", [])
     service, worker = socket.socketpair()
     link = WorkerLink(worker, TO_WORKER_CODEC.limit_bytes)
     order = TO_WORKER_CODEC.encode(CoverWindows([VAULT]))
     service.sendall(len(order).to_bytes(4, "big") + order)
-    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     with service, worker, pytest.raises(BackendUnavailable) as refused:
         share_screen(link, source)
     assert refused.value.code is ErrorCode.E_SCREEN_PRIVATE

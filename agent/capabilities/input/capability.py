@@ -4,14 +4,16 @@ Keys and buttons that are down go up when the channel ends, however it ends. Wha
 The technician is told of what was dropped, and the audit log has how much it was.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ClassVar, Protocol
 
 from agent.capabilities.base import CapabilityAudit, CapabilityChannel
 from protocol.audit import AuditKind
-from protocol.errors import ErrorCode, Refused
+from protocol.errors import ErrorCode, Refused, SupportError
 from protocol.grantables import Grantable
 from protocol.limits import INPUT_AGE_LIMIT_S
 from protocol.messages.input import (
@@ -41,6 +43,10 @@ class InputDesk(Protocol):
 
     async def inject(self, events: InputEvents) -> None:
         """Make these happen, in order."""
+        ...
+
+    async def held_back(self) -> int:
+        """Wait for events that were handed over and did not act, since the system asks; how many."""
         ...
 
     async def release(self) -> None:
@@ -102,6 +108,21 @@ class InputCapability:
 
     async def _pass_on(self, channel: CapabilityChannel, counts: Counter[str]) -> None:
         telling = _Telling(channel)
+        reporting = asyncio.create_task(self._report(telling, counts))
+        try:
+            await self._hand_over(channel, counts, telling)
+        finally:
+            reporting.cancel()
+
+    async def _report(self, telling: "_Telling", counts: Counter[str]) -> None:
+        with suppress(SupportError):  # a channel that is gone ends the other task too
+            while True:
+                events = await self._desk.held_back()
+                counts["events"] -= events
+                counts["paused"] += events
+                await telling.dropped(ErrorCode.E_INPUT_PAUSED, events, self._now_s())
+
+    async def _hand_over(self, channel: CapabilityChannel, counts: Counter[str], telling: "_Telling") -> None:
         while True:
             message = FROM_TECHNICIAN_CODEC.decode(await channel.receive())
             channel.require(self.grantable)

@@ -25,7 +25,7 @@ from agent.platform.interfaces import (
     WindowWords,
 )
 from protocol.errors import BackendUnavailable, ErrorCode
-from protocol.private_windows import PrivateWindow
+from protocol.private_windows import SYSTEM_PROMPTS, PrivateWindow
 
 if TYPE_CHECKING:
     from agent.platform.interfaces import Pixels
@@ -45,10 +45,13 @@ class PrivateWindows:
     A window that fitted an entry once stays private for as long as it exists, whatever its title says then.
     Private too: its dialogs, and theirs (transient for it), and every popup of the same program, which is
     known by connection, process, group leader or class. A window that could not be asked counts as private.
+
+    The system's own prompts are private always. Without any other entry nothing is covered for fear that it
+    may be one: such a prompt says what it is, and many programs could not be helped otherwise.
     """
 
     def __init__(self, entries: Iterable[PrivateWindow]) -> None:
-        self._entries = frozenset(entries)
+        self._take(entries)
         self._fitted: dict[int, frozenset[PrivateWindow]] = {}
         self._verdicts: dict[tuple[object, ...], frozenset[PrivateWindow]] = {}
         self._seen: Sequence[SeenWindow] | None = None
@@ -57,11 +60,16 @@ class PrivateWindows:
 
     def change(self, entries: Iterable[PrivateWindow]) -> None:
         """Another list. What fitted an entry that is still there stays private."""
-        self._entries = frozenset(entries)
+        self._take(entries)
         self._verdicts.clear()
         self._seen = None
         kept = {window_id: fitted & self._entries for window_id, fitted in self._fitted.items()}
         self._fitted = {window_id: fitted for window_id, fitted in kept.items() if fitted}
+
+    def _take(self, entries: Iterable[PrivateWindow]) -> None:
+        listed = frozenset(entries)
+        self.is_strict = bool(listed)
+        self._entries = listed.union(SYSTEM_PROMPTS)
 
     def covers(self, windows: Sequence[SeenWindow], now_s: float, *, is_after_grab: bool) -> frozenset[Area]:
         """The areas to paint over. `is_after_grab`: a picture was read since the last call.
@@ -74,7 +82,8 @@ class PrivateWindows:
         self._until_s |= dict.fromkeys(self._places, now_s + LINGER_S)
         self._until_s = {area: until_s for area, until_s in self._until_s.items() if until_s > now_s}
         self._merge()
-        doubtful = (window for window in windows if window.has_missed_titles) if is_after_grab else ()
+        is_judged = is_after_grab and self.is_strict
+        doubtful = (window for window in windows if window.has_missed_titles) if is_judged else ()
         return frozenset(self._until_s).union(place for window in doubtful for place in window.places)
 
     def _judge(self, windows: Sequence[SeenWindow]) -> frozenset[Area]:
@@ -91,7 +100,7 @@ class PrivateWindows:
         return frozenset(
             place
             for window in windows
-            if not window.is_known or _is_private(window, private, programs)
+            if (self.is_strict and not window.is_known) or _is_private(window, private, programs)
             for place in window.places
         )
 
@@ -120,7 +129,8 @@ class PrivateWindows:
 class MaskedSource:
     """A `ScreenSource` whose pictures have no pixel of a private window.
 
-    When the windows cannot be told any more, everything is covered from then on, and `tell` gets the reason.
+    When the windows cannot be told any more, `tell` gets the reason; if there are entries, everything is
+    covered from then on.
     It owns `source` and `watch`.
     """
 
@@ -133,9 +143,11 @@ class MaskedSource:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises BackendUnavailable where two descriptors cannot be waited for as one."""
-        self.name, self.detail = source.name, f"{source.detail}; private windows are painted over"
+        self.name, self.detail = source.name, source.detail
         self._source, self._watch, self._tell, self._now_s = source, watch, tell, now_s
         self._private = PrivateWindows(entries)
+        if self._private.is_strict:
+            self.detail += "; private windows are painted over"
         self._is_blind = False
         self._told: frozenset[Area] = frozenset()
         self._painted: frozenset[Area] = frozenset()
@@ -192,14 +204,15 @@ class MaskedSource:
                 return self._private.covers(windows, self._now_s(), is_after_grab=is_after_grab)
             except BackendUnavailable as exc:
                 self._go_blind(exc.detail)
-        return frozenset({EVERYWHERE})
+        return frozenset({EVERYWHERE} if self._private.is_strict else ())
 
     def _go_blind(self, reason: str) -> None:
         self._is_blind = True
         if self._both is not None:
             self._both.unregister(self._watch.wake_fd)
         self._watch.close()
-        self._tell(f"everything is covered, because private windows cannot be found any more: {reason}")
+        done = "everything is covered" if self._private.is_strict else "the system's prompts are not covered"
+        self._tell(f"{done}, because private windows cannot be found any more: {reason}")
 
 
 def painted_over(pixels: Pixels, where: Area, covers: Collection[Area]) -> Pixels:

@@ -184,22 +184,28 @@ def open_source(wanted: str) -> AnySource:
 
 
 def open_masked(wanted: str, private_windows: Sequence[PrivateWindow]) -> AnySource:
-    """The screen source, which paints these windows over; without any it is the source itself.
+    """The screen source, which paints these windows over, and the system's own prompts where it knows them.
 
     Raises:
         BackendUnavailable: E_SCREEN_PRIVATE, windows cannot be told apart here, so nothing is shown;
             otherwise as `open_source`.
     """
-    if not private_windows:
-        return open_source(wanted)
     from agent.platform.select import open_window_watch
 
-    watch = open_window_watch()
+    try:
+        watch = open_window_watch()
+    except BackendUnavailable:
+        if private_windows:
+            raise
+        return open_source(wanted)
     try:
         source = open_source(wanted)
     except SupportError:
         watch.close()
         raise
+    if isinstance(source, EncodedScreenSource) and not private_windows:
+        watch.close()
+        return source
     return masked(source, watch, private_windows)
 
 
@@ -232,8 +238,8 @@ def covering(source: AnySource, private_windows: Sequence[PrivateWindow]) -> Any
     if isinstance(source, MaskedSource):
         source.cover(private_windows)
         return source
-    if isinstance(source, EncodedScreenSource) and not private_windows:
-        return source
+    if not private_windows:
+        return source  # what could be watched for the system's prompts is a `MaskedSource` already
     return masked(source, open_window_watch(), private_windows)
 
 
