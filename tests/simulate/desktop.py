@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from random import Random
 
 from agent.desktop import ipc_messages as ipc
@@ -61,7 +61,8 @@ class LocalEnd:
         """Send without waiting; None closes."""
         assert self.other is not None
         self.other._coming.append(payload)
-        self._loop.call_later(IPC_S, self.other._take_next)
+        # in no program's context: what was sent arrives, though its sender is killed meanwhile
+        self._loop.call_later(IPC_S, self.other._take_next, context=Context())
 
     def _take_next(self) -> None:
         # timers of one moment have no order of their own (heapq); what is on its way has
