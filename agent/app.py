@@ -28,6 +28,8 @@ from agent.desktop.ipc_messages import (
     HelpAsked,
     LeaveOrdered,
     ListsChanged,
+    PauseOrdered,
+    ResumeOrdered,
     StandingAsked,
     StandingRevoked,
     StatusAsked,
@@ -42,7 +44,9 @@ from agent.joining import leave_organisation
 from agent.kept_patience import load_patience
 from agent.link import LinkParts, RelayLink
 from agent.live_session import BuildFor, DeviceSide
-from agent.local_server import LocalServer
+from agent.local_server import Handler, LocalServer
+from agent.pause import Pause
+from agent.pause_desk import PauseDesk
 from agent.platform.logind.person_watch import LogindWatch
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
@@ -156,6 +160,7 @@ class _Assembly:
         self.policies = PolicyStore(data.policy, self.statuses.trust)
         self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts), self.statuses.trust.roots)
         self.standing = StandingConsents(data.standing)
+        self.pause = Pause(data.pause)
         if not own.identity.is_visitor:  # whom nobody signed for has nobody to believe
             self.statuses.load()
             self.policies.load(datetime.now(UTC))
@@ -177,9 +182,11 @@ class _Assembly:
         tickets = WorkerDesk()
         desktop = DesktopLink(watching([LogindWatch()]))
         self.standing.load()
+        self.pause.load()
         consents = StandingDesk(self.standing, self.audit_log, self.device_id)
         codes = CodeDesk(self._code_parts())
         sessions = Sessions(self._device_side(desktop, tickets, codes), self._open_wire)
+        pausing = PauseDesk(self.pause, sessions.end_all, self.audit_log, self.device_id)
         trust_intake = self._trust_intake(sessions)
         intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
         self.link = link = RelayLink(
@@ -205,22 +212,20 @@ class _Assembly:
                 sessions,
                 self.audit_log,
                 consents,
+                pausing,
             )
         )
-        server = LocalServer(
-            self.data.socket,
-            {
-                DesktopHello: desktop.handle,
-                WorkerHello: tickets.handle,
-                StatusAsked: service.handle_status,
-                LeaveOrdered: service.handle_leave,
-                ListsChanged: tickets.handle_lists_changed,
-                StandingAsked: consents.handle,
-                StandingRevoked: consents.handle,
-                HelpAsked: codes.handle_help,
-            },
-            allowed_uids=frozenset({os.geteuid(), 0}),
-        )
+        desks: dict[type, Handler] = {
+            DesktopHello: desktop.handle,
+            WorkerHello: tickets.handle,
+            ListsChanged: tickets.handle_lists_changed,
+            StatusAsked: service.handle_status,
+            LeaveOrdered: service.handle_leave,
+            **dict.fromkeys((StandingAsked, StandingRevoked), consents.handle),
+            **dict.fromkeys((PauseOrdered, ResumeOrdered), pausing.handle),
+            HelpAsked: codes.handle_help,
+        }
+        server = LocalServer(self.data.socket, desks, allowed_uids=frozenset({os.geteuid(), 0}))
         return service, server, sessions
 
     def _trust_intake(self, sessions: Sessions) -> TrustIntake:
@@ -241,6 +246,8 @@ class _Assembly:
         )
 
     def _check_codes_allowed(self) -> None:
+        if self.pause.left_s > 0:
+            raise Refused("end the pause first", code=ErrorCode.E_CONSENT_PAUSED)
         if not self.policies.allows_codes(datetime.now(UTC)):
             raise Refused("by its policy", code=ErrorCode.E_CODE_POLICY)
 
@@ -258,6 +265,7 @@ class _Assembly:
             build_capabilities=self._capability_builder(tickets),
             patience=load_patience(self.data.patience, asyncio.get_running_loop().time()),
             standing=self.standing,
+            pause=self.pause,
             codes=codes,
             own_log=self.own_log,
             on_receipt=self.anchors.due if self.anchors else lambda: None,

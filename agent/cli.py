@@ -243,6 +243,19 @@ def help_me(
 
 
 @app.command()
+def pause(
+    end: Annotated[bool, typer.Option("--end", help="End the pause now.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Want nobody for an hour: sessions end, nobody can ask or connect, allowed beforehand or not."""
+    from agent.local_client import order_pause
+
+    left_s = asyncio.run(order_pause(DataDir(data or default_data()).socket, is_on=not end))
+    render.result({"paused_s": left_s}, render.pause_text(left_s), as_json=as_json)
+
+
+@app.command()
 def leave(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Leave the organisation: end every session, forget identity and policy. The history stays."""
     from agent.joining import leave_organisation

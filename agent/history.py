@@ -30,6 +30,8 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
         f"{_plain(facts.get('granted'))}"
     ),
     _K.STANDING_ENDED: lambda _, facts: f"What {facts.get('whom')} was allowed beforehand is over",
+    _K.PAUSE_STARTED: lambda _, facts: f"The person wanted nobody until {facts.get('until')}",
+    _K.PAUSE_ENDED: lambda _, __: "The person ended the pause",
     _K.GRANT_GIVEN: lambda who, facts: f"{who} may from now: {_plain(facts.get('grantable'))}",
     _K.GRANT_ENDED: lambda _, facts: f"No longer allowed: {_plain(facts.get('grantable'))}",
     _K.CHANNEL_OPENED: lambda who, facts: f"{who} began to use: {facts.get('capability')}",

@@ -19,6 +19,7 @@ from agent.capabilities.base import Capability
 from agent.code_desk import CodeDesk
 from agent.desktop_link import DesktopLink, SessionDesk
 from agent.lasting_time import slept_s
+from agent.pause import Pause
 from agent.policy_store import PolicyStore
 from agent.session_audit import Appends, SessionAudit
 from agent.session_channels import ChannelParts, SessionChannels
@@ -82,7 +83,13 @@ class DeviceSide:
     on_receipt: Callable[[], None] = lambda: None
     patience: AskPatience = field(default_factory=AskPatience)
     standing: StandingConsents = field(default_factory=lambda: StandingConsents(None))
+    pause: Pause = field(default_factory=lambda: Pause(None))
     slept_s: Callable[[], float] = slept_s
+
+    def goodbye(self, cause: str) -> messages.EndSession:
+        """What the technician is told about this end."""
+        wait_s = self.pause.left_s if cause == ErrorCode.E_CONSENT_PAUSED else 0.0
+        return messages.EndSession(cause, wait_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ class LiveSession:
                 certificate_ends_s=self._ends_s,
                 patience=device.patience,
                 standing=device.standing,
+                pause=device.pause,
                 group=device.group,
                 readback=parts.readback,
                 slept_s=device.slept_s,
@@ -191,8 +199,9 @@ class LiveSession:
 
     async def _say_goodbye(self, tunnel_io: TunnelIO) -> None:
         proof = self._proof
+        goodbye = self._device.goodbye(self._over.result())
         finish = (lambda: proof.finish(self._io.control)) if proof is not None else None
-        await say_goodbye(self._io, tunnel_io, self._over.result(), is_pumping=True, finish=finish)
+        await say_goodbye(self._io, tunnel_io, goodbye, is_pumping=True, finish=finish)
         if proof is not None:
             proof.settle()
             self._device.on_receipt()
@@ -252,7 +261,7 @@ class LiveSession:
                 case messages.AskRecord() | messages.TellRecord() | messages.AnswerReceipt():
                     if self._proof is not None:
                         await self._proof.take(message)
-                case messages.EndSession(cause):
+                case messages.EndSession(cause=cause):
                     self.end(FINISHED if cause == FINISHED else TECHNICIAN_LEFT)
                     return
 
@@ -382,7 +391,7 @@ class LiveSession:
 async def say_goodbye(
     channels: ChannelIO,
     tunnel_io: TunnelIO,
-    cause: str,
+    goodbye: messages.EndSession,
     *,
     is_pumping: bool = False,
     finish: Callable[[], Awaitable[None]] | None = None,
@@ -394,7 +403,7 @@ async def say_goodbye(
     pump = None if is_pumping else asyncio.create_task(channels.run())
     try:
         async with asyncio.timeout(GOODBYE_TIMEOUT_S):
-            await channels.control.send(messages.FROM_AGENT_CODEC.encode(messages.EndSession(cause=cause)))
+            await channels.control.send(messages.FROM_AGENT_CODEC.encode(goodbye))
             await channels.drain()
         if finish is not None:
             await finish()

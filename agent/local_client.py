@@ -14,6 +14,9 @@ from agent.desktop.ipc_messages import (
     Left,
     ListsChanged,
     ListsTaken,
+    Paused,
+    PauseOrdered,
+    ResumeOrdered,
     StandingAsked,
     StandingList,
     StandingRevoked,
@@ -84,6 +87,18 @@ async def _standing(socket_path: Path, question: StandingAsked | StandingRevoked
     return answer.standing
 
 
+async def order_pause(socket_path: Path, *, is_on: bool) -> float:
+    """Begin the pause, or end it; for how long it lasts now.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: what the service said.
+    """
+    answer = await _ask(socket_path, PauseOrdered() if is_on else ResumeOrdered())
+    if not isinstance(answer, Paused):
+        raise PeerViolation(f"{type(answer).__name__} instead of a pause")
+    return answer.left_s
+
+
 async def ask_for_help(socket_path: Path) -> AsyncGenerator[HelpCode | HelpNews, None]:
     """The code that the running service shows, then what came of it. Closing this makes the code void.
 
@@ -109,8 +124,14 @@ async def ask_for_help(socket_path: Path) -> AsyncGenerator[HelpCode | HelpNews,
 
 async def _ask(
     socket_path: Path,
-    question: StatusAsked | LeaveOrdered | ListsChanged | StandingAsked | StandingRevoked,
-) -> Status | Left | ListsTaken | StandingList:
+    question: StatusAsked
+    | LeaveOrdered
+    | ListsChanged
+    | StandingAsked
+    | StandingRevoked
+    | PauseOrdered
+    | ResumeOrdered,
+) -> Status | Left | ListsTaken | StandingList | Paused:
     connection = await connect_local(str(socket_path))
     try:
         await connection.send(HELLO_CODEC.encode(question))
@@ -119,6 +140,6 @@ async def _ask(
         connection.close()
     if isinstance(answer, IpcRefused):
         raise answer.refusal()
-    if not isinstance(answer, Status | Left | ListsTaken | StandingList):
+    if not isinstance(answer, Status | Left | ListsTaken | StandingList | Paused):
         raise PeerViolation(f"{type(answer).__name__} instead of an answer")
     return answer

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -66,6 +67,14 @@ def joined_text(joined: "Joined") -> str:
     )
 
 
+def pause_text(left_s: float) -> str:
+    """What `pause` says, and `status` while it lasts."""
+    if left_s <= 0:
+        return "Not paused: technicians may ask, and what was allowed beforehand holds again."
+    ends = datetime.now().astimezone() + timedelta(seconds=left_s)
+    return f"Paused until {ends:%H:%M}: nobody can ask or connect. End it with: alongside-agent pause --end"
+
+
 def status_text(status: "Status") -> str:
     """What `status` says."""
     why = f": {error_text(status.link_code).sentence} ({status.link_code})" if status.link_code else ""
@@ -77,6 +86,8 @@ def status_text(status: "Status") -> str:
         f"Desktop       {'connected' if status.has_desktop else 'not connected: nobody can be asked'}",
         f"Sessions      {len(status.sessions) or 'none'}",
     ]
+    if status.paused_s > 0:
+        lines.insert(0, pause_text(status.paused_s))
     if status.policy_alarm:
         sentence, remedy = error_text(status.policy_alarm)
         lines.insert(0, f"ALARM         {sentence} {remedy} ({status.policy_alarm})")

@@ -19,6 +19,7 @@ from agent.desktop_process import DesktopProcess
 from agent.link import RelayLink
 from agent.local_frames import LocalConnection
 from agent.local_server import LocalServer
+from agent.pause_desk import PauseDesk
 from agent.policy_store import PolicyStore
 from agent.rate import RateLimit
 from agent.session_audit import Appends
@@ -96,6 +97,7 @@ class ServiceParts:
     sessions: Sessions
     audit_log: Appends
     consents: StandingDesk
+    pausing: PauseDesk
 
 
 class Service:
@@ -134,6 +136,7 @@ class Service:
             has_desktop=parts.desktop.seat is not None,
             sessions=parts.sessions.status(),
             policy_alarm=parts.policies.alarm or "",
+            paused_s=parts.pausing.left_s,
         )
 
     async def run(self, server: LocalServer, *, as_json: bool) -> None:
@@ -151,6 +154,7 @@ class Service:
         await server.open()
         running = [asyncio.create_task(server.serve()), asyncio.create_task(self._parts.link.run())]
         running.append(asyncio.create_task(self._parts.consents.keep_true()))
+        running.append(asyncio.create_task(self._parts.pausing.keep_true()))
         if self._parts.desktop_process is not None:
             running.append(asyncio.create_task(self._parts.desktop_process.run()))
         note_agent(self._parts.audit_log, AuditKind.AGENT_STARTED, self._parts.facts.device_id)

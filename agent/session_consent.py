@@ -17,6 +17,7 @@ from agent.ask_patience import AskPatience
 from agent.consent_runner import ConsentRunner, Outcome, PersonAnswer
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink, SessionDesk
+from agent.pause import Pause
 from agent.session_audit import SessionAudit
 from agent.standing import StandingConsent, StandingConsents, Whom
 from protocol.audit import AuditKind
@@ -49,6 +50,7 @@ class SessionFacts:
     certificate_ends_s: float  # on the loop's clock
     patience: AskPatience
     standing: StandingConsents
+    pause: Pause
     group: str
     readback: str
     slept_s: Callable[[], float]
@@ -113,6 +115,11 @@ class SessionConsent:
         return self._has_slept or (self.desk is not None and self.desk.seat.absence.is_away)
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the person wants nobody for a while."""
+        return self._facts.pause.left_s > 0
+
+    @property
     def _has_slept(self) -> bool:
         return self._facts.slept_s() - self._slept_s > SLEEP_NOTICED_S
 
@@ -124,6 +131,8 @@ class SessionConsent:
         """
         if self.book is None:
             raise NotGranted(grantable.value)
+        if self.is_paused:
+            raise NotGranted(grantable.value, code=ErrorCode.E_CONSENT_PAUSED)
         if self.is_absent:
             raise NotGranted(grantable.value, code=ErrorCode.E_CONSENT_AWAY)
         return self.book.require(grantable, asyncio.get_running_loop().time())
@@ -152,6 +161,8 @@ class SessionConsent:
         self._asks += 1
         if self._asks > ASK_LIMIT_PER_SESSION:
             return ErrorCode.E_RATE
+        if self.is_paused:
+            return ErrorCode.E_CONSENT_PAUSED
         if self._is_asking:
             return ErrorCode.E_BUSY
         seat = self._desktop.seat
@@ -268,6 +279,8 @@ class SessionConsent:
     def _give(self, effect: GiveGrants, person: "_PersonAtDesk") -> None:
         assert self.book is not None
         length_s = person.length_s
+        if self.is_paused:
+            raise Refused("the person paused meanwhile", code=ErrorCode.E_CONSENT_PAUSED)
         if self.is_absent:
             raise Refused("the person left meanwhile", code=ErrorCode.E_CONSENT_AWAY)
         self._audit.write(

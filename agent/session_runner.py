@@ -96,10 +96,12 @@ class SessionRunner:
         try:
             admitted = self._admit(done.peer_chain)
             self._chain = done.peer_chain
+            self._check_not_paused()
             if self._nameplate:
                 pump = asyncio.create_task(channels.run())
                 await self._pair(channels, done, admitted)
                 admitted = self._admit_again(done.peer_chain, admitted)
+                self._check_not_paused()
             self.technician = admitted.peer.subject_id
             self._audit.actor = admitted.peer.subject_id
             self._audit.write(
@@ -110,7 +112,8 @@ class SessionRunner:
             if isinstance(exc, SupportError):
                 self._refused(exc.code)
                 log.warning("session.refused", session_id=self.session_id, code=exc.code, detail=exc.detail)
-                await say_goodbye(channels, tunnel_io, exc.code, is_pumping=pump is not None)
+                goodbye = self._device.goodbye(exc.code)
+                await say_goodbye(channels, tunnel_io, goodbye, is_pumping=pump is not None)
             await _end(pump)
             if isinstance(exc, SupportError):
                 return
@@ -147,6 +150,11 @@ class SessionRunner:
                 readback=self.readback,
             )
         )
+
+    def _check_not_paused(self) -> None:
+        """Only who was admitted hears of the pause: it says something about the person."""
+        if self._device.pause.left_s > 0:
+            raise Refused("the person paused", code=ErrorCode.E_CONSENT_PAUSED)
 
     def _refused(self, code: str) -> None:
         self._machine.end(code)

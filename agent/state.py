@@ -92,6 +92,11 @@ class DataDir:
         return self.root / "standing.json"
 
     @property
+    def pause(self) -> Path:
+        """Since when, and for how long, the person wants nobody."""
+        return self.root / "pause.json"
+
+    @property
     def socket(self) -> Path:
         """The service's local socket."""
         return self.root / "run" / "agent.sock"
@@ -147,7 +152,7 @@ class DataDir:
         accepted = (self.root / STATUS_FILE, self.root / SUCCESSORS_FILE)
         ours = (self.identity, self.relay, self.relay_ca, *accepted)
         policy_files = (self.policy.with_suffix(suffix) for suffix in (".dsse", ".mark", ".rival"))
-        for path in (*ours, *policy_files, self.standing, self.patience):
+        for path in (*ours, *policy_files, self.standing, self.patience, self.pause):
             path.unlink(missing_ok=True)
 
 

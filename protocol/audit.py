@@ -45,6 +45,8 @@ class AuditKind(StrEnum):
     CONSENT_TIMED_OUT = "consent.timed_out"
     STANDING_GIVEN = "standing.given"
     STANDING_ENDED = "standing.ended"
+    PAUSE_STARTED = "pause.started"
+    PAUSE_ENDED = "pause.ended"
     GRANT_GIVEN = "grant.given"
     GRANT_REFUSED = "grant.refused"
     GRANT_ENDED = "grant.ended"

@@ -55,6 +55,8 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         "consent.timed_out": _CONSENT,
         "standing.given": {"whom": _T, "granted": _T, "until": _T},
         "standing.ended": {"whom": _T, "granted": _T},
+        "pause.started": {"until": _T},
+        "pause.ended": {},
         "grant.given": {"grantable": _T, "length_s": _N, "grant_id": _T, "remaining_s": _N},
         "grant.refused": {"grantable": _T, "code": _T},
         "grant.ended": {"grantable": _T, "code": _T, "grant_id": _T},

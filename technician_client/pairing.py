@@ -9,7 +9,7 @@ from protocol.limits import CODE_PAIRING_LIMIT_S
 from protocol.messages.pairing import PAIRING_CODEC, PairingConfirmation, PairingElement
 from protocol.messages.session import EndSession
 from protocol.pairing import TechnicianPairing
-from technician_client.refusals import refusal
+from technician_client.refusals import said_goodbye
 
 M = TypeVar("M", PairingElement, PairingConfirmation)
 
@@ -36,7 +36,7 @@ async def pair_as_technician(control: ChannelStream, pairing: TechnicianPairing)
 async def _receive(control: ChannelStream, kind: type[M]) -> M:
     message = PAIRING_CODEC.decode(await control.receive())
     if isinstance(message, EndSession):
-        raise refusal(message.cause, "said by the device")
+        raise said_goodbye(message)
     if not isinstance(message, kind):
         raise PeerViolation(f"{type(message).__name__} instead of {kind.__name__}")
     return message

@@ -53,7 +53,7 @@ from protocol.version import PROTOCOL_VERSION
 from technician_client.held_grants import HeldGrants
 from technician_client.notices import PeerAlarm, SessionNotice, SessionOver
 from technician_client.pairing import pair_as_technician
-from technician_client.refusals import refusal
+from technician_client.refusals import goodbye_detail, refusal
 from technician_client.session_audit import SessionAudit
 from technician_client.session_proof import ProofParts, Proving, SessionProof
 
@@ -121,6 +121,7 @@ class TechnicianSession:
         self._on_over: list[Callable[[], None]] = []
         self._proof = self._make_proof(verified)
         self._is_over = False
+        self.why_over = ""  # what the agent said beside the cause
 
     def _make_proof(self, verified: Verified) -> SessionProof | None:
         if verified.proving is None or verified.device.is_visitor:  # no organisation vouches for either
@@ -319,7 +320,8 @@ class TechnicianSession:
                 case AskRecord() | TellRecord() | OfferReceipt():
                     if self._proof is not None:
                         await self._proof.take(message)
-                case EndSession(cause):
+                case EndSession(cause=cause):
+                    self.why_over = goodbye_detail(message)
                     await self._say_last(is_first=bool(self._machine.end(cause)))
                     return
                 case _:
@@ -427,7 +429,7 @@ class TechnicianSession:
         self._grants.clear()
         for call in self._on_over:
             call()
-        failure = _over_error(cause)
+        failure = _over_error(cause, self.why_over)
         _fail([self._is_ready], failure)
         _fail(self._opening.values(), failure)
         _fail((future for _, future in self._asks.values()), failure)
@@ -459,10 +461,10 @@ def _end_code(failures: list[BaseException | None]) -> str:
     return ErrorCode.E_PEER_SILENT
 
 
-def _over_error(cause: str) -> SupportError:
+def _over_error(cause: str, detail: str) -> SupportError:
     if cause in ("technician_left", "finished"):
         return WrongState("the session has ended")
-    return refusal(cause)
+    return refusal(cause, detail)
 
 
 def _now_s() -> float:

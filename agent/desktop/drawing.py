@@ -79,11 +79,12 @@ def box_ppm(box: Box) -> bytes:
 
 
 class Badge(Enum):
-    """What stands in the mark's lower right corner: nothing, a disc, or a cross."""
+    """What stands in the mark's lower right corner: nothing, a disc, a cross, or two bars."""
 
     NONE = auto()
     DISC = auto()
     CROSS = auto()
+    BARS = auto()
 
 
 def mark_ppm(
@@ -108,6 +109,9 @@ def mark_ppm(
         if badge is Badge.DISC:
             return math.hypot(x - 24 * unit, y - 24 * unit) - 7 * unit
         low, high = 18.5 * unit, 29.5 * unit
+        if badge is Badge.BARS:
+            bars = (_to_segment(x, y, at * unit, low, at * unit, high) for at in (20.5, 27.5))
+            return min(bars) - 2 * unit
         strokes = (_to_segment(x, y, low, low, high, high), _to_segment(x, y, low, high, high, low))
         return min(strokes) - 2 * unit
 

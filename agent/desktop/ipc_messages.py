@@ -4,7 +4,8 @@ There is no verb here that names a path, a program, a URL or a policy. Each mess
 4-byte big-endian length. The first message on a connection says what the connection is for:
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
 the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered`,
-`ListsChanged`, `StandingAsked`, `StandingRevoked` or `HelpAsked` (the command line).
+`ListsChanged`, `StandingAsked`, `StandingRevoked`, `PauseOrdered`, `ResumeOrdered` or `HelpAsked` (the
+command line and the person's window).
 """
 
 from enum import StrEnum
@@ -71,6 +72,20 @@ class StandingRevoked(Message, frozen=True, tag="ipc.standing_revoked"):
     standing_id: ShortText
 
 
+class PauseOrdered(Message, frozen=True, tag="ipc.pause_ordered"):
+    """Command line to service: end every session; nobody may ask or connect for PAUSE_LENGTH_S."""
+
+
+class ResumeOrdered(Message, frozen=True, tag="ipc.resume_ordered"):
+    """Command line to service: end the pause."""
+
+
+class Paused(Message, frozen=True, tag="ipc.paused"):
+    """Service to command line: for how long the pause lasts; 0 when there is none."""
+
+    left_s: Finite
+
+
 class HelpAsked(Message, frozen=True, tag="ipc.help_asked"):
     """Command line to service: show a support code; it is void once this connection is closed."""
 
@@ -117,7 +132,7 @@ class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
 class Status(Message, frozen=True, tag="ipc.status"):
     """Service to command line. `link` is "connected", "connecting" or "refused"; `link_code` says why.
 
-    `policy_alarm` is "" or E_POLICY_EQUIVOCATION.
+    `policy_alarm` is "" or E_POLICY_EQUIVOCATION. `paused_s`: for how long the person's pause still lasts.
     """
 
     device_id: ShortText
@@ -131,6 +146,7 @@ class Status(Message, frozen=True, tag="ipc.status"):
     has_desktop: bool
     sessions: list[SessionStatus]
     policy_alarm: ShortText = ""
+    paused_s: Finite = 0.0
 
 
 class Left(Message, frozen=True, tag="ipc.left"):
@@ -342,6 +358,8 @@ Hello: TypeAlias = (
     | ListsChanged
     | StandingAsked
     | StandingRevoked
+    | PauseOrdered
+    | ResumeOrdered
     | HelpAsked
 )
 FromDesktop: TypeAlias = (
@@ -362,7 +380,9 @@ ToDesktop: TypeAlias = (
     | IpcRefused
 )
 ToWorker: TypeAlias = FromTechnician | CoverWindows
-ToCommandLine: TypeAlias = Status | Left | ListsTaken | StandingList | HelpCode | HelpNews | IpcRefused
+ToCommandLine: TypeAlias = (
+    Status | Left | ListsTaken | StandingList | Paused | HelpCode | HelpNews | IpcRefused
+)
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)
 FROM_DESKTOP_CODEC: Codec[FromDesktop] = Codec(FromDesktop, CHANNEL_MESSAGE_LIMIT_BYTES)

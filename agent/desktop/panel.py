@@ -3,10 +3,19 @@
 import tkinter as tk
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from agent.desktop import looks as lk
 from agent.desktop import tray_text as texts
-from agent.desktop.ipc_messages import StandingAsked, StandingList, StandingRevoked, Status, StatusAsked
+from agent.desktop.ipc_messages import (
+    PauseOrdered,
+    ResumeOrdered,
+    StandingAsked,
+    StandingList,
+    StandingRevoked,
+    Status,
+    StatusAsked,
+)
 from agent.desktop.looks import Button, Looks
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_state import TrayState, tray_ppm
@@ -18,6 +27,8 @@ WINDOW_NAME = "alongside-panel"
 PICTURE_PX = 48
 TEXT_PX = 400
 
+_Action: TypeAlias = tuple[str, tuple[str, ...], Callable[[], None]]
+
 
 class Panel:
     """Withdrawn at first. Closing minimises it: it stays in the window list."""
@@ -28,7 +39,10 @@ class Panel:
         properties: WindowProperties,
         questions: Questions,
         get_help: Callable[[], None],
+        refresh: Callable[[], None],
     ) -> None:
+        """`refresh` has the state looked at and shown."""
+        self._refresh, self._is_paused = refresh, False
         self._looks, self._properties, self._questions = looks, properties, questions
         self._pictures: dict[TrayState, tk.PhotoImage] = {}
         self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
@@ -40,8 +54,10 @@ class Panel:
         self._build(get_help)
         self._first.focus_set()
 
-    def show_state(self, state: TrayState) -> None:
+    def show_state(self, state: TrayState, paused_s: float = 0.0) -> None:
         """Say how things are, by picture, word and sentence."""
+        self._is_paused = state is TrayState.PAUSED
+        self._actions["pause"].configure(text=texts.RESUME if self._is_paused else texts.PAUSE)
         if state not in self._pictures:
             side = self._looks.px(PICTURE_PX)
             self._pictures[state] = tk.PhotoImage(
@@ -49,7 +65,7 @@ class Panel:
             )
         self._picture.configure(image=self._pictures[state])
         self._word.configure(text=texts.STATE_WORDS[state])
-        self._sentence.configure(text=texts.STATE_SENTENCES[state])
+        self._sentence.configure(text=texts.state_sentence(state, paused_s))
         self.window.title(f"{texts.TITLE}: {texts.STATE_WORDS[state]}")
 
     def minimise(self) -> None:
@@ -74,29 +90,42 @@ class Panel:
         self._word.pack(anchor="w")
         self._sentence = lk.label(words, self._looks, "", lk.Type(14, lk.MUTED, width_px=narrow))
         self._sentence.pack(anchor="w", pady=(px(3), 0))
-        row = tk.Frame(self.window, background=lk.BACKGROUND)
-        row.pack(fill="x", padx=px(20))
-        self._first = Button(row, self._looks, lk.PRIMARY, (texts.GET_HELP,))
-        allowed = Button(row, self._looks, lk.PLAIN, (texts.ALLOWED_BEFORE,))
-        about = Button(row, self._looks, lk.PLAIN, (texts.ABOUT,))
-        self._first.configure(command=get_help)
-        allowed.configure(command=self._open_allowed)
-        about.configure(command=self._open_about)
-        for button in (self._first, allowed, about):
-            button.pack(side="left")
-            _press_by_return(button)
+        self._actions: dict[str, Button] = {}
+        rows: tuple[tuple[_Action, ...], ...] = (
+            (("help", (texts.GET_HELP,), get_help), ("pause", (texts.PAUSE, texts.RESUME), self._pause)),
+            (("allowed", (texts.ALLOWED_BEFORE,), self._open_allowed),),
+            (("about", (texts.ABOUT,), self._open_about),),
+        )
+        for row in rows:
+            self._add_row(row)
+        self._first = self._actions["help"]
         self._more = tk.Frame(self.window, background=lk.BACKGROUND)
         self._more.pack(fill="x", padx=px(24), pady=px(14))
         tk.Frame(self._more, background=lk.BACKGROUND, height=1).pack()
         name_parts(
             self._properties,
-            {
-                "panel:help": self._first,
-                "panel:allowed": allowed,
-                "panel:about": about,
-                "panel:state": self._word,
-            },
+            {f"panel:{name}": button for name, button in self._actions.items()} | {"panel:state": self._word},
         )
+
+    def _add_row(self, actions: "tuple[_Action, ...]") -> None:
+        px = self._looks.px
+        row = tk.Frame(self.window, background=lk.BACKGROUND)
+        row.pack(fill="x", padx=px(20))
+        for name, words, call in actions:
+            button = Button(row, self._looks, lk.PRIMARY if name == "help" else lk.PLAIN, words)
+            button.configure(command=call)
+            button.pack(side="left")
+            _press_by_return(button)
+            self._actions[name] = button
+
+    def _pause(self) -> None:
+        def then(answer: Answer) -> None:
+            self._clear()
+            if isinstance(answer, SupportError):
+                self._say(texts.fault_text(answer), lk.Type(14, lk.DANGER, width_px=TEXT_PX))
+            self._refresh()
+
+        self._questions.ask(ResumeOrdered() if self._is_paused else PauseOrdered(), then)
 
     def _open_about(self) -> None:
         self._questions.ask(StatusAsked(), self._show_about)

@@ -33,6 +33,7 @@ class Tray:
         self._tools = tools
         self._root: tk.Tk = tools.looks.root
         self._link = ""
+        self._paused_s = 0.0
         self._state = TrayState.OFFLINE
         self._panel: Panel | None = None
         self._help: HelpWindow | None = None
@@ -74,8 +75,8 @@ class Tray:
 
     def _new_panel(self) -> Panel:
         tools = self._tools
-        panel = Panel(tools.looks, tools.properties, tools.questions, self.get_help)
-        panel.show_state(self._state)
+        panel = Panel(tools.looks, tools.properties, tools.questions, self.get_help, self._ask_status)
+        panel.show_state(self._state, self._paused_s)
         return panel
 
     def _ask_status(self) -> None:
@@ -83,12 +84,13 @@ class Tray:
 
     def _take_status(self, answer: Answer) -> None:
         self._link = answer.link if isinstance(answer, Status) else ""
+        self._paused_s = answer.paused_s if isinstance(answer, Status) else 0.0
         self._show()
 
     def _show(self) -> None:
-        state = tray_state(self._link, self._tools.session_count())
+        state = tray_state(self._link, self._tools.session_count(), self._paused_s)
         if self._is_closed or state is self._state:
             return
         self._state = state
         if self._panel is not None:
-            self._panel.show_state(state)
+            self._panel.show_state(state, self._paused_s)

@@ -13,21 +13,25 @@ class TrayState(StrEnum):
     """At a glance."""
 
     OFFLINE = "offline"
+    PAUSED = "paused"
     READY = "ready"
     IN_SESSION = "in_session"
 
 
 _BADGES = {
     TrayState.OFFLINE: (OFFLINE_INK, Badge.CROSS),
+    TrayState.PAUSED: (READY_INK, Badge.BARS),
     TrayState.READY: (READY_INK, Badge.NONE),
     TrayState.IN_SESSION: (READY_INK, Badge.DISC),
 }
 
 
-def tray_state(link: str, sessions: int) -> TrayState:
+def tray_state(link: str, sessions: int, paused_s: float = 0.0) -> TrayState:
     """`link` as the service's status has it; a session counts also while the link is down."""
     if sessions:
         return TrayState.IN_SESSION
+    if paused_s > 0:
+        return TrayState.PAUSED
     return TrayState.READY if link == "connected" else TrayState.OFFLINE
 
 

@@ -1,5 +1,7 @@
 """Every text of the tray and its windows, in one place for translators."""
 
+from datetime import datetime, timedelta
+
 from agent.desktop.ipc_messages import HelpNews, HelpOutcome, StandingRow, Status
 from agent.desktop.tray_state import TrayState
 from protocol.errors import SupportError, error_text
@@ -10,6 +12,8 @@ HELP_TITLE = "Alongside: get help"
 GET_HELP = "Get help"
 ALLOWED_BEFORE = "What you allowed beforehand"
 ABOUT = "About"
+PAUSE = "Pause for an hour"
+RESUME = "End the pause"
 CLOSE = "Close"
 COPY = "Copy the code"
 COPIED = "Copied"
@@ -24,14 +28,22 @@ NOTHING_YET = "Nothing is allowed yet; you are asked on your screen."
 
 STATE_WORDS = {
     TrayState.OFFLINE: "Not connected",
+    TrayState.PAUSED: "Paused",
     TrayState.READY: "Ready",
     TrayState.IN_SESSION: "Someone is here",
 }
 STATE_SENTENCES = {
     TrayState.OFFLINE: "Nobody can reach this computer for help right now.",
+    TrayState.PAUSED: "Nobody can ask or connect until {until}.",
     TrayState.READY: "Nobody is connected. A technician can ask, and you decide.",
     TrayState.IN_SESSION: "The bar at the top of the screen says who it is and has Stop.",
 }
+
+
+def state_sentence(state: TrayState, paused_s: float) -> str:
+    """What the state means for the person."""
+    ends = datetime.now().astimezone() + timedelta(seconds=paused_s)
+    return STATE_SENTENCES[state].format(until=f"{ends:%H:%M}")
 
 
 def works_for(left_s: float) -> str:

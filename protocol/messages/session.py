@@ -15,7 +15,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from protocol.codec import Codec, Message
+from protocol.codec import Codec, Finite, Message
 from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, RECEIPT_LIMIT_BYTES
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, CloseChannel, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GrantEnded, ReleaseGrant
@@ -56,9 +56,13 @@ class HeartbeatAnswer(Message, frozen=True, tag="session.heartbeat_answer"):
 
 
 class EndSession(Message, frozen=True, tag="session.end"):
-    """Either end: over, for this reason (an error code, or "technician_left", "finished")."""
+    """Either end: over, for this reason (an error code, or "technician_left", "finished").
+
+    `wait_s`: with E_CONSENT_PAUSED, for how long the pause still lasts.
+    """
 
     cause: ShortText
+    wait_s: Finite = 0.0
 
 
 class AskRecord(Message, frozen=True, tag="session.record_asked"):

@@ -67,6 +67,7 @@ class Session(Protocol):
     ready: Ready
     group_name: str
     readback: str
+    why_over: str
     notices: asyncio.Queue[SessionNotice]
     audit: SessionAudit
 

@@ -77,7 +77,7 @@ class LiveSession:
         await asyncio.gather(self._session.end(cause), self._say_over(cause))
 
     async def _say_over(self, cause: str) -> None:
-        why = None if cause in _QUIET_CAUSES else say.problem(cause)
+        why = None if cause in _QUIET_CAUSES else say.problem(cause, self._session.why_over)
         try:
             await self._page.say(say.SayOver(cause, why))
         except PageGone:

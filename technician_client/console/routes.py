@@ -177,7 +177,8 @@ class ConsoleRoutes:
             session = await app.open_session(DeviceId(device))
         except SupportError as exc:
             log.info("console.session_refused", code=str(exc.code), detail=exc.detail)
-            await page.say(SayOver(str(exc.code), problem(exc.code)))
+            detail = exc.detail if exc.code is ErrorCode.E_CONSENT_PAUSED else ""
+            await page.say(SayOver(str(exc.code), problem(exc.code, detail)))
             return
         await LiveSession(session, page, app.catalogue()).run()
 

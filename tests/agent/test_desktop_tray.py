@@ -41,6 +41,11 @@ def test_somebody_who_is_here_counts_more_than_the_link(link: str, sessions: int
     assert tray_state(link, sessions) is state
 
 
+def test_a_pause_is_said_unless_somebody_is_still_here() -> None:
+    assert tray_state("connected", 0, 10.0) is tray_state("", 0, 10.0) is TrayState.PAUSED
+    assert tray_state("connected", 1, 10.0) is TrayState.IN_SESSION
+
+
 @pytest.mark.parametrize("side", [16, 32, 64, 96])
 def test_the_pictures_differ_in_shape_and_not_only_in_colour(side: int) -> None:
     shapes = set()
@@ -76,6 +81,12 @@ def window_of(display: str, name: str) -> str:
     words = ["xdotool", "search", "--class", f"^{name}$"]
     told = subprocess.run(words, env={"DISPLAY": display}, capture_output=True, text=True).stdout.split()
     return told[-1] if told else ""
+
+
+def title_of(display: str) -> str:
+    """What the window list says of the panel."""
+    words = ["xdotool", "getwindowname", window_of(display, "alongside-panel")]
+    return subprocess.run(words, env={"DISPLAY": display}, capture_output=True, text=True).stdout
 
 
 def restore(display: str, person: XPerson) -> None:
@@ -159,6 +170,17 @@ def test_what_was_allowed_beforehand_is_taken_back(
     press(person, "panel:take_back:0", lambda: "StandingRevoked" in service.asked)
     wait_for(lambda: person.find("panel:take_back:0") is None, LIMIT_S)
     assert service.standing == []
+
+
+@pytest.mark.real
+def test_the_person_pauses_and_ends_the_pause_in_the_panel(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    restore(display, person)
+    press(person, "panel:pause", lambda: service.paused_s > 0)
+    wait_for(lambda: "Paused" in title_of(display), LIMIT_S)
+    press(person, "panel:pause", lambda: service.paused_s == 0)
+    wait_for(lambda: "Paused" not in title_of(display), LIMIT_S)
 
 
 def test_the_code_of_the_tests_has_the_form_of_a_real_one() -> None:

@@ -72,6 +72,7 @@ class FakeSession:
         self.ready = Ready(1, self.session_id, script.name, "Example Org", script.consent, script.offers)
         self.group_name = "X25519MLKEM768"
         self.readback = "0417"
+        self.why_over = ""
         self.is_verified = True
         self.clock_offset_ms: float | None = 0.0
         self.round_trip_ms: float | None = 4.2

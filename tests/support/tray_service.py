@@ -18,6 +18,9 @@ from agent.desktop.ipc_messages import (
     HelpAsked,
     HelpCode,
     HelpNews,
+    Paused,
+    PauseOrdered,
+    ResumeOrdered,
     StandingAsked,
     StandingList,
     StandingRevoked,
@@ -39,6 +42,7 @@ class TrayService:
         self.asked: list[str] = []
         self.link = "connected"
         self.standing = [StandingRow("st1", "dana", "Dana Meyer", "screen.view", 6 * 86400.0)]
+        self.paused_s = 0.0
         self.voided = threading.Event()
         self.helping: socket.socket | None = None
         self._desktop: socket.socket | None = None
@@ -83,6 +87,9 @@ class TrayService:
                 self.voided.set()
             case StatusAsked():
                 _answer(connected, self._status())
+            case PauseOrdered() | ResumeOrdered():
+                self.paused_s = 3600.0 if isinstance(hello, PauseOrdered) else 0.0
+                _answer(connected, Paused(self.paused_s))
             case StandingAsked():
                 _answer(connected, StandingList(self.standing))
             case StandingRevoked():
@@ -103,6 +110,7 @@ class TrayService:
             policy_version=7,
             has_desktop=True,
             sessions=[],
+            paused_s=self.paused_s,
         )
 
 

@@ -1,0 +1,69 @@
+"""The service's answers about the pause: the person begins it, and ends it before its time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello, Paused, PauseOrdered, ResumeOrdered
+from agent.local_frames import LocalConnection
+from agent.pause import Pause
+from agent.session_audit import Appends
+from protocol.audit import AuditEvent, AuditKind
+from protocol.errors import ErrorCode, SupportError
+
+log = structlog.get_logger()
+
+KEEP_EVERY_S = 300.0
+
+
+class PauseDesk:
+    """Takes the person's word. Nothing that comes over the network reaches it."""
+
+    def __init__(
+        self,
+        pause: Pause,
+        end_sessions: Callable[[str], Awaitable[None]],
+        audit: Appends,
+        device_id: str,
+    ) -> None:
+        """`end_sessions` ends all of them for this cause."""
+        self._pause = pause
+        self._end_sessions = end_sessions
+        self._audit = audit
+        self._device_id = device_id
+
+    @property
+    def left_s(self) -> float:
+        """For how long the pause still lasts."""
+        return self._pause.left_s
+
+    async def keep_true(self) -> None:
+        """Write down now and then how much is left of a pause; until cancelled."""
+        while True:
+            await asyncio.sleep(KEEP_EVERY_S)
+            self._pause.keep()
+
+    async def handle(self, hello: Hello, connection: LocalConnection) -> None:
+        """Answer `PauseOrdered` or `ResumeOrdered`, when it is so."""
+        assert isinstance(hello, PauseOrdered | ResumeOrdered)
+        if isinstance(hello, PauseOrdered):
+            await self._begin()
+        elif self._pause.left_s > 0:
+            self._pause.end()
+            self._note(AuditKind.PAUSE_ENDED, {})
+        await connection.send(TO_COMMAND_LINE_CODEC.encode(Paused(left_s=self._pause.left_s)))
+        await connection.finish()
+
+    async def _begin(self) -> None:
+        left_s = self._pause.begin()  # first: from here on nothing is granted and nothing acts
+        until = datetime.now(UTC) + timedelta(seconds=left_s)
+        self._note(AuditKind.PAUSE_STARTED, {"until": f"{until:%Y-%m-%d %H:%M} UTC"})
+        await self._end_sessions(ErrorCode.E_CONSENT_PAUSED)
+
+    def _note(self, kind: AuditKind, facts: dict[str, str | int]) -> None:
+        try:
+            self._audit.append(AuditEvent(kind, "person", self._device_id, "", True, facts))
+        except SupportError as exc:  # the person's word holds all the same
+            log.error("audit.failed", kind=kind.value, code=str(exc.code), detail=exc.detail)
