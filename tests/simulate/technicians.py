@@ -26,8 +26,8 @@ from protocol.tunnel import Tunnel, TunnelEnd
 from technician_client.sessions import TechnicianSession
 from tests.simulate.oracle import Oracle
 
-REQUEST_IDS = [RequestId("r-" + letter * 26) for letter in "abcd"]
-"""A rogue's ids: few, so that they come again, in other sessions and after a restart too."""
+REQUEST_IDS = [[RequestId("r-" + letter * 26) for letter in letters] for letters in ("abcd", "efgh")]
+"""A rogue's ids, by device: few, so that they come again, in other sessions and after a restart too."""
 WISHES = [*Grantable, Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN]
 KEY = input_messages.Key(keysym=0x61, is_pressed=True)
 
@@ -94,8 +94,11 @@ _BASE32 = str.maketrans("0189", "abcd")
 class RogueHands:
     """A valid certificate and a program of its own: every message at any time, to any channel."""
 
-    def __init__(self, chance: Random, identity: Identity, entries: list[CommandEntry]) -> None:
+    def __init__(
+        self, chance: Random, identity: Identity, entries: list[CommandEntry], request_ids: list[RequestId]
+    ) -> None:
         self._chance = chance
+        self._request_ids = request_ids
         self._identity = identity
         self._entries = entries
         self._grants: list[tuple[str, str]] = [("input", "g-" + "a" * 16)]
@@ -170,7 +173,7 @@ class RogueHands:
             return
         if self._chance.random() < 0.05:
             word = self._chance.choice(["input", "commands"])
-        request_id = self._chance.choice(REQUEST_IDS)
+        request_id = self._chance.choice(self._request_ids)
         message: msgspec.Struct = input_messages.InputEvents(now_ms(), 0, [KEY])
         if word == "commands":
             message = request_of(self._chance.choice(self._entries), request_id)

@@ -26,7 +26,7 @@ from tests.simulate.network import Link, Network
 from tests.simulate.oracle import Oracle, Violation
 from tests.simulate.plan import HEALED_AT_S, Event, Mode, Plan, Timed, Visit, Who, draw
 from tests.simulate.records import PlayedTunnel
-from tests.simulate.technicians import HonestHands, RogueHands, is_stated
+from tests.simulate.technicians import REQUEST_IDS, HonestHands, RogueHands, is_stated
 from tests.support.audit_sink import RecordingSink
 
 SESSION_LONGEST_S = 420.0
@@ -231,7 +231,11 @@ class World:
         await asyncio.sleep(0.02)
         if self.loop.is_dead(program):
             return
-        work = self._rogue(link, identity) if visit.who is Who.ROGUE else self._honest(link, identity, device)
+        work = (
+            self._rogue(link, identity, device)
+            if visit.who is Who.ROGUE
+            else self._honest(link, identity, device)
+        )
         task = self.loop.start(program, work)
         task.add_done_callback(lambda _done: self._closed_itself(link), context=self._context)
         await asyncio.wait([task], timeout=SESSION_LONGEST_S)
@@ -280,8 +284,9 @@ class World:
         wanted = Wanted(SessionId(link.session_id), device_id, identity, RecordingSink())
         return await establish(link.technician, wanted)
 
-    async def _rogue(self, link: Link, identity: Identity) -> None:
-        hands = RogueHands(self.plan.random(f"rogue {link.number}"), identity, self.cast.entries)
+    async def _rogue(self, link: Link, identity: Identity, device: SimulatedDevice) -> None:
+        ids = REQUEST_IDS[self.devices.index(device)]
+        hands = RogueHands(self.plan.random(f"rogue {link.number}"), identity, self.cast.entries, ids)
         with suppress(SupportError):
             await hands.work(link.technician, self._make_tunnel)
 
