@@ -14,18 +14,20 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+import agent.lean_log  # noqa: F401  -- before structlog
 from agent import render
+from agent.become_service import become_service
 from agent.config import default_data, load_config
 from agent.given_token import WAS_SHOWN_OPTION, given_token, restart_without_token
 from agent.state import DataDir
 from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, Unreachable, UsageError
 from protocol.runtime import outlive_a_full_disk
 
+IS_THE_PROGRAM = "the program"
 EPILOG = (
     "Exit statuses: 0 done, 1 an error of ours, 2 wrong command or setting, 3 refused, 4 not reachable, "
     "5 not trusted, 6 this computer stands in the way, 130 interrupted."
 )
-INTERRUPTED_STATUS = 130
 
 app = typer.Typer(
     name="alongside-agent",
@@ -117,6 +119,7 @@ def join(
 
 @app.command()
 def run(
+    context: typer.Context,
     display: Annotated[
         str | None, typer.Option("--display", metavar=":N", help="X display of the person. Default: DISPLAY.")
     ] = None,
@@ -142,11 +145,12 @@ def run(
         "as_json": as_json,
     }
     config = load_config(folder.root, folder.settings, given)
+    if context.obj is IS_THE_PROGRAM:
+        become_service(config)
     render.start_log(as_json=as_json)
     from agent.app import run_service
 
-    if run_service(config):
-        render.remark("This computer has left its organisation.")
+    render.ended(was_left=run_service(config))
 
 
 @app.command()
@@ -354,21 +358,21 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     try:
-        sys.exit(_invoke(given))
+        sys.exit(_invoke(given, IS_THE_PROGRAM if arguments is None else ""))
     except SupportError as error:
         sys.exit(render.report_error(error, as_json=as_json))
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED_STATUS)
+        sys.exit(render.INTERRUPTED_STATUS)
     except OSError as error:  # a disk or a permission that no command foresaw
         sys.exit(render.report_error(EnvironmentFault(str(error)), as_json=as_json))
 
 
-def _invoke(given: list[str]) -> int:
+def _invoke(given: list[str], obj: str) -> int:
     """The exit status; what the parser does not understand becomes a SupportError like all others."""
     try:
-        return int(app(args=given, prog_name="alongside-agent", standalone_mode=False) or 0)
+        return int(app(args=given, prog_name="alongside-agent", standalone_mode=False, obj=obj) or 0)
     except typer.Abort:  # Ctrl-C or Ctrl-D at a question
-        return INTERRUPTED_STATUS
+        return render.INTERRUPTED_STATUS
     except typer.TyperException as exc:
         if type(exc).__name__ == "NoArgsIsHelpError":
             print(exc.format_message(), file=sys.stderr)

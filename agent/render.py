@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.private_windows import PrivateLists
     from protocol.audit import AuditReport
 
+INTERRUPTED_STATUS = 130
 DETAIL_LIMIT_CHARS = 400
 # for these the registry's sentence says less than the detail does
 _DETAIL_IS_THE_SENTENCE = frozenset({ErrorCode.E_USAGE, ErrorCode.E_CONFIG})
@@ -40,6 +41,12 @@ def result(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
 def remark(text: str) -> None:
     """A sentence for the person, beside the answer."""
     print(text, file=sys.stderr, flush=True)
+
+
+def ended(*, was_left: bool) -> None:
+    """What the service says at its end."""
+    if was_left:
+        remark("This computer has left its organisation.")
 
 
 def report_error(error: SupportError, *, as_json: bool) -> int:

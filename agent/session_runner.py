@@ -9,7 +9,6 @@ import structlog
 from agent.admission import Admitted, admit
 from agent.desktop.ipc_messages import HelpNews, HelpOutcome
 from agent.live_session import GOODBYE_TIMEOUT_S, DeviceSide, LiveSession, SessionParts, say_goodbye
-from agent.pairing import PairingTerms, pair_as_device
 from agent.session_audit import SessionAudit
 from agent.visitor_admission import admit_visitor, still_admitted
 from protocol.aio.channel_io import ChannelIO
@@ -20,7 +19,6 @@ from protocol.errors import CertificateRefused, ErrorCode, Refused, SupportError
 from protocol.grants import Grant
 from protocol.ids import SessionId
 from protocol.names import shown_name
-from protocol.pairing import Binding
 from protocol.readback import readback_digits
 from protocol.session import SessionMachine
 from protocol.tunnel import HandshakeDone, Tunnel, TunnelEnd
@@ -134,6 +132,9 @@ class SessionRunner:
 
     async def _pair(self, channels: ChannelIO, done: HandshakeDone, admitted: Admitted) -> None:
         """Prove the code; until then the technician is nobody, whatever the certificate says."""
+        from agent.pairing import PairingTerms, pair_as_device  # SPAKE2's tables: where a code is used
+        from protocol.pairing import Binding
+
         codes, own = self._device.codes, self._device.identity
         if codes is None:
             raise Refused("no codes here", code=ErrorCode.E_CODE_UNKNOWN)

@@ -45,6 +45,7 @@ from relay.requests import RequestDesk
 _LOG = structlog.get_logger()
 _OUTBOX_LIMIT_BYTES = 4 * CONTROL_MESSAGE_LIMIT_BYTES
 _FLUSH_TIMEOUT_S = 2.0
+_PING_AFTER_S = 1.5 * LINK_HEARTBEAT_S  # who pings by itself is asked nothing: half of an idle link's traffic
 _IPV6_CUSTOMER_BITS = 64
 _KEEPING_ALIVE = frozenset({WSMsgType.PING, WSMsgType.PONG})
 _NO_MESSAGE = _KEEPING_ALIVE | {WSMsgType.TEXT}
@@ -252,7 +253,8 @@ class Gateway:
         ping_no = 0
         while not link.is_ending:
             silent_at_s = heard_at_s + LINK_SILENCE_LIMIT_S
-            wait_s = min(pinged_at_s + LINK_HEARTBEAT_S, silent_at_s) - time.monotonic()
+            quiet_since_s = max(heard_at_s, pinged_at_s)
+            wait_s = min(quiet_since_s + _PING_AFTER_S, silent_at_s) - time.monotonic()
             try:
                 message = FROM_CLIENT_CODEC.decode(await _receive(socket, max(0.01, wait_s)))
             except TimeoutError:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import agent.lean_log  # noqa: F401  -- before structlog
 from agent.desktop.app import Settings, run
 from agent.desktop.language import wanted_names
 from protocol.errors import SupportError, exit_status

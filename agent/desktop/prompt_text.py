@@ -1,7 +1,5 @@
 """Every word of the prompt and the indicator; pure, so that its hash is over what the person read."""
 
-import hashlib
-import secrets
 import unicodedata
 from dataclasses import dataclass
 from math import ceil, inf
@@ -91,11 +89,15 @@ class PromptText:
 
     def sha256(self) -> str:
         """SHA-256 (hex) of the lines, UTF-8, each ended by a line feed; audited with the answer."""
+        import hashlib  # 3 MiB of OpenSSL, when there is something to ask
+
         return hashlib.sha256("".join(f"{line}\n" for line in self.lines()).encode()).hexdigest()
 
 
 def prompt_text(order: ShowPrompt, *, has_hot_key: bool, language: Language = ENGLISH) -> PromptText:
     """What the person reads for this order. Where nobody can tell who asks, a word has to be typed."""
+    import secrets  # OpenSSL, as above
+
     say = language.say
     name = outside_text(order.technician_name, NAME_LIMIT_CHARS) or say("Someone")
     organisation = outside_text(order.organisation_name, NAME_LIMIT_CHARS)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import structlog
 
+from agent.desktop.ipc import LENGTH_BYTES
 from agent.desktop.ipc_messages import ScreenEnded, StartScreen
-from agent.local_frames import LENGTH_BYTES
 from protocol.errors import ErrorCode, ExitStatus
 from protocol.private_windows import encode_private_windows
 

@@ -11,6 +11,9 @@ from itertools import pairwise
 
 import psutil
 
+COUNTERS = ("bytes_sent", "bytes_received")
+PACKETS = ("segs_out", "segs_in")
+
 Roles = Callable[[], Mapping[str, list[int]]]  # who plays which part at this moment
 
 
@@ -52,7 +55,9 @@ class Used:
     others_cpu_percent: float  # what the rest of the machine did meanwhile
 
 
-def read_sockets(listing: str, *, pid: int = 0) -> dict[str, tuple[int, int]]:
+def read_sockets(
+    listing: str, *, pid: int = 0, counters: tuple[str, str] = COUNTERS
+) -> dict[str, tuple[int, int]]:
     """From `ss -tinpH state established`: two lines a socket; counters that are 0 are left out there."""
     found = {}
     lines = listing.splitlines()
@@ -62,12 +67,9 @@ def read_sockets(listing: str, *, pid: int = 0) -> dict[str, tuple[int, int]]:
         words = head.split()
         if pid and f"pid={pid}," not in head:
             continue
-        counts = [int(m[1]) if (m := re.search(rf"\b{name}:(\d+)", facts)) else 0 for name in COUNTERS]
+        counts = [int(m[1]) if (m := re.search(rf"\b{name}:(\d+)", facts)) else 0 for name in counters]
         found[f"{words[2]} {words[3]}"] = (counts[0], counts[1])
     return found
-
-
-COUNTERS = ("bytes_sent", "bytes_received")
 
 
 def look(tcp: TcpPort | None, roles: Roles) -> Snapshot:
@@ -82,7 +84,7 @@ def look(tcp: TcpPort | None, roles: Roles) -> Snapshot:
                 times = one.cpu_times()
                 cpu[role][pid] = times.user + times.system
                 resident[role] = resident.get(role, 0) + one.memory_info().rss
-    sockets = _sockets(tcp) if tcp else {}
+    sockets = look_at_sockets(tcp) if tcp else {}
     return Snapshot(time.monotonic(), sockets, cpu, resident, _busy_s(), _own_s())
 
 
@@ -134,8 +136,9 @@ def family(pid: int) -> list[int]:
     return []
 
 
-def _sockets(tcp: TcpPort) -> dict[str, tuple[int, int]]:
+def look_at_sockets(tcp: TcpPort, counters: tuple[str, str] = COUNTERS) -> dict[str, tuple[int, int]]:
+    """Both counters of every connection that this end has now, by its addresses."""
     side = "sport" if tcp.is_listener else "dport"
     words = ["ss", "-tinpH", "state", "established", f"( {side} = :{tcp.port} )"]
     listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return read_sockets(listing, pid=tcp.pid)
+    return read_sockets(listing, pid=tcp.pid, counters=counters)
