@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from protocol.errors import SupportError
-from protocol.limits import LOGIN_TIMEOUT_S
+from relay.accepting import accept
 from relay.gateway import Gateway
 from relay.intake import Intake, IntakeCount
 from relay.published import Published
@@ -54,12 +54,7 @@ class HttpServer:
         inner = self._runner.server
         assert inner is not None
         count = IntakeCount()
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Intake(inner(), count),
-            sock=listener,
-            ssl=tls,
-            ssl_handshake_timeout=LOGIN_TIMEOUT_S if tls else None,
-        )
+        self._server = await accept(lambda: Intake(inner(), count), listener, tls)
 
     async def stop(self) -> None:
         """Stop accepting and end what is open."""

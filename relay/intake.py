@@ -10,6 +10,8 @@ from protocol.limits import LOGIN_TIMEOUT_S, PRE_LOGIN_MESSAGE_LIMIT_BYTES
 INTAKE_LIMIT_BYTES = PRE_LOGIN_MESSAGE_LIMIT_BYTES + (16 << 10)
 INTAKE_TIMEOUT_S = LOGIN_TIMEOUT_S + 5.0
 INTAKE_CONNECTIONS_LIMIT = 2000
+# of what came at once, so much is parsed before whoever judges it has had a turn
+INTAKE_SLICE_BYTES = 2 << 10
 
 
 class IntakeCount:
@@ -40,12 +42,17 @@ class IntakeCount:
 
 
 class Intake(asyncio.Protocol):
-    """Stands before an HTTP protocol and cuts the connection at its bounds, until `lift` is called."""
+    """Stands before an HTTP protocol and cuts the connection at its bounds, until `lift` is called.
+
+    What comes is handed on in slices, one in each turn of the event loop: thousands of tiny frames behind one
+    that gets the connection refused are never parsed.
+    """
 
     def __init__(self, inner: asyncio.Protocol, count: IntakeCount) -> None:
         self._inner = inner
         self._count = count
         self._received_bytes = 0
+        self._held = bytearray()
         self._is_lifted = True  # until it is connected
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -59,6 +66,7 @@ class Intake(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._hand_on(len(self._held))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -70,12 +78,17 @@ class Intake(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        if not self._is_lifted:
-            self._received_bytes += len(data)
-            if self._received_bytes > INTAKE_LIMIT_BYTES:
-                self.cut()
-                return
-        self._inner.data_received(data)
+        if self._is_lifted:
+            self._inner.data_received(data)
+            return
+        self._received_bytes += len(data)
+        if self._received_bytes > INTAKE_LIMIT_BYTES:
+            self.cut()
+            return
+        is_due = bool(self._held)
+        self._held += data
+        if not is_due:
+            self._next_slice()
 
     def eof_received(self) -> bool | None:
         """See `asyncio.Protocol`."""
@@ -91,10 +104,26 @@ class Intake(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
+        self._held.clear()
         self.lift()
         self._inner.connection_lost(exc)
 
     def cut(self) -> None:
         """End it now, without a word."""
+        self._held.clear()
         if self._transport is not None:
             self._transport.abort()
+
+    def _next_slice(self) -> None:
+        assert self._transport is not None
+        if self._transport.is_closing():
+            self._held.clear()
+        self._hand_on(INTAKE_SLICE_BYTES)
+        if self._held:
+            asyncio.get_running_loop().call_soon(self._next_slice)
+
+    def _hand_on(self, size_bytes: int) -> None:
+        if self._held:
+            part = bytes(self._held[:size_bytes])
+            del self._held[:size_bytes]
+            self._inner.data_received(part)

@@ -72,6 +72,7 @@ class Registry:
         self._secret = secret
         self._takes_visitors = takes_visitors
         self._lines: dict[OrganisationId, _Line] = {}
+        self._roots: dict[OrganisationId, bytes] = {}
         self.relay_id = relay_id
 
     def visit(self, message: Visit) -> Admitted:
@@ -128,16 +129,24 @@ class Registry:
         organisation_id = read_certificate(chain[0]).organisation_id
         if organisation_id is None:
             raise Refused("no organisation", code=ErrorCode.E_ORG_UNKNOWN)
+        root_der = await self._root(organisation_id)
         # asked for each time: another relay on the same database may have heard of a successor
         kept = await self._store.newest_document(organisation_id, DocumentKind.SUCCESSORS)
         line = self._lines.get(organisation_id)
         if line is None or line.kept != kept:
+            steps = msgspec.msgpack.decode(kept.envelope, type=list[bytes]) if kept else []
+            line = self._lines[organisation_id] = _Line(kept, Trust(root_der, steps))
+        return line
+
+    async def _root(self, organisation_id: OrganisationId) -> bytes:
+        """The root that was claimed with, which stays; who is of no organisation here costs one query."""
+        root_der = self._roots.get(organisation_id)
+        if root_der is None:
             organisation = await self._store.organisation(organisation_id)
             if organisation is None:
                 raise Refused(f"organisation {organisation_id}", code=ErrorCode.E_ORG_UNKNOWN)
-            steps = msgspec.msgpack.decode(kept.envelope, type=list[bytes]) if kept else []
-            line = self._lines[organisation_id] = _Line(kept, Trust(organisation.root_der, steps))
-        return line
+            root_der = self._roots[organisation_id] = organisation.root_der
+        return root_der
 
     async def claim(self, message: Claim, nonce: bytes, now: datetime) -> Admitted:
         """Bind this relay to the claimant's organisation, once.

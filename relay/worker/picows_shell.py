@@ -20,8 +20,10 @@ from picows import (
 )
 
 from protocol.limits import LOGIN_TIMEOUT_S, SESSION_MESSAGE_LIMIT_BYTES
+from relay.accepting import tls_terms
 from relay.worker.forwarder import CloseCode, End, Forwarder
 from relay.worker.loop import ABORT_S, HIGH_WATER_BYTES, LINGER_S, LOW_WATER_BYTES, is_session_path
+from relay.worker.ticket_intake import TicketIntake
 
 _LOG = structlog.get_logger()
 # a ticket is one frame, or a few if a proxy cut it; whoever has none is not read for longer
@@ -38,6 +40,7 @@ class PicowsSocket(WSListener):
         self._partial: bytearray | None = None
         self._is_paused = False
         self._is_closing = False
+        self._intake: TicketIntake | None = None
         self._frames_left = FRAMES_WITHOUT_TICKET_LIMIT
 
     # what picows calls
@@ -48,6 +51,7 @@ class PicowsSocket(WSListener):
         tcp = transport.underlying_transport
         tcp.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         _bound_unsent(tcp)
+        self._intake = TicketIntake(tcp)
         self._end = self._forwarder.connected(self, time.time())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -61,7 +65,7 @@ class PicowsSocket(WSListener):
         elif self._is_closing or self._end is None:
             return
         elif frame.msg_type is WSMsgType.BINARY and frame.fin and self._partial is None and not frame.rsv1:
-            self._forwarder.received(self._end, frame.get_payload_as_memoryview(), time.time())
+            self._hand_on(self._end, frame.get_payload_as_memoryview())
         elif frame.msg_type is WSMsgType.TEXT or frame.rsv1:
             self._forwarder.violated(self._end, CloseCode.UNSUPPORTED)
         elif frame.msg_type in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
@@ -123,6 +127,12 @@ class PicowsSocket(WSListener):
         self._frames_left -= 1
         return self._frames_left < 0
 
+    def _hand_on(self, end: End, message: bytes | memoryview) -> None:
+        self._forwarder.received(end, message, time.time())
+        if self._intake is not None and end.side is not None:
+            self._intake.lift()
+            self._intake = None
+
     def _answer_close(self, transport: WSTransport) -> None:
         if not transport.is_close_frame_sent:
             transport.send_close(PicowsCloseCode.OK)
@@ -143,7 +153,7 @@ class PicowsSocket(WSListener):
         partial += frame.get_payload_as_memoryview()
         self._partial = None if frame.fin else partial
         if frame.fin:
-            self._forwarder.received(end, bytes(partial), time.time())
+            self._hand_on(end, bytes(partial))
 
 
 def _bound_unsent(transport: asyncio.Transport) -> None:
@@ -180,5 +190,5 @@ async def serve_picows(
         enable_auto_pong=False,
         logger_name=_quiet_logger(),
         ssl=tls,
-        ssl_handshake_timeout=None if tls is None else LOGIN_TIMEOUT_S,
+        **tls_terms(tls),
     )

@@ -352,7 +352,7 @@ def _measured(folder: Path, *, is_tls: bool, trials: int, held: int, only: str) 
             named = [(kind, target, say) for kind, say in kinds.items()]
             if is_tls:
                 bare = Target(relay, port, None)
-                named = [*named[:8], *((kind, bare, say) for kind, say in TLS_INPUTS.items())]
+                named = [*named, *((kind, bare, say) for kind, say in TLS_INPUTS.items())]
             for kind, at, say in named:
                 title = f"{where}{', tls' if is_tls else ''}: {kind}"
                 if only in title:

@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay import intake
-from relay.intake import INTAKE_LIMIT_BYTES, Intake, IntakeCount
+from relay.intake import INTAKE_LIMIT_BYTES, INTAKE_SLICE_BYTES, Intake, IntakeCount
 
 
 class Cuttable(asyncio.Transport):
@@ -19,16 +21,25 @@ class Cuttable(asyncio.Transport):
         """See `asyncio.Transport`."""
         self.is_cut = True
 
+    def is_closing(self) -> bool:
+        """See `asyncio.Transport`."""
+        return self.is_cut
+
 
 class Counting(asyncio.Protocol):
     """Counts what reaches the HTTP parser."""
 
     def __init__(self) -> None:
-        self.received_bytes = 0
+        self.received = bytearray()
+
+    @property
+    def received_bytes(self) -> int:
+        """How much it was."""
+        return len(self.received)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self.received_bytes += len(data)
+        self.received += data
 
 
 def _connect(count: IntakeCount) -> tuple[Intake, Counting, Cuttable]:
@@ -38,9 +49,42 @@ def _connect(count: IntakeCount) -> tuple[Intake, Counting, Cuttable]:
     return guard, inner, transport
 
 
+async def _turns(count: int) -> None:
+    """Let the event loop go round."""
+    for _ in range(count + 1):
+        await asyncio.sleep(0)
+
+
+async def test_res_06_what_came_behind_a_refused_frame_is_not_parsed() -> None:
+    guard, inner, transport = _connect(IntakeCount())
+    guard.data_received(b"x" * INTAKE_LIMIT_BYTES)
+    at_once = inner.received_bytes
+    transport.is_cut = True
+    await _turns(20)
+    assert at_once == inner.received_bytes == INTAKE_SLICE_BYTES
+    guard.connection_lost(None)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 3 * INTAKE_SLICE_BYTES), min_size=1, max_size=5), turns=st.integers(0, 4)
+)
+async def test_what_came_in_slices_arrives_whole_and_in_order(sizes: list[int], turns: int) -> None:
+    guard, inner, _ = _connect(IntakeCount())
+    sent = b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+    for number, size in enumerate(sizes):
+        guard.data_received(bytes([number]) * size)
+    await _turns(turns)
+    guard.lift()
+    guard.data_received(b"more")
+    await _turns(10)
+    assert bytes(inner.received) == sent + b"more"
+    guard.connection_lost(None)
+
+
 async def test_a_connection_is_cut_at_its_byte_limit_and_the_rest_is_not_parsed() -> None:
     guard, inner, transport = _connect(IntakeCount())
     guard.data_received(b"x" * INTAKE_LIMIT_BYTES)
+    await _turns(INTAKE_LIMIT_BYTES // INTAKE_SLICE_BYTES)
     was_cut_at_the_limit = transport.is_cut
     guard.data_received(b"x")
     assert (was_cut_at_the_limit, transport.is_cut) == (False, True)
