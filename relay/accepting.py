@@ -8,9 +8,8 @@ from typing import TypedDict
 
 from protocol.limits import LOGIN_TIMEOUT_S
 
-_RECORD_BYTES = (16 << 10) + 64  # RFC 8446, 5.2, and what stands around it
-# a stranger fills what is read of him at once: two records, not the quarter of a megabyte that is usual
-TLS_INCOMING_BYTES = 2 * _RECORD_BYTES
+# a stranger fills what is read of him at once: one record, not the quarter of a megabyte that is usual
+TLS_INCOMING_BYTES = (16 << 10) + 64  # RFC 8446, 5.2, and what stands around it
 # a closed connection keeps its buffers until the peer closes it too, or for so long
 TLS_SHUTDOWN_S = 2.0
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import SupportError
+from protocol.errors import ErrorCode, SupportError
+from protocol.limits import SESSION_MESSAGE_LIMIT_BYTES, TICKET_LIMIT_BYTES
 from protocol.messages.control import ListDevices
 from protocol.messages.presence import DeviceList
 from relay.intake import INTAKE_LIMIT_BYTES
@@ -90,6 +91,19 @@ async def test_res_06_a_wrong_log_in_or_ticket_is_read_no_further(relay: RelayPr
     cut = await asyncio.to_thread(is_cut, one)
     one.connected.close()
     assert cut
+
+
+def test_res_06_what_is_longer_than_any_ticket_is_cut_before_it_is_whole(relay: RelayProcess) -> None:
+    refusals = []
+    for size in (TICKET_LIMIT_BYTES, SESSION_MESSAGE_LIMIT_BYTES):
+        one = stranger(relay.session_port)
+        one.upgrade("/v1/session")
+        one.say(frame(2, b"m" * size))
+        one.hear()
+        assert is_cut(one)
+        refusals.append(ErrorCode.E_TICKET.value.encode() in one.received)
+        one.connected.close()
+    assert refusals == [True, False]
 
 
 def test_res_06_hundreds_of_requests_that_were_sent_at_once_get_one_answer(relay: RelayProcess) -> None:

@@ -141,10 +141,13 @@ async def test_a_forged_ticket_opens_nothing(shared_relay: RelayProcess) -> None
     await both.offer()
     forged = bytearray(both.opened.ticket)
     forged[5] ^= 1
-    for ticket in (bytes(forged), b"", os.urandom(100), os.urandom(60_000)):
+    for ticket in (bytes(forged), b"", os.urandom(100), os.urandom(1000)):
         with pytest.raises(SupportError) as caught:
             await open_session_wire(shared_relay.relay_url, both.opened.route, ticket)
         assert caught.value.code == ErrorCode.E_TICKET
+    with pytest.raises(SupportError) as caught:  # no ticket is so long: it is not even read
+        await open_session_wire(shared_relay.relay_url, both.opened.route, os.urandom(60_000))
+    assert caught.value.code == ErrorCode.E_LINK_LOST
     await both.close()
 
 
