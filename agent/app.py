@@ -24,6 +24,7 @@ from agent.code_desk import CodeDesk, CodeDeskParts
 from agent.config import AgentConfig
 from agent.cut_sessions import end_cut_sessions
 from agent.desktop.ipc_messages import (
+    CheckAsked,
     DesktopHello,
     HelpAsked,
     LeaveOrdered,
@@ -33,9 +34,10 @@ from agent.desktop.ipc_messages import (
     StandingAsked,
     StandingRevoked,
     StatusAsked,
+    VisitsAsked,
     WorkerHello,
 )
-from agent.desktop_link import DesktopLink, SessionDesk
+from agent.desktop_link import DesktopLink, DesktopSeat
 from agent.desktop_process import DesktopProcess, display_of
 from agent.exec.book import CommandBook
 from agent.exec.start import worker_starter
@@ -47,6 +49,7 @@ from agent.live_session import BuildFor, DeviceSide
 from agent.local_server import Handler, LocalServer
 from agent.pause import Pause
 from agent.pause_desk import PauseDesk
+from agent.person_desk import PersonDesk
 from agent.platform.logind.person_watch import LogindWatch
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
@@ -187,21 +190,7 @@ class _Assembly:
         codes = CodeDesk(self._code_parts())
         sessions = Sessions(self._device_side(desktop, tickets, codes), self._open_wire)
         pausing = PauseDesk(self.pause, sessions.end_all, self.audit_log, self.device_id)
-        trust_intake = self._trust_intake(sessions)
-        intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
-        self.link = link = RelayLink(
-            LinkParts(
-                identity=self.identity,
-                relay=self.relay,
-                tls_ca=self.tls_ca,
-                facts=self._facts(),
-                on_policy=intake.take,
-                on_status=trust_intake.take,
-                on_successors=trust_intake.take_successors,
-                on_offer=sessions.offered,
-                anchors=self.anchors,
-            )
-        )
+        self.link = link = self._relay_link(sessions, tickets)
         service = Service(
             ServiceParts(
                 _status_facts(self.peer, self.identity, self.relay),
@@ -223,10 +212,34 @@ class _Assembly:
             LeaveOrdered: service.handle_leave,
             **dict.fromkeys((StandingAsked, StandingRevoked), consents.handle),
             **dict.fromkeys((PauseOrdered, ResumeOrdered), pausing.handle),
+            **dict.fromkeys((VisitsAsked, CheckAsked), self._person_desk(service, desktop).handle),
             HelpAsked: codes.handle_help,
         }
         server = LocalServer(self.data.socket, desks, allowed_uids=frozenset({os.geteuid(), 0}))
         return service, server, sessions
+
+    def _relay_link(self, sessions: Sessions, tickets: WorkerDesk) -> RelayLink:
+        trust_intake = self._trust_intake(sessions)
+        intake = PolicyIntake(self.policies, self.audit_log, self.device_id, tickets.lists_changed)
+        return RelayLink(
+            LinkParts(
+                identity=self.identity,
+                relay=self.relay,
+                tls_ca=self.tls_ca,
+                facts=self._facts(),
+                on_policy=intake.take,
+                on_status=trust_intake.take,
+                on_successors=trust_intake.take_successors,
+                on_offer=sessions.offered,
+                anchors=self.anchors,
+            )
+        )
+
+    def _person_desk(self, service: Service, desktop: DesktopLink) -> PersonDesk:
+        async def read_displays() -> tuple[list[Display], str]:
+            return await _read_displays(desktop.seat)
+
+        return PersonDesk(self.data.audit, service.status, read_displays)
 
     def _trust_intake(self, sessions: Sessions) -> TrustIntake:
         def judge_again() -> None:
@@ -283,7 +296,7 @@ class _Assembly:
                     session.audit,
                 ),
                 InputCapability(SessionInput(session.desk), session.audit, session.peer_clock),
-                DiagnosticsCapability(lambda: _read_displays(session.desk), session.audit),
+                DiagnosticsCapability(lambda: _read_displays(session.desk.seat), session.audit),
                 CommandsCapability(
                     CommandSurroundings(
                         policy=self._policy_in_force,
@@ -340,8 +353,10 @@ def _status_facts(peer: VerifiedPeer, identity: Identity, relay: RelayAddress) -
     )
 
 
-async def _read_displays(desk: SessionDesk) -> tuple[list[Display], str]:
+async def _read_displays(seat: DesktopSeat | None) -> tuple[list[Display], str]:
+    if seat is None:
+        return [], "no desktop process"
     try:
-        return await desk.seat.read_displays(), ""
+        return await seat.read_displays(), ""
     except Unreachable as exc:
         return [], exc.detail or "the desktop did not answer"

@@ -3,19 +3,26 @@
 import argparse
 import tkinter as tk
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import mss
 import mss.tools
 from msgspec.structs import replace
 
 from agent.desktop.app import open_root
+from agent.desktop.help_window import HelpWindow
 from agent.desktop.indicator import BarCalls, Bars
 from agent.desktop.language import LANGUAGES, PSEUDO_NAME, language_of
 from agent.desktop.looks import BASE_DPI, Looks
+from agent.desktop.panel import Panel, PanelCalls
 from agent.desktop.prompt import Prompt, PromptTools
+from agent.desktop.questions import Questions
+from agent.desktop.tray_state import TrayState
 from agent.desktop.x11_windows import WindowProperties
 from tests.support.desktop_service import a_prompt, an_indicator, wait_for
+from tests.support.window_answers import WindowAnswers
 from tests.support.x_display import x_display
 
 SIZE = "2560x1800"
@@ -53,8 +60,37 @@ def _windows(display: str, name: str, scale: float, folder: Path) -> list[Path]:
     bars = Bars(looks, properties, BarCalls(lambda *_: None, lambda _: None))
     bars.show(an_indicator())
     take("indicator", bars.close)
+    for title, show in PERSON_WINDOWS.items():
+        take(title, show(looks, properties))
     root.destroy()
     return made
+
+
+def _panel(page: str, state: TrayState, looks: Looks, properties: WindowProperties) -> Callable[[], None]:
+    """The person's window with this page."""
+    answers = WindowAnswers()
+    nothing = PanelCalls(lambda: None, lambda: None)
+    panel = Panel(looks, properties, cast(Questions, answers), nothing)
+    panel.show_state(state, 3000.0)
+    panel.window.deiconify()
+    if page:
+        panel.press(page)
+    return panel.window.destroy
+
+
+def _help(looks: Looks, properties: WindowProperties) -> Callable[[], None]:
+    return HelpWindow(looks, properties, cast(Questions, WindowAnswers()), lambda: None).close
+
+
+PERSON_WINDOWS: dict[str, Callable[[Looks, WindowProperties], Callable[[], None]]] = {
+    "window": partial(_panel, "", TrayState.READY),
+    "window-paused": partial(_panel, "", TrayState.PAUSED),
+    "window-visits": partial(_panel, "visits", TrayState.READY),
+    "window-check": partial(_panel, "check", TrayState.OFFLINE),
+    "window-allowed": partial(_panel, "allowed", TrayState.IN_SESSION),
+    "window-about": partial(_panel, "about", TrayState.READY),
+    "help": _help,
+}
 
 
 def _picture(root: tk.Tk, display: str, file: Path) -> None:

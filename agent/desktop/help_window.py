@@ -33,7 +33,8 @@ class HelpWindow:
         self._until_s = 0.0
         self._ticking = ""
         self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
-        self.window.title(texts.HELP_TITLE)
+        self._say = looks.language.say
+        self.window.title(f"{texts.TITLE}: {self._say('Get help')}")
         self.window.resizable(width=False, height=False)
         self.window.protocol("WM_DELETE_WINDOW", self.close)
         self.window.bind("<Escape>", lambda _: self.close())
@@ -59,20 +60,22 @@ class HelpWindow:
         px = self._looks.px
         body = tk.Frame(self.window, background=lk.BACKGROUND)
         body.pack(fill="both", expand=True, padx=px(28), pady=px(24))
-        lk.label(body, self._looks, texts.READ_ALOUD, lk.Type(15, lk.INK)).pack(anchor="w")
+        lk.label(body, self._looks, self._say(texts.READ_ALOUD), lk.Type(15, lk.INK)).pack(anchor="w")
         self._digits = lk.label(body, self._looks, "", lk.Type(CODE_SIZE_PX, lk.ACCENT, is_bold=True))
         self._digits.pack(pady=px(18))
-        warning = lk.label(body, self._looks, texts.NEVER_TO_CALLERS, lk.Type(15, lk.DANGER, is_bold=True))
+        warning = lk.label(
+            body, self._looks, self._say(texts.NEVER_TO_CALLERS), lk.Type(15, lk.DANGER, is_bold=True)
+        )
         warning.pack(anchor="w")
-        self._said = lk.label(body, self._looks, texts.ASKING, lk.Type(14, lk.INK))
+        self._said = lk.label(body, self._looks, self._say("One moment …"), lk.Type(14, lk.INK))
         self._said.pack(anchor="w", pady=(px(10), 0))
         footer = tk.Frame(self.window, background=lk.QUIET)
         footer.pack(side="bottom", fill="x")
         row = tk.Frame(footer, background=lk.QUIET)
         row.pack(side="right", padx=px(24), pady=px(14))
-        self._copy = Button(row, self._looks, lk.PLAIN, (texts.COPY, texts.COPIED))
-        self._again = Button(row, self._looks, lk.PLAIN, (texts.NEW_CODE,))
-        self._close = Button(row, self._looks, lk.PRIMARY, (texts.CANCEL, texts.CLOSE))
+        self._copy = Button(row, self._looks, lk.PLAIN, (self._say("Copy the code"), self._say("Copied")))
+        self._again = Button(row, self._looks, lk.PLAIN, (self._say("New code"),))
+        self._close = Button(row, self._looks, lk.PRIMARY, (self._say("Cancel"), self._say("Close")))
         self._copy.configure(command=self._on_copy)
         self._again.configure(command=self._ask)
         self._close.configure(command=self.close)
@@ -83,9 +86,9 @@ class HelpWindow:
     def _ask(self) -> None:
         self._end_call()
         self._show_code("")
-        self._said.configure(text=texts.ASKING)
+        self._said.configure(text=self._say("One moment …"))
         self._again.enable(is_enabled=False)
-        self._close.configure(text=texts.CANCEL)
+        self._close.configure(text=self._say("Cancel"))
         self._call = self._questions.ask_for_help(self._answered)
 
     def _answered(self, answer: Answer) -> None:
@@ -100,27 +103,27 @@ class HelpWindow:
         self._show_code("")
         is_technician_there = False
         if isinstance(answer, HelpNews):
-            self._said.configure(text=texts.news_text(answer))
+            self._said.configure(text=texts.news_text(answer, self._looks.language))
             is_technician_there = answer.outcome is HelpOutcome.TECHNICIAN
         elif isinstance(answer, SupportError):
-            self._said.configure(text=texts.fault_text(answer))
+            self._said.configure(text=texts.fault_text(answer, self._looks.language))
         self._again.enable(is_enabled=not is_technician_there)
-        self._close.configure(text=texts.CLOSE)
+        self._close.configure(text=self._say("Close"))
 
     def _show_code(self, code: str) -> None:
         self._code = code
         self._digits.configure(text=code or "··· ··· ···")
         self._copy.enable(is_enabled=bool(code))
-        self._copy.configure(text=texts.COPY)
+        self._copy.configure(text=self._say("Copy the code"))
 
     def _tick(self) -> None:
-        self._said.configure(text=texts.works_for(self._until_s - time.monotonic()))
+        self._said.configure(text=texts.works_for(self._until_s - time.monotonic(), self._looks.language))
         self._ticking = self.window.after(TICK_MS, self._tick)
 
     def _on_copy(self) -> None:
         self.window.clipboard_clear()
         self.window.clipboard_append(self._code)
-        self._copy.configure(text=texts.COPIED)
+        self._copy.configure(text=self._say("Copied"))
 
     def _end_call(self) -> None:
         if self._ticking:

@@ -4,8 +4,8 @@ There is no verb here that names a path, a program, a URL or a policy. Each mess
 4-byte big-endian length. The first message on a connection says what the connection is for:
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
 the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered`,
-`ListsChanged`, `StandingAsked`, `StandingRevoked`, `PauseOrdered`, `ResumeOrdered` or `HelpAsked` (the
-command line and the person's window).
+`ListsChanged`, `StandingAsked`, `StandingRevoked`, `PauseOrdered`, `ResumeOrdered`, `VisitsAsked`,
+`CheckAsked` or `HelpAsked` (the command line and the person's window).
 """
 
 from enum import StrEnum
@@ -31,6 +31,9 @@ from protocol.private_windows import UnitedPrivateWindows
 WORKER_TICKET_BYTES = 32
 ORDER_LIMIT_BYTES = CHANNEL_MESSAGE_LIMIT_BYTES + (4 << 10)  # a whole message of a channel, and whose it is
 WorkerTicket = Annotated[bytes, Meta(min_length=WORKER_TICKET_BYTES, max_length=WORKER_TICKET_BYTES)]
+VISITS_LIMIT = 20
+VISIT_COMMANDS_LIMIT = 8
+FINDINGS_LIMIT = 100
 Grantables = Annotated[list[ShortText], Meta(max_length=32)]
 
 
@@ -84,6 +87,53 @@ class Paused(Message, frozen=True, tag="ipc.paused"):
     """Service to command line: for how long the pause lasts; 0 when there is none."""
 
     left_s: Finite
+
+
+class VisitsAsked(Message, frozen=True, tag="ipc.visits_asked"):
+    """Person's window to service: who was here?"""
+
+
+class Visit(Message, frozen=True, tag="ipc.visit"):
+    """One session, from the device's own log. `name` is "" when nobody could tell who it was.
+
+    `cause` is "" while it lives. `acts` are of "screen", "input" and "diagnostics": what was really done
+    beside the commands, of which the first are in `commands`, each with its outcome.
+    """
+
+    session_id: ShortText
+    technician_id: ShortText
+    name: ShortText
+    started_at_utc: ShortText
+    length_s: Finite
+    grantables: Grantables
+    acts: Annotated[list[ShortText], Meta(max_length=8)]
+    commands: Annotated[list[ShortText], Meta(max_length=VISIT_COMMANDS_LIMIT)]
+    commands_count: int
+    cause: ShortText
+
+
+class VisitList(Message, frozen=True, tag="ipc.visit_list"):
+    """Service to the person's window: the newest first."""
+
+    visits: Annotated[list[Visit], Meta(max_length=VISITS_LIMIT)]
+
+
+class CheckAsked(Message, frozen=True, tag="ipc.check_asked"):
+    """Person's window to service: how is this computer?"""
+
+
+class FindingRow(Message, frozen=True, tag="ipc.finding"):
+    """One finding; `severity` is "bad", "warn" or "ok", `facts` are what its sentence names."""
+
+    name: ShortText
+    severity: ShortText
+    facts: Annotated[dict[ShortText, Annotated[str, Meta(max_length=512)]], Meta(max_length=8)]
+
+
+class FindingList(Message, frozen=True, tag="ipc.finding_list"):
+    """Service to the person's window: the worst first."""
+
+    findings: Annotated[list[FindingRow], Meta(max_length=FINDINGS_LIMIT)]
 
 
 class HelpAsked(Message, frozen=True, tag="ipc.help_asked"):
@@ -360,6 +410,8 @@ Hello: TypeAlias = (
     | StandingRevoked
     | PauseOrdered
     | ResumeOrdered
+    | VisitsAsked
+    | CheckAsked
     | HelpAsked
 )
 FromDesktop: TypeAlias = (
@@ -381,7 +433,16 @@ ToDesktop: TypeAlias = (
 )
 ToWorker: TypeAlias = FromTechnician | CoverWindows
 ToCommandLine: TypeAlias = (
-    Status | Left | ListsTaken | StandingList | Paused | HelpCode | HelpNews | IpcRefused
+    Status
+    | Left
+    | ListsTaken
+    | StandingList
+    | Paused
+    | VisitList
+    | FindingList
+    | HelpCode
+    | HelpNews
+    | IpcRefused
 )
 
 HELLO_CODEC: Codec[Hello] = Codec(Hello, 4096)

@@ -1,22 +1,17 @@
-"""The small window of the person: how things are, and what to do."""
+"""The person's window: how things are, what to do, and below that one page at a time."""
 
 import tkinter as tk
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+from agent.desktop import finding_text, visit_text
+from agent.desktop import ipc_messages as ipc
 from agent.desktop import looks as lk
 from agent.desktop import tray_text as texts
-from agent.desktop.ipc_messages import (
-    PauseOrdered,
-    ResumeOrdered,
-    StandingAsked,
-    StandingList,
-    StandingRevoked,
-    Status,
-    StatusAsked,
-)
 from agent.desktop.looks import Button, Looks
+from agent.desktop.page import ALARM, INK, MUTED, STRONG, Page
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_state import TrayState, tray_ppm
 from agent.desktop.x11_windows import WindowProperties, name_parts
@@ -25,48 +20,63 @@ from protocol.version import PRODUCT_VERSION
 
 WINDOW_NAME = "alongside-panel"
 PICTURE_PX = 48
-TEXT_PX = 400
+TEXT_PX = 430
+TICK_MS = 1000
 
-_Action: TypeAlias = tuple[str, tuple[str, ...], Callable[[], None]]
+Call: TypeAlias = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PanelCalls:
+    """What the window has done elsewhere: the code's window, and a fresh look at the state."""
+
+    get_help: Call
+    refresh: Call
 
 
 class Panel:
     """Withdrawn at first. Closing minimises it: it stays in the window list."""
 
     def __init__(
-        self,
-        looks: Looks,
-        properties: WindowProperties,
-        questions: Questions,
-        get_help: Callable[[], None],
-        refresh: Callable[[], None],
+        self, looks: Looks, properties: WindowProperties, questions: Questions, calls: PanelCalls
     ) -> None:
-        """`refresh` has the state looked at and shown."""
-        self._refresh, self._is_paused = refresh, False
-        self._looks, self._properties, self._questions = looks, properties, questions
+        self._looks, self._properties, self._questions, self._calls = looks, properties, questions, calls
+        self._say = looks.language.say
         self._pictures: dict[TrayState, tk.PhotoImage] = {}
+        self._is_paused = False
+        self._page_no = 0
+        self._ticking = ""
         self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
         self.window.withdraw()
         self.window.title(texts.TITLE)
         self.window.resizable(width=False, height=False)
         self.window.protocol("WM_DELETE_WINDOW", self.close)
         self.window.bind("<Escape>", lambda _: self.close())
-        self._build(get_help)
-        self._first.focus_set()
+        self._build_head()
+        self._buttons = self._build_buttons()
+        self._page = Page(self.window, looks, TEXT_PX)
+        parts = {f"panel:{name}": button for name, button in self._buttons.items()}
+        name_parts(properties, {**parts, "panel:state": self._word, "panel:page": self._page.text})
+        self._buttons["help"].focus_set()
 
     def show_state(self, state: TrayState, paused_s: float = 0.0) -> None:
         """Say how things are, by picture, word and sentence."""
+        language = self._looks.language
         self._is_paused = state is TrayState.PAUSED
-        self._actions["pause"].configure(text=texts.RESUME if self._is_paused else texts.PAUSE)
+        self._buttons["pause"].configure(text=self._pause_words()[self._is_paused])
         if state not in self._pictures:
             side = self._looks.px(PICTURE_PX)
             self._pictures[state] = tk.PhotoImage(
                 master=self._looks.root, data=tray_ppm(state, side), format="PPM"
             )
         self._picture.configure(image=self._pictures[state])
-        self._word.configure(text=texts.STATE_WORDS[state])
-        self._sentence.configure(text=texts.state_sentence(state, paused_s))
-        self.window.title(f"{texts.TITLE}: {texts.STATE_WORDS[state]}")
+        self._word.configure(text=texts.state_word(state, language))
+        self._sentence.configure(text=texts.state_sentence(state, paused_s, language))
+        self.window.title(f"{texts.TITLE}: {texts.state_word(state, language)}")
+
+    def press(self, name: str) -> None:
+        """As if the person pressed this button."""
+        self._buttons[name].invoke()
 
     def minimise(self) -> None:
         """Be in the window list and nowhere else."""
@@ -74,10 +84,10 @@ class Panel:
 
     def close(self) -> None:
         """Out of sight."""
-        self._clear()
+        self._new_page()
         self.window.iconify()
 
-    def _build(self, get_help: Callable[[], None]) -> None:
+    def _build_head(self) -> None:
         px = self._looks.px
         head = tk.Frame(self.window, background=lk.BACKGROUND)
         head.pack(fill="x", padx=px(24), pady=(px(22), px(14)))
@@ -90,94 +100,154 @@ class Panel:
         self._word.pack(anchor="w")
         self._sentence = lk.label(words, self._looks, "", lk.Type(14, lk.MUTED, width_px=narrow))
         self._sentence.pack(anchor="w", pady=(px(3), 0))
-        self._actions: dict[str, Button] = {}
-        rows: tuple[tuple[_Action, ...], ...] = (
-            (("help", (texts.GET_HELP,), get_help), ("pause", (texts.PAUSE, texts.RESUME), self._pause)),
-            (("allowed", (texts.ALLOWED_BEFORE,), self._open_allowed),),
-            (("about", (texts.ABOUT,), self._open_about),),
-        )
-        for row in rows:
-            self._add_row(row)
-        self._first = self._actions["help"]
-        self._more = tk.Frame(self.window, background=lk.BACKGROUND)
-        self._more.pack(fill="x", padx=px(24), pady=px(14))
-        tk.Frame(self._more, background=lk.BACKGROUND, height=1).pack()
-        name_parts(
-            self._properties,
-            {f"panel:{name}": button for name, button in self._actions.items()} | {"panel:state": self._word},
-        )
 
-    def _add_row(self, actions: "tuple[_Action, ...]") -> None:
-        px = self._looks.px
-        row = tk.Frame(self.window, background=lk.BACKGROUND)
-        row.pack(fill="x", padx=px(20))
+    def _pause_words(self) -> tuple[str, str]:
+        return (self._say("Pause for an hour"), self._say("End the pause"))
+
+    def _build_buttons(self) -> dict[str, Button]:
+        actions: tuple[tuple[str, tuple[str, ...], Call], ...] = (
+            ("help", (self._say("Get help"),), self._calls.get_help),
+            ("pause", self._pause_words(), self._pause),
+            ("check", (self._say("Check this computer"),), self._open_check),
+            ("visits", (self._say("Who was here"),), self._open_visits),
+            ("allowed", (self._say("Allowed beforehand"),), self._open_allowed),
+            ("about", (self._say("About"),), self._open_about),
+        )
+        every = tuple(word for _, words, _ in actions for word in words)
+        grid = tk.Frame(self.window, background=lk.BACKGROUND)
+        grid.pack(fill="x", padx=self._looks.px(20))
+        made = {}
         for name, words, call in actions:
-            button = Button(row, self._looks, lk.PRIMARY if name == "help" else lk.PLAIN, words)
-            button.configure(command=call)
-            button.pack(side="left")
-            _press_by_return(button)
-            self._actions[name] = button
+            made[name] = Button(grid, self._looks, lk.PRIMARY if name == "help" else lk.PLAIN, words + every)
+            made[name].configure(command=call)
+            _press_by_return(made[name])
+        width = made["help"].winfo_reqwidth()
+        columns = 2 if 2 * width + self._looks.px(40) <= self.window.winfo_screenwidth() else 1
+        for at, button in enumerate(made.values()):
+            button.grid(row=at // columns, column=at % columns)
+        return made
 
     def _pause(self) -> None:
         def then(answer: Answer) -> None:
-            self._clear()
             if isinstance(answer, SupportError):
-                self._say(texts.fault_text(answer), lk.Type(14, lk.DANGER, width_px=TEXT_PX))
-            self._refresh()
+                self._show_fault(answer)
+            self._calls.refresh()
 
-        self._questions.ask(ResumeOrdered() if self._is_paused else PauseOrdered(), then)
+        self._new_page()
+        self._questions.ask(ipc.ResumeOrdered() if self._is_paused else ipc.PauseOrdered(), then)
+
+    def _open(self, question: ipc.Hello, show: Callable[[Answer], None]) -> None:
+        """A page with the answer to this, unless another one was opened meanwhile."""
+        number = self._new_page()
+
+        def then(answer: Answer) -> None:
+            if number != self._page_no:
+                return
+            self._stop_ticking()
+            self._page.clear()
+            if isinstance(answer, SupportError):
+                self._show_fault(answer)
+            else:
+                show(answer)
+                self._page.show()
+
+        self._tick(0)
+        self._questions.ask(question, then)
+
+    def _tick(self, seconds: int) -> None:
+        self._page.clear()
+        waiting = self._say("One moment …")
+        self._page.write(f"{waiting} {seconds} s" if seconds else waiting, MUTED)
+        self._page.show()
+        self._ticking = self.window.after(TICK_MS, lambda: self._tick(seconds + 1))
+
+    def _stop_ticking(self) -> None:
+        if self._ticking:
+            self.window.after_cancel(self._ticking)
+            self._ticking = ""
+
+    def _new_page(self) -> int:
+        self._stop_ticking()
+        self._page.clear()
+        self._page_no += 1
+        return self._page_no
+
+    def _show_fault(self, fault: SupportError) -> None:
+        self._page.clear()
+        self._page.write(texts.fault_text(fault, self._looks.language), ALARM)
+        self._page.show()
 
     def _open_about(self) -> None:
-        self._questions.ask(StatusAsked(), self._show_about)
+        def show(answer: Answer) -> None:
+            assert isinstance(answer, ipc.Status)
+            for at, (name, value) in enumerate(
+                texts.about_lines(answer, PRODUCT_VERSION, self._looks.language)
+            ):
+                if at:
+                    self._page.gap()
+                self._page.write(name, MUTED)
+                self._page.write(value)
 
-    def _show_about(self, answer: Answer) -> None:
-        self._clear()
-        if isinstance(answer, Status):
-            for name, value in texts.about_lines(answer, PRODUCT_VERSION):
-                self._say(name, lk.Type(13, lk.MUTED, width_px=TEXT_PX))
-                self._say(value, lk.Type(14, lk.INK, width_px=TEXT_PX), below=6)
-        elif isinstance(answer, SupportError):
-            self._say(texts.fault_text(answer), lk.Type(14, lk.DANGER, width_px=TEXT_PX))
+        self._open(ipc.StatusAsked(), show)
+
+    def _open_visits(self) -> None:
+        def show(answer: Answer) -> None:
+            assert isinstance(answer, ipc.VisitList)
+            if not answer.visits:
+                self._page.write(self._say("Nobody has been here yet."))
+            for at, visit in enumerate(answer.visits):
+                text = visit_text.visit_text(visit, self._looks.language)
+                if at:
+                    self._page.gap()
+                self._page.write(text.headline, STRONG if text.is_verified else ALARM)
+                for line in text.lines:
+                    self._page.write(line)
+
+        self._open(ipc.VisitsAsked(), show)
+
+    def _open_check(self) -> None:
+        language = self._looks.language
+
+        def show(answer: Answer) -> None:
+            assert isinstance(answer, ipc.FindingList)
+            for row in answer.findings:
+                kind = {"bad": ALARM, "warn": STRONG}.get(row.severity, MUTED)
+                self._page.write(finding_text.severity_words(row, language), kind)
+                self._page.write(finding_text.finding_sentence(row, language), INK)
+                self._page.gap()
+            words = (self._say("Copy the list"), self._say("Copied"))
+            button = self._page.button(words, lambda: copy(button, answer.findings, words[1]))
+            name_parts(self._properties, {"panel:copy": button})
+
+        def copy(button: Button, rows: list[ipc.FindingRow], copied: str) -> None:
+            self.window.clipboard_clear()
+            self.window.clipboard_append(finding_text.as_plain_text(rows, language))
+            button.configure(text=copied)
+
+        self._open(ipc.CheckAsked(), show)
 
     def _open_allowed(self) -> None:
-        self._questions.ask(StandingAsked(), self._show_allowed)
+        self._open(ipc.StandingAsked(), self._show_allowed)
 
     def _show_allowed(self, answer: Answer) -> None:
-        self._clear()
-        if isinstance(answer, SupportError):
-            self._say(texts.fault_text(answer), lk.Type(14, lk.DANGER, width_px=TEXT_PX))
-            return
-        if not isinstance(answer, StandingList):
-            return
+        assert isinstance(answer, ipc.StandingList)
         if not answer.standing:
-            self._say(texts.NOTHING_ALLOWED, lk.Type(14, lk.INK, width_px=TEXT_PX))
+            self._page.write(self._say("Nothing is allowed beforehand: you are asked each time."))
         buttons: dict[str, tk.Misc] = {}
         for at, row in enumerate(answer.standing):
-            self._say(texts.standing_text(row), lk.Type(14, lk.INK, width_px=TEXT_PX))
-            button = Button(self._more, self._looks, lk.PLAIN, (texts.TAKE_BACK,))
-            button.configure(command=partial(self._take_back, row.standing_id))
-            button.pack(anchor="e")
-            _press_by_return(button)
-            buttons[f"panel:take_back:{at}"] = button
+            self._page.write(texts.standing_text(row, self._looks.language))
+            take_back = partial(self._take_back, row.standing_id)
+            buttons[f"panel:take_back:{at}"] = self._page.button((self._say("Take back"),), take_back)
         name_parts(self._properties, buttons)
 
     def _take_back(self, standing_id: str) -> None:
         def then(answer: Answer) -> None:
             if isinstance(answer, SupportError):
-                self._show_allowed(answer)
+                self._show_fault(answer)
             else:
                 self._open_allowed()
 
-        self._questions.ask(StandingRevoked(standing_id), then)
-
-    def _say(self, text: str, kind: lk.Type, below: int = 0) -> None:
-        lk.label(self._more, self._looks, text, kind).pack(anchor="w", pady=(0, self._looks.px(below)))
-
-    def _clear(self) -> None:
-        children: Sequence[tk.Misc] = self._more.winfo_children()
-        for child in children:
-            child.destroy()
-        tk.Frame(self._more, background=lk.BACKGROUND, height=1).pack()  # an empty frame keeps its old height
+        self._questions.ask(ipc.StandingRevoked(standing_id), then)
 
 
 def _press_by_return(button: Button) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agent.desktop.help_window import HelpWindow
 from agent.desktop.ipc_messages import Status, StatusAsked
 from agent.desktop.looks import Looks
-from agent.desktop.panel import Panel
+from agent.desktop.panel import Panel, PanelCalls
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_state import TrayState, tray_state
 from agent.desktop.x11_windows import WindowProperties
@@ -75,7 +75,8 @@ class Tray:
 
     def _new_panel(self) -> Panel:
         tools = self._tools
-        panel = Panel(tools.looks, tools.properties, tools.questions, self.get_help, self._ask_status)
+        calls = PanelCalls(self.get_help, self._ask_status)
+        panel = Panel(tools.looks, tools.properties, tools.questions, calls)
         panel.show_state(self._state, self._paused_s)
         return panel
 

@@ -1,6 +1,7 @@
 """The person's panel and the code's window: the real desktop process on Xvfb, real clicks and keys."""
 
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from agent.desktop.drawing import contrast
 from agent.desktop.ipc_messages import HelpNews, HelpOutcome
+from agent.desktop.language import ENGLISH
 from agent.desktop.tray_state import (
     BACKGROUND,
     OFFLINE_INK,
@@ -19,9 +21,10 @@ from agent.desktop.tray_state import (
     tray_state,
 )
 from agent.desktop.tray_text import grouped, works_for
-from tests.support.desktop_person import ESCAPE, RETURN
+from tests.support.desktop_person import ESCAPE, RETURN, SPACE, TAB
 from tests.support.desktop_service import wait_for
-from tests.support.tray_service import CODE, TrayService, desktop_with_tray
+from tests.support.tray_service import TrayService, desktop_with_tray
+from tests.support.window_answers import CODE
 from tests.support.x_person import XPerson
 
 LIMIT_S = 20.0
@@ -62,12 +65,12 @@ def test_what_tells_the_state_stands_out(ink: str) -> None:
 
 def test_a_fingerprint_is_read_in_groups_and_none_is_said() -> None:
     assert grouped("0123456789ab") == "0123 4567 89ab"
-    assert grouped("") == "none"
+    assert grouped("") == ""
 
 
 def test_the_countdown_of_a_code_never_runs_below_nothing() -> None:
-    assert "9:59" in works_for(598.7)
-    assert "0:00" in works_for(-3)
+    assert "9:59" in works_for(598.7, ENGLISH)
+    assert "0:00" in works_for(-3, ENGLISH)
 
 
 @pytest.fixture
@@ -81,6 +84,13 @@ def window_of(display: str, name: str) -> str:
     words = ["xdotool", "search", "--class", f"^{name}$"]
     told = subprocess.run(words, env={"DISPLAY": display}, capture_output=True, text=True).stdout.split()
     return told[-1] if told else ""
+
+
+def clipboard(display: str) -> str:
+    """What would be pasted."""
+    program = "import tkinter; root = tkinter.Tk(); root.withdraw(); print(root.clipboard_get())"
+    words = [sys.executable, "-c", program]
+    return subprocess.run(words, env={"DISPLAY": display}, capture_output=True, text=True).stdout
 
 
 def title_of(display: str) -> str:
@@ -170,6 +180,30 @@ def test_what_was_allowed_beforehand_is_taken_back(
     press(person, "panel:take_back:0", lambda: "StandingRevoked" in service.asked)
     wait_for(lambda: person.find("panel:take_back:0") is None, LIMIT_S)
     assert service.standing == []
+
+
+@pytest.mark.real
+def test_every_page_is_reached_by_keyboard_alone_and_a_list_can_be_copied(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    restore(display, person)
+    wait_for(lambda: person.find("panel:check") is not None, LIMIT_S)
+    tabs = {"VisitsAsked": 3, "CheckAsked": 2}  # from Get help on, in reading order
+    at = 0
+    for question, place in sorted(tabs.items(), key=lambda item: item[1]):
+        while at < place:
+            person.key(TAB)
+            at += 1
+
+        def is_asked(name: str = question) -> bool:
+            person.key(SPACE)
+            with suppress(AssertionError):
+                wait_for(lambda: name in service.asked, 2.0)
+            return name in service.asked
+
+        wait_for(is_asked, LIMIT_S)
+    press(person, "panel:check", lambda: person.find("panel:copy") is not None)
+    press(person, "panel:copy", lambda: "1.2 of 119.2 GiB" in clipboard(display))
 
 
 @pytest.mark.real

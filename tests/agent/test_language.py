@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent.desktop import language as language_module
+from agent.desktop.finding_text import SENTENCES, SEVERITIES
 from agent.desktop.language import (
     ENGLISH,
     LANGUAGES,
@@ -29,6 +30,16 @@ from agent.desktop.prompt_text import (
     prompt_text,
 )
 from agent.desktop.prompt_view import TITLE
+from agent.desktop.tray_state import TrayState
+from agent.desktop.tray_text import (
+    FAULTS,
+    NEVER_TO_CALLERS,
+    NOTHING_YET,
+    READ_ALOUD,
+    STATE_SENTENCES,
+    STATE_WORDS,
+)
+from agent.desktop.visit_text import ACTS, CAUSES
 from protocol.grantables import PLAIN_WORDS
 from tests.support.desktop_service import a_prompt, an_indicator
 
@@ -36,6 +47,9 @@ DESKTOP = Path(language_module.__file__).parent
 TRANSLATED = tuple(name for name in LANGUAGES if name != ENGLISH.name)
 # said by name or from a table, so no literal stands in the call
 NAMED = {UNVERIFIED_WARNING, OTHERS_TOO, TITLE, *WORDS, *PLAIN_WORDS.values(), *_SHORT_WORDS.values()}
+NAMED |= {READ_ALOUD, NEVER_TO_CALLERS, NOTHING_YET, *STATE_WORDS.values(), *STATE_SENTENCES.values()}
+NAMED |= {*FAULTS.values(), *ACTS.values(), *CAUSES.values(), *SENTENCES.values()}
+NAMED |= {word for _, word in SEVERITIES.values()}
 
 # What decides whether somebody gets in. A change is deliberate, in every language: it changes a hash here.
 SECURITY_SENTENCES = (
@@ -63,6 +77,23 @@ FROZEN = {
     "fr": "7e85eca2a32e3c64695a83be9a05d9716f9381f0aeec6ff58c8004b0035afc23",
     "es": "1be6e81883e6066120d432750207279606751ffbcd872e895bd8ac9e9e7dd916",
     "pt": "6485b274956fd554774d7d507baeb93c250f260f7b922a2b3dfb818f0406f36e",
+}
+
+# the same of the person's window
+WINDOW_SENTENCES = (
+    READ_ALOUD,
+    NEVER_TO_CALLERS,
+    NOTHING_YET,
+    "Somebody with your code is there. NOT VERIFIED: we can't tell who this is.",
+    "Someone who was NOT VERIFIED",
+    STATE_SENTENCES[TrayState.PAUSED],
+)
+FROZEN_WINDOW = {
+    "en": "f84114dee4b818d5cf6b7bef760d67fe4c1c364fa5b81ceba6b45329fb293f28",
+    "de": "cf602132fb0d13de77baaa3625e1a44835e6ffe8f40442645c88253bd56558d7",
+    "fr": "cbf44dfa69509704bbe79e16f29f1f033817ce312ca28e178e4c8f4df074ee49",
+    "es": "885b1485305542c0c30982f2f7222d2d738afc64aadfb1ff11ee01c7727e299c",
+    "pt": "29793fdba48a683c14ccae5274489e90f6f25ea4f734bc793da7a7e7196475bb",
 }
 
 
@@ -99,6 +130,13 @@ def test_security_sentences_change_only_on_purpose(name: str) -> None:
     sentences = read_sentences(name) if name != ENGLISH.name else {}
     said = "".join(f"{sentences.get(sentence, sentence)}\n" for sentence in SECURITY_SENTENCES)
     assert hashlib.sha256(said.encode()).hexdigest() == FROZEN[name]
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_security_sentences_of_the_window_change_only_on_purpose(name: str) -> None:
+    sentences = read_sentences(name) if name != ENGLISH.name else {}
+    said = "".join(f"{sentences.get(sentence, sentence)}\n" for sentence in WINDOW_SENTENCES)
+    assert hashlib.sha256(said.encode()).hexdigest() == FROZEN_WINDOW[name]
 
 
 @pytest.mark.parametrize("name", LANGUAGES)

@@ -14,6 +14,7 @@ from agent.desktop.ipc_messages import (
     HELLO_CODEC,
     TO_COMMAND_LINE_CODEC,
     TO_DESKTOP_CODEC,
+    CheckAsked,
     DesktopHello,
     HelpAsked,
     HelpCode,
@@ -29,9 +30,11 @@ from agent.desktop.ipc_messages import (
     StatusAsked,
     ToCommandLine,
     ToDesktop,
+    VisitsAsked,
 )
+from protocol.errors import SupportError
+from tests.support.window_answers import ANSWERS, CODE
 
-CODE = "481 926 035 712"
 END_LIMIT_S = 20.0
 
 
@@ -63,9 +66,12 @@ class TrayService:
 
     def close(self) -> None:
         """The service ends: the desktop process follows."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept
         self._listener.close()
         if self._desktop is not None:
             self._desktop.shutdown(socket.SHUT_RDWR)
+            self._desktop.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -87,6 +93,10 @@ class TrayService:
                 self.voided.set()
             case StatusAsked():
                 _answer(connected, self._status())
+            case VisitsAsked() | CheckAsked():
+                answer = ANSWERS[type(hello)]
+                assert not isinstance(answer, SupportError)
+                _answer(connected, answer)
             case PauseOrdered() | ResumeOrdered():
                 self.paused_s = 3600.0 if isinstance(hello, PauseOrdered) else 0.0
                 _answer(connected, Paused(self.paused_s))

@@ -1,0 +1,129 @@
+"""The lower part of the person's window: one page of text with buttons, as high as it needs to be.
+
+A read-only text of Tk: it wraps, scrolls with the keyboard, and what it says can be marked and copied.
+"""
+
+import tkinter as tk
+from collections.abc import Callable
+
+from agent.desktop import looks as lk
+from agent.desktop.looks import Button, Looks
+
+INK, MUTED, STRONG, ALARM = "ink", "muted", "strong", "alarm"
+HEIGHT_PX = 360
+BESIDE_PX = 70  # what a window manager and a panel of the desktop take from a display's height
+
+
+class Page:
+    """Empty at first, and then without height."""
+
+    def __init__(self, parent: tk.Misc, looks: Looks, width_px: int) -> None:
+        px = looks.px
+        self._looks, self._parent = looks, parent
+        self._frame = tk.Frame(parent, background=lk.BACKGROUND, width=px(width_px), height=1)
+        self._frame.pack_propagate(False)
+        self._frame.pack(fill="x", padx=px(20), pady=(px(10), px(16)))
+        self._text = tk.Text(
+            self._frame,
+            wrap="word",
+            font=looks.font(14),
+            foreground=lk.INK,
+            background=lk.BACKGROUND,
+            borderwidth=0,
+            highlightthickness=px(2),
+            highlightcolor=lk.FOCUS,
+            highlightbackground=lk.BACKGROUND,
+            padx=px(4),
+            pady=px(2),
+            cursor="arrow",
+            takefocus=True,
+            state="disabled",
+        )
+        self._bar = tk.Scrollbar(
+            self._frame,
+            command=self._text.yview,
+            width=px(12),
+            relief="flat",
+            borderwidth=0,
+            elementborderwidth=px(1),
+            highlightthickness=0,
+            background=lk.LINE,
+            activebackground=lk.MUTED,
+            troughcolor=lk.QUIET,
+            takefocus=False,
+        )
+        self._text.configure(yscrollcommand=self._bar.set)
+        for tag, colour, is_bold in (
+            (INK, lk.INK, False),
+            (MUTED, lk.MUTED, False),
+            (STRONG, lk.INK, True),
+            (ALARM, lk.DANGER, True),
+        ):
+            self._text.tag_configure(tag, foreground=colour, font=looks.font(14, is_bold=is_bold))
+        self._text.tag_configure("gap", font=looks.font(6))
+        for key, units in (("<Up>", -1), ("<Down>", 1)):
+            self._text.bind(key, lambda _, by=units: self._scroll(by))  # type: ignore[misc]
+
+    @property
+    def text(self) -> tk.Text:
+        """The control that holds the page, to be named."""
+        return self._text
+
+    def clear(self) -> None:
+        """Nothing is shown."""
+        self._text.configure(state="normal")
+        self._text.delete("1.0", "end")
+        for child in self._text.winfo_children():
+            child.destroy()
+        self._text.configure(state="disabled")
+        self._text.pack_forget()
+        self._bar.pack_forget()
+        self._frame.configure(height=1)
+
+    def write(self, text: str, kind: str = INK) -> None:
+        """One paragraph. `show` comes after the last one."""
+        self._append(text + "\n", kind)
+
+    def gap(self) -> None:
+        """Some room before what comes next."""
+        self._append("\n", "gap")
+
+    def button(self, words: tuple[str, ...], call: Callable[[], None]) -> Button:
+        """A button in a line of its own."""
+        button = Button(self._text, self._looks, lk.PLAIN, words)
+        button.configure(command=call)
+        button.bind("<Key-Return>", lambda _: button.invoke(), add=True)
+        self._text.configure(state="normal")
+        self._text.window_create("end", window=button)
+        self._text.insert("end", "\n")
+        self._text.configure(state="disabled")
+        return button
+
+    def show(self) -> None:
+        """Take as much height as there is text, up to what fits; the rest is reached by scrolling."""
+        self._text.configure(state="normal")
+        self._text.delete("end-1c")  # the last line break
+        self._text.configure(state="disabled")
+        self._bar.pack(side="right", fill="y")
+        self._text.pack(side="left", fill="both", expand=True)
+        self._frame.configure(height=self._looks.px(HEIGHT_PX))
+        self._text.update_idletasks()
+        counted = self._text.count("1.0", "end", "update", "ypixels")
+        needed = (counted[0] if isinstance(counted, tuple) else counted or 0) + self._looks.px(12)
+        window = self._parent.winfo_toplevel()
+        others = window.winfo_reqheight() - self._looks.px(HEIGHT_PX)
+        most = max(window.winfo_screenheight() - others - self._looks.px(BESIDE_PX), self._looks.px(80))
+        most = min(most, self._looks.px(HEIGHT_PX))
+        if needed <= most:
+            self._bar.pack_forget()
+        self._frame.configure(height=min(needed, most))
+        self._text.yview_moveto(0.0)
+
+    def _append(self, text: str, tag: str) -> None:
+        self._text.configure(state="normal")
+        self._text.insert("end", text, tag)
+        self._text.configure(state="disabled")
+
+    def _scroll(self, units: int) -> str:
+        self._text.yview_scroll(units, "units")
+        return "break"

@@ -1,0 +1,79 @@
+"""*Who was here*: the sessions of this device as its person wants to know them, from its own audit log.
+
+Support-code sessions of strangers have no receipt, so the log is read and not the receipts.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.desktop.ipc_messages import VISIT_COMMANDS_LIMIT, Visit
+from protocol.aio.audit_reading import newest_first
+from protocol.audit import AuditKind, AuditRecord
+from protocol.grantables import Grantable, in_order
+from protocol.names import shown_name, shown_text
+from protocol.receipt import SessionTrail
+
+RECORDS_LIMIT = 20_000
+_NOBODY_S_NAME = shown_name("")
+
+
+def read_visits(log_path: Path, limit: int) -> list[Visit]:
+    """The newest sessions of which something came, newest first; those that live are among them.
+
+    Raises:
+        EnvironmentFault: E_DATA_DISK, the log cannot be read.
+    """
+    return visits_of(newest_first(log_path), limit)
+
+
+def visits_of(newest_records_first: Iterable[AuditRecord], limit: int) -> list[Visit]:
+    """The sessions in these records; a session whose first record is not among them is left out."""
+    found: list[Visit] = []
+    waiting: dict[str, list[AuditRecord]] = {}
+    for count, record in enumerate(newest_records_first, start=1):
+        if record.session_id:
+            waiting.setdefault(record.session_id, []).append(record)
+        if record.kind == AuditKind.SESSION_READY:
+            found.append(visit_of(waiting.pop(record.session_id)[::-1]))
+        if len(found) == limit or count == RECORDS_LIMIT:
+            break
+    return sorted(found, key=lambda visit: visit.started_at_utc, reverse=True)
+
+
+def visit_of(records: Sequence[AuditRecord]) -> Visit:
+    """One session; `records` are its own from session.ready on."""
+    trail = SessionTrail()
+    for record in records:
+        trail.add(record)
+    ready, ended = records[0], trail.ended
+    kinds = {record.kind for record in records}
+    until = ended.at_utc if ended is not None else datetime.now(UTC)
+    commands = list(trail.commands.values())
+    name = str(ready.facts.get("name", ""))
+    return Visit(
+        session_id=ready.session_id,
+        technician_id=shown_name(ready.actor),
+        name="" if name == _NOBODY_S_NAME else shown_name(name),
+        started_at_utc=f"{ready.at_utc.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        length_s=max(0.0, (until - ready.at_utc).total_seconds()),
+        grantables=in_order(_known(trail.grants)),
+        acts=[act for act, kind in _ACTS if kind in kinds],
+        commands=[
+            shown_text(f"{line.command_id}: {line.outcome}", 60) for line in commands[:VISIT_COMMANDS_LIMIT]
+        ],
+        commands_count=len(commands),
+        cause=str(ended.facts.get("cause", "")) if ended is not None else "",
+    )
+
+
+_ACTS = (
+    ("screen", AuditKind.SCREEN_STARTED),
+    ("input", AuditKind.INPUT_STARTED),
+    ("diagnostics", AuditKind.DIAGNOSTICS_READ),
+)
+
+
+def _known(words: Iterable[str]) -> set[Grantable]:
+    known = {grantable.value for grantable in Grantable}
+    return {Grantable(word) for word in words if word in known}

@@ -1,0 +1,108 @@
+"""*Who was here*: sessions read back out of the audit log, whatever else the log holds."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, VISIT_COMMANDS_LIMIT, VISITS_LIMIT, VisitList
+from agent.desktop.language import ENGLISH, LANGUAGES, PSEUDO_NAME, language_of
+from agent.desktop.visit_text import visit_text
+from agent.visits import read_visits, visits_of
+from protocol.aio.audit_log import AuditLog
+from protocol.audit import AuditEvent, AuditKind, AuditRecord, next_record
+from tests.support.window_answers import STRANGER, VISIT
+
+K = AuditKind
+NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+Step = tuple[AuditKind, str, Mapping[str, str | int]]
+
+
+def log_of(*steps: Step) -> list[AuditRecord]:
+    """One record a minute, oldest first."""
+    records: list[AuditRecord] = []
+    for at, (kind, session_id, facts) in enumerate(steps):
+        event = AuditEvent(kind, "dana", "desk-1", session_id, True, facts)
+        records.append(next_record(records[-1] if records else None, event, NOON + timedelta(minutes=at)))
+    return records
+
+
+ONE: tuple[Step, ...] = (
+    (K.SESSION_OFFERED, "s1", {}),
+    (K.SESSION_READY, "s1", {"name": "Dana Meyer", "consent": "ask"}),
+    (K.GRANT_GIVEN, "s1", {"grantable": "screen.view", "length_s": 60}),
+    (K.SCREEN_STARTED, "s1", {}),
+    (K.COMMAND_REQUESTED, "s1", {"request_id": "r1", "command_id": "restart-spooler"}),
+    (K.COMMAND_ENDED, "s1", {"request_id": "r1", "command_id": "restart-spooler", "exit_status": 0}),
+    (K.SESSION_ENDED, "s1", {"cause": "technician_left"}),
+)
+
+
+def test_a_session_is_told_with_who_when_what_and_how_it_ended() -> None:
+    [visit] = visits_of(log_of(*ONE)[::-1], 5)
+    assert (visit.name, visit.technician_id, visit.started_at_utc) == (
+        "Dana Meyer",
+        "dana",
+        "2026-11-26T12:01:00Z",
+    )
+    assert (visit.length_s, visit.grantables, visit.acts) == (300.0, ["screen.view"], ["screen"])
+    assert (visit.commands, visit.cause) == (["restart-spooler: exit 0"], "technician_left")
+
+
+def test_an_offer_that_came_to_nothing_is_no_visit_and_a_live_one_is() -> None:
+    log = log_of((K.SESSION_OFFERED, "s0", {}), (K.SESSION_REFUSED, "s0", {"code": "E_BUSY"}), *ONE[:4])
+    [visit] = visits_of(log[::-1], 5)
+    assert visit.cause == ""
+
+
+def test_two_that_overlap_are_told_apart_and_the_newest_stands_first() -> None:
+    other = [(kind, "s2", facts) for kind, _, facts in ONE]
+    mixed = [step for pair in zip(ONE, other, strict=True) for step in pair]
+    visits = visits_of(log_of(*mixed)[::-1], 5)
+    assert [visit.session_id for visit in visits] == ["s2", "s1"]
+    assert all(visit.commands_count == 1 for visit in visits)
+
+
+def test_a_stranger_has_no_name_whatever_was_said() -> None:
+    stranger = (K.SESSION_READY, "s1", {"name": "(no name)", "consent": "ask"})
+    [visit] = visits_of(log_of(ONE[0], stranger, *ONE[2:])[::-1], 5)
+    assert visit.name == ""
+    assert "NOT VERIFIED" in visit_text(visit, ENGLISH).headline
+
+
+def test_it_is_read_from_the_log_on_the_disk_and_none_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    assert read_visits(path, 5) == []
+    log = AuditLog(path)
+    for kind, session_id, facts in ONE:
+        log.append(AuditEvent(kind, "dana", "desk-1", session_id, True, facts))
+    assert [visit.session_id for visit in read_visits(path, 5)] == ["s1"]
+
+
+@given(st.integers(0, 3 * VISITS_LIMIT), st.integers(0, 3 * VISIT_COMMANDS_LIMIT))
+def test_the_longest_history_fits_one_message(sessions: int, commands: int) -> None:
+    steps: list[Step] = []
+    for number in range(sessions):
+        name = f"s{number}"
+        steps.append((K.SESSION_READY, name, {"name": "N" * 300}))
+        for at in range(commands if number == 0 else 0):
+            facts = {"request_id": f"r{at}", "command_id": "c" * 300}
+            steps.append((K.COMMAND_REQUESTED, name, facts))
+        steps.append((K.SESSION_ENDED, name, {"cause": "finished"}))
+    visits = visits_of(log_of(*steps)[::-1], VISITS_LIMIT)
+    assert len(visits) == min(sessions, VISITS_LIMIT)
+    encoded = TO_COMMAND_LINE_CODEC.encode(VisitList(visits))
+    assert TO_COMMAND_LINE_CODEC.decode(encoded) == VisitList(visits)
+
+
+def test_each_line_is_said_in_the_person_s_language() -> None:
+    for visit in (VISIT, STRANGER):
+        english = visit_text(visit, ENGLISH).lines
+        for name in LANGUAGES[1:]:
+            said = visit_text(visit, language_of((name,))).lines
+            assert len(said) == len(english)
+            assert all(ours != theirs for ours, theirs in zip(said, english, strict=True))
+        for line in visit_text(visit, language_of((PSEUDO_NAME,))).lines:
+            assert line.startswith("["), line
