@@ -72,6 +72,7 @@ OWN_FILES = {
     "agent/policy_store.py",
     "agent/private_windows.py",
     "agent/kept_patience.py",
+    "agent/pause.py",
     "agent/standing.py",
     "protocol/trust_store.py",
     "protocol/aio/receipt_book.py",
