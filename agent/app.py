@@ -30,6 +30,7 @@ from agent.desktop.ipc_messages import (
     LeaveOrdered,
     ListsChanged,
     PauseOrdered,
+    RatingGiven,
     ResumeOrdered,
     StandingAsked,
     StandingRevoked,
@@ -53,6 +54,8 @@ from agent.person_desk import PersonDesk
 from agent.platform.logind.person_watch import LogindWatch
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
+from agent.rating_desk import RatingDesk
+from agent.ratings import RatingBook
 from agent.service import PolicyIntake, Service, ServiceParts, StatusFacts
 from agent.session_audit import SessionAudit
 from agent.sessions import Sessions
@@ -164,6 +167,7 @@ class _Assembly:
         self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts), self.statuses.trust.roots)
         self.standing = StandingConsents(data.standing)
         self.pause = Pause(data.pause)
+        self.ratings = RatingBook(data.ratings)
         if not own.identity.is_visitor:  # whom nobody signed for has nobody to believe
             self.statuses.load()
             self.policies.load(datetime.now(UTC))
@@ -186,6 +190,7 @@ class _Assembly:
         desktop = DesktopLink(watching([LogindWatch()]))
         self.standing.load()
         self.pause.load()
+        self.ratings.load()
         consents = StandingDesk(self.standing, self.audit_log, self.device_id)
         codes = CodeDesk(self._code_parts())
         sessions = Sessions(self._device_side(desktop, tickets, codes), self._open_wire)
@@ -213,6 +218,7 @@ class _Assembly:
             **dict.fromkeys((StandingAsked, StandingRevoked), consents.handle),
             **dict.fromkeys((PauseOrdered, ResumeOrdered), pausing.handle),
             **dict.fromkeys((VisitsAsked, CheckAsked), self._person_desk(service, desktop).handle),
+            RatingGiven: self._rating_desk(sessions).handle,
             HelpAsked: codes.handle_help,
         }
         server = LocalServer(self.data.socket, desks, allowed_uids=frozenset({os.geteuid(), 0}))
@@ -234,6 +240,12 @@ class _Assembly:
                 anchors=self.anchors,
             )
         )
+
+    def _rating_desk(self, sessions: Sessions) -> RatingDesk:
+        self.rating = RatingDesk(
+            self.ratings, self.data.audit, self.audit_log, self.device_id, lambda: bool(sessions.status())
+        )
+        return self.rating
 
     def _person_desk(self, service: Service, desktop: DesktopLink) -> PersonDesk:
         async def read_displays() -> tuple[list[Display], str]:
@@ -279,6 +291,8 @@ class _Assembly:
             patience=load_patience(self.data.patience, asyncio.get_running_loop().time()),
             standing=self.standing,
             pause=self.pause,
+            ratings=self.ratings,
+            show_card=lambda seat, session_id: self.rating.show_card(seat, session_id),
             codes=codes,
             own_log=self.own_log,
             on_receipt=self.anchors.due if self.anchors else lambda: None,

@@ -66,6 +66,10 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     ),
     _K.DEVICE_LEFT: lambda _, __: "This computer left its organisation",
     _K.LOGIN_REFUSED: lambda _, facts: f"This computer's identity was refused: {_why(facts)}",
+    _K.RATING_GIVEN: lambda _, facts: (
+        f"The person said that the session {'helped' if facts.get('is_good') else 'did not help'}"
+    ),
+    _K.RATING_DELIVERED: lambda who, _: f"{who} read what the person said of an earlier session",
     _K.RECEIPT_SIGNED: lambda _, facts: (
         "Both sides signed the receipt of the session"
         if facts.get("signed_by") == "device technician"

@@ -17,10 +17,11 @@ from agent.admission import Admitted
 from agent.ask_patience import AskPatience
 from agent.capabilities.base import Capability
 from agent.code_desk import CodeDesk
-from agent.desktop_link import DesktopLink, SessionDesk
+from agent.desktop_link import DesktopLink, DesktopSeat, SessionDesk
 from agent.lasting_time import slept_s
 from agent.pause import Pause
 from agent.policy_store import PolicyStore
+from agent.ratings import RatingBook
 from agent.session_audit import Appends, SessionAudit
 from agent.session_channels import ChannelParts, SessionChannels
 from agent.session_consent import SessionConsent, SessionFacts
@@ -36,7 +37,7 @@ from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant
 from protocol.identity import Identity
 from protocol.ids import DeviceId, SessionId
-from protocol.limits import NAME_LIMIT_CHARS
+from protocol.limits import NAME_LIMIT_CHARS, RATINGS_OFFERED_LIMIT
 from protocol.messages import session as messages
 from protocol.messages.channel import CloseChannel, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GivenGrant, GrantEnded, ReleaseGrant
@@ -65,6 +66,13 @@ class BuildFor:
     admitted: Admitted
 
 
+ShowCard = Callable[[DesktopSeat, SessionId], Awaitable[None]]
+
+
+async def show_no_card(_seat: DesktopSeat, _session_id: SessionId) -> None:
+    """No card after a session."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSide:
     """What all sessions of this device share."""
@@ -84,6 +92,8 @@ class DeviceSide:
     patience: AskPatience = field(default_factory=AskPatience)
     standing: StandingConsents = field(default_factory=lambda: StandingConsents(None))
     pause: Pause = field(default_factory=lambda: Pause(None))
+    ratings: RatingBook = field(default_factory=lambda: RatingBook(None))
+    show_card: ShowCard = show_no_card
     slept_s: Callable[[], float] = slept_s
 
     def goodbye(self, cause: str) -> messages.EndSession:
@@ -179,6 +189,7 @@ class LiveSession:
             self._machine.accepted(_now_s(), self._ends_s)
             if self._proof is not None:
                 await self._proof.begin()
+            await self._offer_ratings()
             await first_of(
                 self._listen(), self._tick(), self._watch_desk(), self._wait_over(), self._end_taken_back()
             )
@@ -196,6 +207,17 @@ class LiveSession:
             await asyncio.gather(pump, return_exceptions=True)
             await self.consent.close()
         return self._over.result()
+
+    async def _offer_ratings(self) -> None:
+        peer = self._admitted.peer
+        if peer.is_visitor:
+            return
+        for rating in self._device.ratings.waiting_for(peer.subject_id)[:RATINGS_OFFERED_LIMIT]:
+            await self._tell(messages.OfferRating(rating.session_id, rating.is_good, rating.comment))
+
+    def _rating_taken(self, session_id: str) -> None:
+        if self._device.ratings.delivered(session_id, self._admitted.peer.subject_id):
+            self._audit.note(AuditKind.RATING_DELIVERED, {"rated_session": session_id})
 
     async def _say_goodbye(self, tunnel_io: TunnelIO) -> None:
         proof = self._proof
@@ -261,6 +283,8 @@ class LiveSession:
                 case messages.AskRecord() | messages.TellRecord() | messages.AnswerReceipt():
                     if self._proof is not None:
                         await self._proof.take(message)
+                case messages.TakeRating(session_id):
+                    self._rating_taken(session_id)
                 case messages.EndSession(cause=cause):
                     self.end(FINISHED if cause == FINISHED else TECHNICIAN_LEFT)
                     return

@@ -128,6 +128,9 @@ class SessionRunner:
         )
         self._live = LiveSession(self._device, parts, admitted)
         cause = await self._live.run(tunnel_io)
+        desk = self._live.consent.desk
+        if desk is not None:
+            await self._device.show_card(desk.seat, self.session_id)
         log.info("session.ended", session_id=self.session_id, cause=cause)
 
     async def _pair(self, channels: ChannelIO, done: HandshakeDone, admitted: Admitted) -> None:

@@ -97,6 +97,11 @@ class DataDir:
         return self.root / "pause.json"
 
     @property
+    def ratings(self) -> Path:
+        """What the person thought of sessions, until their technicians know."""
+        return self.root / "ratings.json"
+
+    @property
     def socket(self) -> Path:
         """The service's local socket."""
         return self.root / "run" / "agent.sock"
@@ -152,7 +157,7 @@ class DataDir:
         accepted = (self.root / STATUS_FILE, self.root / SUCCESSORS_FILE)
         ours = (self.identity, self.relay, self.relay_ca, *accepted)
         policy_files = (self.policy.with_suffix(suffix) for suffix in (".dsse", ".mark", ".rival"))
-        for path in (*ours, *policy_files, self.standing, self.patience, self.pause):
+        for path in (*ours, *policy_files, self.standing, self.patience, self.pause, self.ratings):
             path.unlink(missing_ok=True)
 
 

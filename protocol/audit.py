@@ -97,6 +97,9 @@ class AuditKind(StrEnum):
     AUDIT_RECOVERED = "audit.recovered"
     AUDIT_ALARM = "audit.alarm"
     AUDIT_ACCEPTED = "audit.accepted"
+    RATING_GIVEN = "rating.given"
+    RATING_DELIVERED = "rating.delivered"
+    RATING_RECEIVED = "rating.received"
     RECEIPT_SIGNED = "receipt.signed"
     RECEIPT_REFUSED = "receipt.refused"
 

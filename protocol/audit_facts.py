@@ -107,6 +107,9 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         "audit.recovered": {"torn_bytes": _N, "torn_sha256": _D, "kept_as": _T},
         "audit.alarm": {"code": _T, "known_seq": _N, "known_sha256": _D, "told_sha256": _T},
         "audit.accepted": {"known_seq": _N, "known_sha256": _D},
+        "rating.given": {"is_good": _N},
+        "rating.delivered": {"rated_session": _T},
+        "rating.received": {"rated_session": _T, "is_good": _N},
         "receipt.signed": {"receipt_sha256": _D, "signed_by": _T},
         "receipt.refused": {"receipt_sha256": _D, **_REFUSAL},
     }

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from protocol.messages.channel import ChannelClosed
 from protocol.messages.consent import AskPending, GrantEnded
+from protocol.messages.session import OfferRating
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +22,4 @@ class PeerAlarm:
     code: str
 
 
-SessionNotice: TypeAlias = GrantEnded | AskPending | ChannelClosed | PeerAlarm | SessionOver
+SessionNotice: TypeAlias = OfferRating | GrantEnded | AskPending | ChannelClosed | PeerAlarm | SessionOver

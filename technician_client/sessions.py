@@ -25,10 +25,11 @@ from protocol.errors import (
     WrongState,
 )
 from protocol.grantables import Grantable
-from protocol.ids import DeviceId, SessionId
+from protocol.ids import DeviceId, SessionId, checked_session_id
 from protocol.limits import (
     CONSENT_EXTENSIONS_LIMIT,
     CONSENT_TIMEOUT_S,
+    RATINGS_OFFERED_LIMIT,
     RECEIPT_TIMEOUT_S,
     SESSION_LENGTH_DEFAULT_S,
 )
@@ -40,8 +41,10 @@ from protocol.messages.session import (
     EndSession,
     Heartbeat,
     HeartbeatAnswer,
+    OfferRating,
     OfferReceipt,
     Ready,
+    TakeRating,
     TellRecord,
 )
 from protocol.names import shown_name
@@ -121,6 +124,7 @@ class TechnicianSession:
         self._on_over: list[Callable[[], None]] = []
         self._proof = self._make_proof(verified)
         self._is_over = False
+        self._ratings = 0
         self.why_over = ""  # what the agent said beside the cause
 
     def _make_proof(self, verified: Verified) -> SessionProof | None:
@@ -372,6 +376,8 @@ class TechnicianSession:
         match message:
             case AskPending():
                 self._notice(message)
+            case OfferRating():
+                self._offered_rating(message)
             case AskAnswer():
                 self._answered(message)
             case GrantEnded():
@@ -384,6 +390,21 @@ class TechnicianSession:
             case ChannelClosed(number, code):
                 self._drop(number, code)
                 self._notice(message)
+
+    def _offered_rating(self, rating: OfferRating) -> None:
+        self._ratings += 1
+        if self._ratings > RATINGS_OFFERED_LIMIT or not self.is_verified:
+            raise PeerViolation("a rating that must not come")
+        self.audit.note(
+            AuditKind.RATING_RECEIVED,
+            rated_session=checked_session_id(rating.session_id),
+            is_good=int(rating.is_good),
+        )
+        self._notice(rating)
+
+    async def take_rating(self, session_id: str) -> None:
+        """The technician has seen it; the device deletes it. Raises SupportError: the session is over."""
+        await self._send(TakeRating(session_id))
 
     def _answered(self, answer: AskAnswer) -> None:
         wished, future = self._asks.get(answer.ask_no, (frozenset[Grantable](), None))

@@ -12,8 +12,10 @@ import mss.tools
 from msgspec.structs import replace
 
 from agent.desktop.app import open_root
+from agent.desktop.card_window import Card
 from agent.desktop.help_window import HelpWindow
 from agent.desktop.indicator import BarCalls, Bars
+from agent.desktop.ipc_messages import ShowCard, Visit
 from agent.desktop.language import LANGUAGES, PSEUDO_NAME, language_of
 from agent.desktop.looks import BASE_DPI, Looks
 from agent.desktop.panel import Panel, PanelCalls
@@ -22,7 +24,7 @@ from agent.desktop.questions import Questions
 from agent.desktop.tray_state import TrayState
 from agent.desktop.x11_windows import WindowProperties
 from tests.support.desktop_service import a_prompt, an_indicator, wait_for
-from tests.support.window_answers import WindowAnswers
+from tests.support.window_answers import STRANGER, VISIT, WindowAnswers
 from tests.support.x_display import x_display
 
 SIZE = "2560x1800"
@@ -82,6 +84,11 @@ def _help(looks: Looks, properties: WindowProperties) -> Callable[[], None]:
     return HelpWindow(looks, properties, cast(Questions, WindowAnswers()), lambda: None).close
 
 
+def _card(visit: Visit, looks: Looks, properties: WindowProperties) -> Callable[[], None]:
+    order = ShowCard(visit=visit, may_rate=bool(visit.name))
+    return Card(looks, properties, cast(Questions, WindowAnswers()), order).close
+
+
 PERSON_WINDOWS: dict[str, Callable[[Looks, WindowProperties], Callable[[], None]]] = {
     "window": partial(_panel, "", TrayState.READY),
     "window-paused": partial(_panel, "", TrayState.PAUSED),
@@ -90,6 +97,8 @@ PERSON_WINDOWS: dict[str, Callable[[Looks, WindowProperties], Callable[[], None]
     "window-allowed": partial(_panel, "allowed", TrayState.IN_SESSION),
     "window-about": partial(_panel, "about", TrayState.READY),
     "help": _help,
+    "card": partial(_card, VISIT),
+    "card-not-verified": partial(_card, STRANGER),
 }
 
 

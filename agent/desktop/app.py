@@ -106,6 +106,7 @@ class Desktop:
     """Owns the windows, the threads and the order of their end."""
 
     def __init__(self, root: "tk.Tk", link: ServiceLink, settings: Settings) -> None:
+        from agent.desktop.card_window import Cards
         from agent.desktop.indicator import BarCalls, Bars
         from agent.desktop.looks import Looks
         from agent.desktop.prompt import Prompt, PromptTools
@@ -146,10 +147,11 @@ class Desktop:
                 keys=self._keys,
                 read_displays=lambda: read_displays(settings.display),
                 leave=self._leave,
+                show_card=lambda order: self._cards.show(order),
             )
         )
-
         questions = Questions(settings.socket_path, self._post)
+        self._cards = Cards(self._looks, self._properties, questions)
         tray_tools = TrayTools(self._looks, self._properties, questions, lambda: len(self._bars.session_ids))
         self._tray = Tray(tray_tools) if settings.has_tray else None
 
@@ -200,6 +202,8 @@ class Desktop:
         has_session = bool(self._bars.session_ids)
         self._watch.watch(is_needed=has_session)
         self._restacked.watch(is_needed=has_session)
+        if has_session:
+            self._cards.hide()  # whoever is here now could press in it
         if self._tray is not None:
             self._tray.sessions_changed()
 

@@ -5,7 +5,7 @@ There is no verb here that names a path, a program, a URL or a policy. Each mess
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
 the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered`,
 `ListsChanged`, `StandingAsked`, `StandingRevoked`, `PauseOrdered`, `ResumeOrdered`, `VisitsAsked`,
-`CheckAsked` or `HelpAsked` (the command line and the person's window).
+`CheckAsked`, `RatingGiven` or `HelpAsked` (the command line and the person's window).
 """
 
 from enum import StrEnum
@@ -19,6 +19,7 @@ from protocol.errors import ErrorCode, Refused
 from protocol.limits import (
     CHANNEL_MESSAGE_LIMIT_BYTES,
     INPUT_EVENTS_PER_MESSAGE_LIMIT,
+    RATING_COMMENT_LIMIT_CHARS,
     REASON_LIMIT_CHARS,
     TICKET_NUMBER_LIMIT_CHARS,
 )
@@ -134,6 +135,25 @@ class FindingList(Message, frozen=True, tag="ipc.finding_list"):
     """Service to the person's window: the worst first."""
 
     findings: Annotated[list[FindingRow], Meta(max_length=FINDINGS_LIMIT)]
+
+
+class ShowCard(Message, frozen=True, tag="ipc.show_card"):
+    """Service to desktop: a session is over; `may_rate` when its technician was verified."""
+
+    visit: Visit
+    may_rate: bool
+
+
+class RatingGiven(Message, frozen=True, tag="ipc.rating_given"):
+    """Person's window to service: what the person thought of a session that is over."""
+
+    session_id: ShortText
+    is_good: bool
+    comment: Annotated[str, Meta(max_length=RATING_COMMENT_LIMIT_CHARS)]
+
+
+class RatingKept(Message, frozen=True, tag="ipc.rating_kept"):
+    """Service to the person's window: the technician gets it in the next session."""
 
 
 class HelpAsked(Message, frozen=True, tag="ipc.help_asked"):
@@ -412,6 +432,7 @@ Hello: TypeAlias = (
     | ResumeOrdered
     | VisitsAsked
     | CheckAsked
+    | RatingGiven
     | HelpAsked
 )
 FromDesktop: TypeAlias = (
@@ -429,6 +450,7 @@ ToDesktop: TypeAlias = (
     | EndInput
     | ReleaseInput
     | ReadDisplays
+    | ShowCard
     | IpcRefused
 )
 ToWorker: TypeAlias = FromTechnician | CoverWindows
@@ -440,6 +462,7 @@ ToCommandLine: TypeAlias = (
     | Paused
     | VisitList
     | FindingList
+    | RatingKept
     | HelpCode
     | HelpNews
     | IpcRefused

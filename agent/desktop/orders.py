@@ -26,6 +26,7 @@ from agent.desktop.ipc_messages import (
     ReadDisplays,
     ReleaseInput,
     ScreenEnded,
+    ShowCard,
     ShowIndicator,
     ShowPrompt,
     StartScreen,
@@ -112,6 +113,7 @@ class Parts:
     keys: StopKeys
     read_displays: Callable[[], list[Display]]
     leave: Callable[[str], None]
+    show_card: Callable[[ShowCard], None] = lambda _: None
 
 
 class Orders:
@@ -137,6 +139,9 @@ class Orders:
                 self._screen(order)
             case AllowInput() | Inject() | EndInput() | ReleaseInput():
                 self._input(order)
+            case ShowCard():
+                if not self._parts.bars.session_ids:
+                    self._parts.show_card(order)
             case ReadDisplays():
                 self._parts.send(self._displays(order))
             case IpcRefused():

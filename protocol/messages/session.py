@@ -9,6 +9,8 @@ agent → technician   channel.opened / channel.refused
 both                 session.record_asked / session.record_told   is your log still the one I know?
 agent → technician   session.receipt          after session.end, and of sessions that were cut, after Ready
 technician → agent   session.receipt_answer   signed by both ends, or the code that says why not
+agent → technician   session.rating           what the person thought of an earlier session, after Ready
+technician → agent   session.rating_taken     it was shown
 """
 
 from typing import Annotated, TypeAlias
@@ -16,7 +18,7 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta
 
 from protocol.codec import Codec, Finite, Message
-from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, RECEIPT_LIMIT_BYTES
+from protocol.limits import CHANNEL_MESSAGE_LIMIT_BYTES, RATING_COMMENT_LIMIT_CHARS, RECEIPT_LIMIT_BYTES
 from protocol.messages.channel import ChannelClosed, ChannelOpened, ChannelRefused, CloseChannel, OpenChannel
 from protocol.messages.consent import Ask, AskAnswer, AskPending, GrantEnded, ReleaseGrant
 from protocol.messages.presence import ShortText
@@ -80,6 +82,20 @@ class TellRecord(Message, frozen=True, tag="session.record_told"):
     head_sha256: RecordHash
 
 
+class OfferRating(Message, frozen=True, tag="session.rating"):
+    """Agent, after Ready: what the person thought of an earlier session of this technician."""
+
+    session_id: ShortText
+    is_good: bool
+    comment: Annotated[str, Meta(max_length=RATING_COMMENT_LIMIT_CHARS)]
+
+
+class TakeRating(Message, frozen=True, tag="session.rating_taken"):
+    """Technician: it was shown; the agent deletes it."""
+
+    session_id: ShortText
+
+
 class OfferReceipt(Message, frozen=True, tag="session.receipt"):
     """Agent: the receipt of this or of an earlier session, with the agent's signature."""
 
@@ -108,6 +124,7 @@ FromAgent: TypeAlias = (
     | AskRecord
     | TellRecord
     | OfferReceipt
+    | OfferRating
     | EndSession
 )
 FromTechnician: TypeAlias = (
@@ -120,6 +137,7 @@ FromTechnician: TypeAlias = (
     | AskRecord
     | TellRecord
     | AnswerReceipt
+    | TakeRating
     | EndSession
 )
 

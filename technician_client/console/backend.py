@@ -90,6 +90,10 @@ class Session(Protocol):
         """For how long nothing came, if a heartbeat waits unusually long for its answer; else 0."""
         ...
 
+    async def take_rating(self, session_id: str) -> None:
+        """The technician has seen it; raises SupportError when the session is over."""
+        ...
+
     def stir(self) -> None:
         """Something goes on: for a while silence is to be noticed sooner."""
         ...

@@ -13,6 +13,7 @@ from protocol.grantables import Grantable
 from protocol.messages.channel import ChannelClosed
 from protocol.messages.consent import AskPending, GrantEnded
 from protocol.messages.screen import Follow, ShowAll, ShowDisplay
+from protocol.messages.session import OfferRating
 from protocol.names import shown_name, shown_reason
 from technician_client.console import page_messages as say
 from technician_client.console.backend import Channel, Session
@@ -112,6 +113,8 @@ class LiveSession:
                 pass  # the channel's own task hears of it and tells the page which capability it was
             case PeerAlarm(code=code):
                 await self._page.say(say.SayAlarm(say.problem(code)))
+            case OfferRating(session_id=session_id, is_good=is_good, comment=comment):
+                await self._page.say(say.SayRating(session_id, is_good, shown_reason(comment)))
             case SessionOver(code=code):
                 raise SessionEnded(code)
 
@@ -174,6 +177,8 @@ class LiveSession:
                 await _needed(self._commands, Grantable.COMMANDS_RUN).run(message)
             case say.PageCancel():
                 await _needed(self._commands, Grantable.COMMANDS_RUN).cancel(message.run_no)
+            case say.PageRatingSeen(session_id=session_id):
+                await self._session.take_rating(session_id)
             case say.PageEnd():
                 raise SessionEnded("technician_left")
 

@@ -139,6 +139,12 @@ class PageCancel(PageMessage, frozen=True, tag="cancel"):
     run_no: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
+class PageRatingSeen(PageMessage, frozen=True, tag="rating_seen"):
+    """The rating of this session is on the screen."""
+
+    session_id: ShortText
+
+
 class PageEnd(PageMessage, frozen=True, tag="end"):
     """End the session."""
 
@@ -155,7 +161,15 @@ PageOfScreen: TypeAlias = (
     | PageFollow
 )
 FromPage: TypeAlias = (
-    PageAsk | PageOfScreen | PageInput | PageReleaseAll | PageReadDiagnostics | PageRun | PageCancel | PageEnd
+    PageAsk
+    | PageOfScreen
+    | PageInput
+    | PageReleaseAll
+    | PageReadDiagnostics
+    | PageRun
+    | PageCancel
+    | PageRatingSeen
+    | PageEnd
 )
 
 _FROM_PAGE: msgspec.json.Decoder[FromPage] = msgspec.json.Decoder(FromPage)
@@ -297,6 +311,14 @@ class SayAlarm(PageMessage, frozen=True, tag="alarm"):
     problem: Problem
 
 
+class SayRating(PageMessage, frozen=True, tag="rating"):
+    """What the person thought of an earlier session; the device keeps it until it is seen."""
+
+    session_id: str
+    is_good: bool
+    comment: str
+
+
 class SayProblem(PageMessage, frozen=True, tag="problem"):
     """Something that was asked for could not be done; the session goes on."""
 
@@ -328,6 +350,7 @@ ToPage: TypeAlias = (
     | SayCommandOutput
     | SayCommandEnded
     | SayAlarm
+    | SayRating
     | SayProblem
     | SayOver
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.desktop.drawing import contrast
-from agent.desktop.ipc_messages import HelpNews, HelpOutcome
+from agent.desktop.ipc_messages import HelpNews, HelpOutcome, HideIndicator, RatingGiven, ShowCard
 from agent.desktop.language import ENGLISH
 from agent.desktop.tray_state import (
     BACKGROUND,
@@ -22,9 +22,9 @@ from agent.desktop.tray_state import (
 )
 from agent.desktop.tray_text import grouped, works_for
 from tests.support.desktop_person import ESCAPE, RETURN, SPACE, TAB
-from tests.support.desktop_service import wait_for
+from tests.support.desktop_service import an_indicator, wait_for
 from tests.support.tray_service import TrayService, desktop_with_tray
-from tests.support.window_answers import CODE
+from tests.support.window_answers import CODE, VISIT
 from tests.support.x_person import XPerson
 
 LIMIT_S = 20.0
@@ -215,6 +215,31 @@ def test_the_person_pauses_and_ends_the_pause_in_the_panel(
     wait_for(lambda: "Paused" in title_of(display), LIMIT_S)
     press(person, "panel:pause", lambda: service.paused_s == 0)
     wait_for(lambda: "Paused" not in title_of(display), LIMIT_S)
+
+
+@pytest.mark.real
+def test_the_card_is_answered_by_the_person_and_goes_when_somebody_connects(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    wait_for(lambda: "StatusAsked" in service.asked, LIMIT_S)
+    service.order(ShowCard(VISIT, may_rate=True))
+    wait_for(lambda: person.find("card:send") is not None, LIMIT_S)
+
+    def sent() -> bool:  # Send does nothing before a thumb was pressed
+        for part in ("card:bad", "card:send"):
+            found = person.find(part)
+            if found is not None:
+                person.click(*found.middle)
+        with suppress(AssertionError):
+            wait_for(lambda: service.rating is not None, 1.0)
+        return service.rating is not None
+
+    wait_for(sent, LIMIT_S)
+    assert service.rating == RatingGiven(VISIT.session_id, False, "")
+    wait_for(lambda: person.find("card:good") is None, LIMIT_S)
+    service.order(an_indicator())
+    wait_for(lambda: window_of(display, "alongside-card") == "", LIMIT_S)
+    service.order(HideIndicator(an_indicator().session_id))
 
 
 def test_the_code_of_the_tests_has_the_form_of_a_real_one() -> None:

@@ -73,6 +73,7 @@ class FakeSession:
         self.group_name = "X25519MLKEM768"
         self.readback = "0417"
         self.why_over = ""
+        self.ratings_taken: list[str] = []
         self.is_verified = True
         self.clock_offset_ms: float | None = 0.0
         self.round_trip_ms: float | None = 4.2
@@ -91,6 +92,10 @@ class FakeSession:
     def silence_s(self) -> float:
         """As the test says."""
         return self.silent_s
+
+    async def take_rating(self, session_id: str) -> None:
+        """See `TechnicianSession`."""
+        self.ratings_taken.append(session_id)
 
     def stir(self) -> None:
         """Counts."""

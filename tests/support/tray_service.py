@@ -21,6 +21,8 @@ from agent.desktop.ipc_messages import (
     HelpNews,
     Paused,
     PauseOrdered,
+    RatingGiven,
+    RatingKept,
     ResumeOrdered,
     StandingAsked,
     StandingList,
@@ -46,6 +48,7 @@ class TrayService:
         self.link = "connected"
         self.standing = [StandingRow("st1", "dana", "Dana Meyer", "screen.view", 6 * 86400.0)]
         self.paused_s = 0.0
+        self.rating: RatingGiven | None = None
         self.voided = threading.Event()
         self.helping: socket.socket | None = None
         self._desktop: socket.socket | None = None
@@ -97,6 +100,9 @@ class TrayService:
                 answer = ANSWERS[type(hello)]
                 assert not isinstance(answer, SupportError)
                 _answer(connected, answer)
+            case RatingGiven():
+                self.rating = hello
+                _answer(connected, RatingKept())
             case PauseOrdered() | ResumeOrdered():
                 self.paused_s = 3600.0 if isinstance(hello, PauseOrdered) else 0.0
                 _answer(connected, Paused(self.paused_s))

@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 
 from protocol.errors import ErrorCode, Unreachable
 from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
+from protocol.messages.session import OfferRating
 from technician_client.console.backend import DeviceRow, LinkState
 from tests.support.console_desk import CHROMIUM, HASH_OF_CANVAS, Desk, rgba_hash, seen
 from tests.support.console_fakes import (
@@ -344,3 +345,18 @@ async def test_the_console_keeps_nothing_where_a_script_or_the_history_could_fin
 
 async def _focused(page: Page, path: str) -> str:
     return str(await page.evaluate(f"document.activeElement.{path}"))
+
+
+async def test_a_rating_is_shown_as_foreign_text_and_only_then_taken_from_the_device(desk: Desk) -> None:
+    await desk.enter(f"/session?device={DESK}")
+    async with asyncio.timeout(20):
+        while not desk.app.sessions:  # noqa: ASYNC110  the browser has no event for us
+            await asyncio.sleep(0.02)
+    session = desk.app.sessions[-1]
+    assert session.ratings_taken == []
+    session.notices.put_nowait(OfferRating("5f" * 16, False, HOSTILE))
+    await expect(desk.page.locator("#rating")).to_contain_text("did not help", timeout=20_000)
+    assert await desk.page.locator("#rating *").count() <= 4, "markup of the comment became elements"
+    async with asyncio.timeout(20):
+        while session.ratings_taken != ["5f" * 16]:  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.02)

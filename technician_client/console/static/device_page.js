@@ -73,6 +73,7 @@ byId("connect").addEventListener("click", () => {
 byId("end").addEventListener("click", () => workspace.end());
 workspace.addEventListener("change", drawSession);
 workspace.addEventListener("alarm", ({ detail }) => alarm(detail));
+workspace.addEventListener("rating", ({ detail }) => showRating(detail));
 workspace.addEventListener("change", drawTimeLeft);
 setInterval(drawTimeLeft, 500);
 drawSession();
@@ -109,4 +110,15 @@ function alarm(problem) {
   isProblemOfList = false;
   byId("problem").replaceChildren(...notice(problem));
   show(byId("problem"), true);
+}
+
+function showRating(rating) {
+  const close = element("button", { type: "button", onclick: () => show(byId("rating"), false) }, "Close");
+  byId("rating").replaceChildren(
+    element("strong", {}, rating.is_good ? "👍 Your last help here helped." : "👎 Your last help here did not help."),
+    ...(rating.comment ? [element("span", {}, "The person writes: ", foreign(rating.comment))] : []),
+    close,
+  );
+  show(byId("rating"), true);
+  workspace.ratingSeen(rating.session_id);
 }

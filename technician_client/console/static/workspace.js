@@ -34,6 +34,7 @@ export class Workspace extends EventTarget {
       .on("grant_ended", (message) => this.#change(() => this.permissions.ended(message.grantable, message.problem)))
       .on("channel_over", (message) => this.#change(() => this.permissions.ended(message.grantable, message.problem)))
       .on("alarm", ({ problem }) => this.dispatchEvent(new CustomEvent("alarm", { detail: problem })))
+      .on("rating", (rating) => this.dispatchEvent(new CustomEvent("rating", { detail: rating })))
       .on("over", (message) => this.#over(message));
     this.dispatchEvent(new CustomEvent("link", { detail: link }));
     this.changed();
@@ -43,6 +44,10 @@ export class Workspace extends EventTarget {
     this.#wish = { grantables, reason, ticketNumber, lengthS };
     if (this.phase === "ready") this.#sendWish();
     else this.connect();
+  }
+
+  ratingSeen(sessionId) {
+    this.link?.send("rating_seen", { session_id: sessionId });
   }
 
   end() {
