@@ -1,9 +1,10 @@
 """Releases of the agent: what the organisation's root signed, and the one file that carries it.
 
 A bundle (decision 0023) is a tar file: `release.json` (the manifest, exact bytes signed), `release.sig`
-(ECDSA P-256 with SHA-256 over DSSE's pre-authentication encoding, DER), `organisation.pem` (the root's
-certificate), then the manifest's files. Nothing is unpacked by the archive's own names: each file that the
-manifest names is read and hashed.
+(ECDSA P-256 with SHA-256 over DSSE's pre-authentication encoding, DER), `organisation.pem` (the first root's
+certificate), `successors.json` (the steps to the root that signed, see `protocol.succession`), then the
+manifest's files. Nothing is unpacked by the archive's own names: each file that the manifest names is read
+and hashed.
 """
 
 import hashlib
@@ -24,21 +25,25 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.certificates import read_root
 from protocol.envelope import pre_authentication_encoding
-from protocol.errors import DocumentRefused, ErrorCode
-from protocol.ids import organisation_id as named_by_key
+from protocol.errors import CertificateRefused, DocumentRefused, ErrorCode
 from protocol.limits import (
     CERTIFICATE_LIMIT_BYTES,
     RELEASE_FILE_LIMIT_BYTES,
     RELEASE_FILES_LIMIT,
     RELEASE_MANIFEST_LIMIT_BYTES,
+    SUCCESSOR_LIMIT_BYTES,
+    SUCCESSORS_LIMIT,
 )
+from protocol.succession import RootLine, root_fingerprint
 
 RELEASE_TYPE: Final = "application/vnd.alongside.release+json"
 MANIFEST_NAME: Final = "release.json"
 SIGNATURE_NAME: Final = "release.sig"
 ROOT_NAME: Final = "organisation.pem"
-_HEAD: Final = (MANIFEST_NAME, SIGNATURE_NAME, ROOT_NAME)
+STEPS_NAME: Final = "successors.json"
+_HEAD: Final = (MANIFEST_NAME, SIGNATURE_NAME, ROOT_NAME, STEPS_NAME)
 _SIGNATURE_LIMIT_BYTES: Final = 256
+_STEPS_LIMIT_BYTES: Final = 4 * SUCCESSORS_LIMIT * SUCCESSOR_LIMIT_BYTES
 _CHUNK_BYTES: Final = 1 << 20
 _VERSION: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){2}")
 
@@ -75,6 +80,7 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _DECODER = msgspec.json.Decoder(Release, strict=True)
+_STEPS = msgspec.json.Decoder(list[bytes], strict=True)
 
 
 def version_order(version: str) -> tuple[int, ...]:
@@ -95,22 +101,39 @@ def sign_release(release: Release, key: ec.EllipticCurvePrivateKey) -> tuple[byt
     return manifest, key.sign(signed, ec.ECDSA(hashes.SHA256()))
 
 
-def open_release(manifest: bytes, signature: bytes, root_pem: bytes, organisation_id: str) -> Release:
-    """The release that this organisation's root signed. Its dates are not judged; see `check_release_time`.
+def release_roots(root_pem: bytes, steps: bytes, fingerprint: str) -> RootLine:
+    """The roots that a bundle carries, proved from the first one on; one of them has this fingerprint.
+
+    Whoever was told the newest root's fingerprint is safe from a former root's thief too. Who knows only an
+    older one believes a line that ends there, since nothing in a file shows what came later.
+
+    Raises:
+        DocumentRefused: E_RELEASE_SIGNATURE, another organisation's roots, or no line.
+    """
+    try:
+        first = x509.load_pem_x509_certificate(root_pem).public_bytes(Encoding.DER)
+        roots = RootLine(first)
+        roots.take(_STEPS.decode(steps))
+        fingerprints = [root_fingerprint(root) for root in roots.all]
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        raise _unsigned("its organisation's roots cannot be read") from None
+    except (DocumentRefused, CertificateRefused) as exc:
+        raise _unsigned(f"its roots: {exc.detail}") from None
+    # not what a root says of itself: the first one's key is the organisation, the steps prove the others
+    if roots.all[-1] != first or fingerprints[-1] != roots.organisation_id:
+        raise _unsigned("its first root is not an organisation's first")
+    if fingerprint not in fingerprints:
+        raise _unsigned("it is another organisation's, or of before the root was replaced")
+    return roots
+
+
+def open_release(manifest: bytes, signature: bytes, roots: RootLine) -> Release:
+    """The release that the newest of these roots signed. Its dates are not judged; see `check_release_time`.
 
     Raises:
         DocumentRefused: E_RELEASE_SIGNATURE (another root or signature) or E_RELEASE_FORMAT.
-        CertificateRefused: the root is none.
     """
-    try:
-        root = x509.load_pem_x509_certificate(root_pem)
-    except ValueError:
-        raise _unsigned("its organisation's certificate cannot be read") from None
-    # not what a root says of itself: only its line proves a successor root, and no bundle carries that
-    if named_by_key(read_root(root.public_bytes(Encoding.DER)).spki_der) != organisation_id:
-        raise _unsigned("it is another organisation's, or a successor root's")
-    key = root.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)  # a root of ours has no other key
+    key = read_root(roots.newest).public_key
     try:
         signed = pre_authentication_encoding(RELEASE_TYPE, manifest)
         key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
@@ -123,7 +146,7 @@ def open_release(manifest: bytes, signature: bytes, root_pem: bytes, organisatio
     names = [each.name for each in release.files]
     if len(set(names)) != len(names) or set(names) & set(_HEAD):
         raise _malformed("a name stands there twice")
-    if release.organisation_id != organisation_id:
+    if release.organisation_id != roots.organisation_id:
         raise _unsigned("it names another organisation")
     return release
 
@@ -143,11 +166,11 @@ class Bundle:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, organisation_id: str) -> Iterator[Self]:
-        """The bundle in this file.
+    def open(cls, path: Path, fingerprint: str) -> Iterator[Self]:
+        """The bundle in this file, for who knows this fingerprint of the organisation's newest root.
 
         Raises:
-            DocumentRefused: as `open_release`; E_RELEASE_FORMAT, it is no bundle.
+            DocumentRefused: as `release_roots` and `open_release`; E_RELEASE_FORMAT, it is no bundle.
         """
         with ExitStack() as opened:
             try:
@@ -157,7 +180,8 @@ class Bundle:
             manifest = _member(archive, MANIFEST_NAME, RELEASE_MANIFEST_LIMIT_BYTES)
             signature = _member(archive, SIGNATURE_NAME, _SIGNATURE_LIMIT_BYTES)
             root_pem = _member(archive, ROOT_NAME, 2 * CERTIFICATE_LIMIT_BYTES)
-            yield cls(archive, open_release(manifest, signature, root_pem, organisation_id))
+            steps = _member(archive, STEPS_NAME, _STEPS_LIMIT_BYTES)
+            yield cls(archive, open_release(manifest, signature, release_roots(root_pem, steps, fingerprint)))
 
     def copy(self, file: ReleaseFile, target: IO[bytes]) -> None:
         """Write this file out; what was written counts only when this returns.

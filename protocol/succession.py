@@ -27,7 +27,7 @@ from protocol.certificate_profile import read_certificate
 from protocol.certificates import RootTerms, make_root, organisation_of_root, read_root, spki
 from protocol.dsse import pre_authentication_encoding
 from protocol.errors import CertificateRefused, DocumentRefused, ErrorCode
-from protocol.ids import OrganisationId
+from protocol.ids import OrganisationId, organisation_id
 from protocol.limits import CERTIFICATE_LIMIT_BYTES, SUCCESSOR_LIMIT_BYTES, SUCCESSORS_LIMIT
 
 SUCCESSOR_TYPE: Final = "application/vnd.alongside.successor+json"
@@ -67,6 +67,11 @@ class Step:
     root: bytes
     generation: int
     envelope: bytes
+
+
+def root_fingerprint(root_der: bytes) -> str:
+    """SHA-256 (hex) of a root's public key; the first root's is the organisation's id."""
+    return organisation_id(read_root(root_der).spki_der)
 
 
 def recovery_terms(recovery_key: ec.EllipticCurvePublicKey) -> RootTerms:

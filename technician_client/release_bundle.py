@@ -11,9 +11,9 @@ from io import BytesIO
 from pathlib import Path
 
 import msgspec
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from protocol.certificates import organisation_of_root
 from protocol.errors import EnvironmentFault, UsageError
 from protocol.private_files import sync_folder
 from protocol.published import (
@@ -28,12 +28,14 @@ from protocol.release import (
     MANIFEST_NAME,
     ROOT_NAME,
     SIGNATURE_NAME,
+    STEPS_NAME,
     Bundle,
     Release,
     ReleaseFile,
     release_time,
     sign_release,
 )
+from protocol.succession import RootLine
 from technician_client.organisation import Root
 from technician_client.release_wheels import Wheel, fitting_pythons, parts_list, release_version
 
@@ -44,8 +46,12 @@ _PUBLIC_FOLDER = 0o755
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTerms:
-    """What a new release is made of. `scripts` is the folder `scripts/install` of the same sources."""
+    """What a new release is made of. `scripts` is the folder `scripts/install` of the same sources.
 
+    `roots` are the organisation's, from its first to the one that signs.
+    """
+
+    roots: RootLine
     wheels: list[Wheel]
     scripts: Path
     machine: str
@@ -67,6 +73,7 @@ def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease
 
     Raises:
         UsageError: the wheels, or the scripts, are not complete. EnvironmentFault: E_DATA_DISK.
+        DocumentRefused: E_RELEASE_SIGNATURE, this root is not the newest of a whole line.
     """
     contents = _contents(terms)
     moment = release_time(terms.now)
@@ -74,7 +81,7 @@ def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease
         format=1,
         product="agent",
         version=release_version(terms.wheels),
-        organisation_id=organisation_of_root(root.der)[0],
+        organisation_id=terms.roots.organisation_id,
         platform="linux",
         machine=terms.machine,
         pythons=fitting_pythons(terms.wheels, terms.machine),
@@ -89,7 +96,8 @@ def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease
     head = {
         MANIFEST_NAME: manifest,
         SIGNATURE_NAME: signature,
-        ROOT_NAME: root.certificate.public_bytes(Encoding.PEM),
+        ROOT_NAME: x509.load_der_x509_certificate(terms.roots.all[-1]).public_bytes(Encoding.PEM),
+        STEPS_NAME: msgspec.json.encode(terms.roots.steps),
     }
     scripts = {path: _script(terms.scripts, path) for path in INSTALL_SCRIPTS}
     try:
@@ -119,7 +127,7 @@ def _lay_out(
 ) -> MadeRelease:
     files = folder / FILES_FOLDER
     files.mkdir(mode=_PUBLIC_FOLDER, parents=True, exist_ok=True)
-    bundle = _bundle(contents, release.released_at_utc)
+    bundle = pack_bundle(contents, release.released_at_utc)
     published = [_publish(files, path, content) for path, content in scripts.items()]
     published += [
         _publish(files, RELEASE_PATH + release.bundle_name, bundle),
@@ -134,7 +142,8 @@ def _lay_out(
     return MadeRelease(release, bundle_sha256, {path: by_path[path] for path in scripts})
 
 
-def _bundle(contents: dict[str, bytes], moment: datetime) -> bytes:
+def pack_bundle(contents: dict[str, bytes], moment: datetime) -> bytes:
+    """One archive of these files in this order; nothing but content and moment decides its bytes."""
     target = BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in contents.items():

@@ -13,6 +13,7 @@ from protocol.aio.log_in import connect_control
 from protocol.audit import AuditKind
 from protocol.certificates import Role, organisation_of_root
 from protocol.errors import UsageError
+from protocol.succession import root_fingerprint
 from technician_client.admin_audit import AdminAudit
 from technician_client.app import checked_identity
 from technician_client.cli import recovery, status, technician
@@ -234,6 +235,7 @@ def _facts(config: TechnicianConfig) -> JsonObject:
     return {
         "organisation_id": organisation_id,
         "name": name,
+        "root_fingerprint": root_fingerprint(folder.root_der()),
         "folder": str(folder.folder),
         "relay_url": relay.url,
         "relay_id": relay.relay_id,
@@ -248,6 +250,7 @@ def _facts_table(facts: JsonObject) -> Table:
         [
             ("Organisation", facts["name"]),
             ("Id", facts["organisation_id"]),
+            ("Newest root's fingerprint", facts["root_fingerprint"]),
             ("Keys in", facts["folder"]),
             ("Relay", f"{facts['relay_url']} ({'claimed' if facts['is_claimed'] else 'NOT claimed yet'})"),
             ("Admin's certificate", f"good until {facts['admin_expires_at_utc']}"),

@@ -12,6 +12,7 @@ from rich.text import Text
 from protocol.aio.log_in import connect_control, succeed
 from protocol.audit import AuditKind
 from protocol.errors import UsageError
+from protocol.succession import root_fingerprint
 from technician_client.admin_audit import AdminAudit
 from technician_client.cli.options import DataOption, JsonOption, PassphraseOption
 from technician_client.cli.output import Output
@@ -92,6 +93,8 @@ def recover(
     )
     output.remark(f"Root {generation} was made. Move its recovery kit off this computer:")
     output.remark(f"  {folder.recovery_kit_file}")
+    output.remark("Who checks releases or installs by hand needs the new root's fingerprint from now on:")
+    output.remark(f"  {root_fingerprint(root.der)}")
     is_published = bool(relay or address.relay_id)
     if is_published:
         run_async(_bring_and_publish(config, output))
@@ -100,6 +103,7 @@ def recover(
     document = {
         "organisation_id": unlocked.roots.organisation_id,
         "generation": generation,
+        "root_fingerprint": root_fingerprint(root.der),
         "recovery_kit": str(folder.recovery_kit_file),
         "is_published": is_published,
     }

@@ -54,7 +54,8 @@ def create(
     found = read_wheels(wheels)
     root = organisation.unlock(read_passphrase(passphrase_file))
     target = published_folder(organisation, folder)
-    made = create_release(root, ReleaseTerms(found, scripts, machine, days, datetime.now(UTC)), target)
+    terms = ReleaseTerms(organisation.roots(), found, scripts, machine, days, datetime.now(UTC))
+    made = create_release(root, terms, target)
     version = made.release.version
     AdminAudit(config).note(AuditKind.RELEASE_SIGNED, version=version, sha256=made.bundle_sha256)
     document = {

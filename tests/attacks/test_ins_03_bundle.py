@@ -95,7 +95,9 @@ def test_ins_03_a_changed_byte_is_refused(stage: Stage, tmp_path: Path, name: st
     )
 
 
-@pytest.mark.parametrize("name", ["release.json", "release.sig", "organisation.pem", "parts.cdx.json"])
+@pytest.mark.parametrize(
+    "name", ["release.json", "release.sig", "organisation.pem", "successors.json", "parts.cdx.json"]
+)
 def test_ins_03_a_missing_member_is_refused(stage: Stage, tmp_path: Path, name: str) -> None:
     def change(facts: dict[str, tarfile.TarInfo], contents: dict[str, bytes]) -> None:
         del facts[name]

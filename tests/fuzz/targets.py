@@ -14,7 +14,6 @@ from tempfile import NamedTemporaryFile
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.exec.messages import OUTPUT_CHUNK_LIMIT_BYTES
 from protocol.errors import SupportError
@@ -191,10 +190,11 @@ def _status_list(content: bytes) -> object:
 def _release(content: bytes) -> object:
     """Rightly signed: what is behind the signature is fuzzed."""
     from protocol.release import RELEASE_TYPE, open_release
+    from protocol.succession import RootLine
     from tests.support.organisation import acme
 
     signature = _signature(acme().root_key, RELEASE_TYPE, content)
-    return open_release(content, signature, acme().root.public_bytes(Encoding.PEM), acme().organisation_id)
+    return open_release(content, signature, RootLine(acme().root_der))
 
 
 def _root_step(content: bytes) -> object:

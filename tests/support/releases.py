@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
 
+from protocol.succession import RootLine
 from technician_client.organisation import OrganisationFolder, Root, create_organisation
 from technician_client.release_bundle import MadeRelease, ReleaseTerms, create_release
 from technician_client.release_wheels import read_wheels
@@ -42,10 +43,15 @@ def new_root(folder: Path) -> Root:
 
 
 def made_release(root: Root, folder: Path, version: str = "1.2.3") -> MadeRelease:
-    """A release in `folder / "release"`."""
+    """A release of an organisation whose first root this is, in `folder / "release"`."""
+    return made_release_of(RootLine(root.der), root, folder, version)
+
+
+def made_release_of(roots: RootLine, root: Root, folder: Path, version: str = "1.2.3") -> MadeRelease:
+    """A release that this root signs and that carries these roots, in `folder / "release"`."""
     scripts = folder / "scripts"
     (scripts / "linux").mkdir(parents=True)
     (scripts / "linux" / "install.sh").write_text("#!/bin/sh\n")
     wheels = read_wheels(stub_wheels(folder / "wheels", version))
-    terms = ReleaseTerms(wheels, scripts, "x86_64", 30, datetime.now(UTC))
+    terms = ReleaseTerms(roots, wheels, scripts, "x86_64", 30, datetime.now(UTC))
     return create_release(root, terms, folder / "release")

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# Checks a bundle of the agent against the organisation's fingerprint, with tar, openssl and sha256sum alone. Installs nothing.
+# Checks a bundle of the agent against a fingerprint of the organisation, with tar, openssl and sha256sum alone. Installs nothing.
+# The fingerprint is of the newest root that you were told: who knows only a former root's cannot see that it was replaced.
 # Exit statuses: 0 it is what the organisation signed, 2 wrong use, 5 it is not, 6 a program or the file is missing.
 set -euo pipefail
 umask 077
 
 TYPE="application/vnd.alongside.release+json"
+STEP_TYPE="application/vnd.alongside.successor+json"
+ROOT_OID="2.25.142874882199306785095044604726865728362.2.3"
+BASE64="[A-Za-z0-9+/]+={0,2}"
+STEPS_LIMIT=4
 
 refuse() {
   printf 'alongside: not what the organisation signed: %s. Do not install it. (E_RELEASE_SIGNATURE)\n' "$1" >&2
@@ -16,10 +21,92 @@ member() {
   tar --extract --to-stdout --occurrence=1 --file="$1" -- "$2" 2>/dev/null | head -c "$3"
 }
 
+# sha256_of FILE
+sha256_of() {
+  local found
+  found="$(sha256sum <"$1")"
+  printf '%s' "${found%% *}"
+}
+
+# from_base64 TEXT: the content goes to standard output.
+from_base64() {
+  printf '%s' "$1" | openssl base64 -d -A || refuse "what is between its roots cannot be read"
+}
+
+# is_signed KEY SIGNATURE TYPE FILE: whether the key (PEM) signed the file under DSSE's encoding.
+is_signed() {
+  {
+    printf 'DSSEv1 %d %s %d ' "${#3}" "$3" "$(wc -c <"$4")"
+    cat "$4"
+  } | openssl dgst -sha256 -verify "$1" -signature "$2" >/dev/null 2>&1
+}
+
+# read_root WORK: looks at the root in WORK/root.der; leaves its key in WORK/key.pem, and sets ROOT_FINGERPRINT and ROOT_TERMS.
+read_root() {
+  local work="$1" place
+  openssl x509 -inform DER -in "$work/root.der" -out "$work/root.pem" 2>/dev/null || refuse "a root cannot be read"
+  # its own signature holds what it says; whose key that is comes from the fingerprint or from a step
+  openssl verify -check_ss_sig -no_check_time -CAfile "$work/root.pem" "$work/root.pem" >/dev/null 2>&1 ||
+    refuse "a root did not sign itself"
+  openssl x509 -in "$work/root.pem" -noout -pubkey >"$work/key.pem"
+  openssl pkey -pubin -in "$work/key.pem" -outform DER -out "$work/key.der"
+  ROOT_FINGERPRINT="$(sha256_of "$work/key.der")"
+  # an organisation made before recovery kits has no terms, and no other root
+  place="$(openssl asn1parse -inform DER -in "$work/root.der" | sed -nE "/:$ROOT_OID\$/{n;s/^ *([0-9]+):.*OCTET STRING.*/\\1/p}")"
+  ROOT_TERMS=""
+  if [[ "$place" =~ ^[0-9]+$ ]]; then
+    ROOT_TERMS="$(openssl asn1parse -inform DER -in "$work/root.der" -strparse "$place" | sed -nE 's/^.*UTF8STRING *:(.*)$/\1/p')"
+  fi
+}
+
+# take_step WORK ENVELOPE GENERATION ORGANISATION: from the root in WORK to the next one, signed by the kit that the first names.
+take_step() {
+  local work="$1" generation="$3" organisation="$4" payload key signature previous kit terms
+  local form='^\{"payload":"('"$BASE64"')","payloadType":"'"${STEP_TYPE//[.+]/\\&}"'","signatures":\[\{"keyid":"recovery","sig":"('"$BASE64"')","key":"('"$BASE64"')"\}\]\}$'
+  [[ "$2" =~ $form ]] || refuse "a step between its roots is no such thing"
+  payload="${BASH_REMATCH[1]}" signature="${BASH_REMATCH[2]}" key="${BASH_REMATCH[3]}"
+  from_base64 "$payload" >"$work/step"
+  from_base64 "$signature" >"$work/step.sig"
+  from_base64 "$key" >"$work/kit.der"
+  kit="$(sha256_of "$work/kit.der")"
+  [[ "$ROOT_TERMS" == *"\"recovery_sha256\":\"$kit\""* ]] || refuse "a step between its roots is of another recovery kit"
+  openssl pkey -pubin -inform DER -in "$work/kit.der" -out "$work/kit.pem" 2>/dev/null || refuse "a recovery kit cannot be read"
+  is_signed "$work/kit.pem" "$work/step.sig" "$STEP_TYPE" "$work/step" || refuse "a step's signature is wrong"
+  form='^\{"format":"alongside-successor/1","previous":"('"$BASE64"')","root":"('"$BASE64"')"\}$'
+  [[ "$(tr -d '\0' <"$work/step")" =~ $form ]] || refuse "a step between its roots is no such thing"
+  key="${BASH_REMATCH[2]}"
+  from_base64 "${BASH_REMATCH[1]}" >"$work/previous.der"
+  previous="$(sha256_of "$work/root.der")"
+  [ "$(sha256_of "$work/previous.der")" = "$previous" ] || refuse "a step does not start from the root before it"
+  from_base64 "$key" >"$work/root.der"
+  read_root "$work"
+  terms='{"generation":'"$generation"',"organisation_id":"'"$organisation"'","previous_sha256":"'"$previous"'","recovery_sha256":"'
+  [[ "$ROOT_TERMS" == "$terms"* ]] || refuse "a root does not follow the one before"
+}
+
+# follow_roots WORK STEPS FINGERPRINT: from the first root to the newest one, whose key is then in WORK; the fingerprint is of one of them.
+follow_roots() {
+  local work="$1" steps="$2" fingerprint="$3" organisation known=no generation=0 step
+  read_root "$work"
+  organisation="$ROOT_FINGERPRINT"
+  [[ "$ROOT_TERMS" == "" || "$ROOT_TERMS" == '{"generation":0,"organisation_id":"",'* ]] || refuse "its first root is none"
+  [ "$ROOT_FINGERPRINT" != "$fingerprint" ] || known=yes
+  [[ "$steps" =~ ^\[(\"$BASE64\"(,\"$BASE64\")*)?\]$ ]] || refuse "the steps between its roots cannot be read"
+  steps="${steps//[\[\]\"]/}"
+  for step in ${steps//,/ }; do
+    generation=$((generation + 1))
+    [ "$generation" -le "$STEPS_LIMIT" ] || refuse "too many roots"
+    take_step "$work" "$(from_base64 "$step" | tr -d '\0')" "$generation" "$organisation"
+    [ "$ROOT_FINGERPRINT" != "$fingerprint" ] || known=yes
+  done
+  [ "$known" = yes ] || refuse "it is another organisation's, or of before the root was replaced"
+  grep -qF "\"organisation_id\":\"$organisation\"" "$work/release.json" || refuse "it names another organisation"
+}
+
 main() {
   local bundle="${1:-}" fingerprint="${2:-}" program work found name sha256 count=0
   if [ "$#" != 2 ] || [[ ! "$fingerprint" =~ ^[0-9a-f]{64}$ ]]; then
-    printf 'Usage: verify.sh BUNDLE FINGERPRINT (64 hex digits, see: alongside org show)\n' >&2
+    printf 'Usage: verify.sh BUNDLE FINGERPRINT (64 hex digits, of the newest root, see: alongside org show)\n' >&2
     exit 2
   fi
   for program in tar openssl sha256sum; do
@@ -33,14 +120,10 @@ main() {
   member "$bundle" release.json 131072 >"$work/release.json" || refuse "no manifest"
   member "$bundle" release.sig 256 >"$work/release.sig" || refuse "no signature"
   member "$bundle" organisation.pem 16384 >"$work/organisation.pem" || refuse "no organisation"
-  openssl x509 -in "$work/organisation.pem" -noout -pubkey >"$work/key.pem" 2>/dev/null || refuse "no organisation"
-  found="$(openssl pkey -pubin -in "$work/key.pem" -outform DER | sha256sum)"
-  [ "${found%% *}" = "$fingerprint" ] || refuse "it is another organisation's"
-  {
-    printf 'DSSEv1 %d %s %d ' "${#TYPE}" "$TYPE" "$(wc -c <"$work/release.json")"
-    cat "$work/release.json"
-  } | openssl dgst -sha256 -verify "$work/key.pem" -signature "$work/release.sig" >/dev/null 2>&1 ||
-    refuse "the manifest's signature is wrong"
+  member "$bundle" successors.json 65536 >"$work/successors.json" || refuse "no line of roots"
+  openssl x509 -in "$work/organisation.pem" -outform DER -out "$work/root.der" 2>/dev/null || refuse "no organisation"
+  follow_roots "$work" "$(tr -d '\0' <"$work/successors.json")" "$fingerprint"
+  is_signed "$work/key.pem" "$work/release.sig" "$TYPE" "$work/release.json" || refuse "the manifest's signature is wrong"
   # the list goes through a file: not every bare root has /dev/fd
   grep -oE '"name":"[A-Za-z0-9._+-]+","sha256":"[0-9a-f]{64}"' "$work/release.json" |
     sed -E 's/"name":"([^"]+)","sha256":"([0-9a-f]+)"/\1 \2/' >"$work/list" || refuse "its list is empty"
