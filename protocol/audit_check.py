@@ -1,8 +1,6 @@
 """Check audit logs, receipts and anchors offline: `python -I audit_check.py PATH...`, status 0 or 5.
 
-It needs Python and `cryptography`, nothing of ours. A log holds by itself when each line is canonical JSON,
-carries its SHA-256 and names the line before. That its end is gone shows against receipts (with the roots of
-their one organisation, PEM) and anchors: each record that they name has to be there (PROTOCOL.md, 13).
+A log's lines name the one before; a cut end shows against anchors and receipts (with their first root, PEM).
 """
 
 import hashlib
@@ -24,7 +22,8 @@ FLAWS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, Re
 MALFORMED = (*FLAWS, *ODD, exceptions.InvalidSignature, exceptions.UnsupportedAlgorithm)
 CA, NAMES, URI = x509.BasicConstraints, x509.SubjectAlternativeName, x509.UniformResourceIdentifier
 OWN, ABOVE = x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier
-Roots = dict[bytes, x509.Certificate]  # of one organisation, by their own key identifiers
+SPKI = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+Roots = dict[tuple[str, bytes], x509.Certificate]  # by the organisation that was proved, and key identifier
 Claim = tuple[str, str, str, str]  # whose log, a record of it, its session, the hash of that one's records
 
 
@@ -84,21 +83,20 @@ def check_receipt(document: dict[str, Any], roots: Roots) -> list[Claim]:
     """What the ends that signed this receipt say of their logs; each signature holds."""
     body, claims = b64decode(document["body"], validate=True), []
     facts = json.loads(body)
-    organisation, at = facts["organisation_id"], datetime.fromisoformat(facts["ended_at_utc"])
+    org, at = facts["organisation_id"], datetime.fromisoformat(facts["ended_at_utc"])
     for half in document["signatures"]:
         role, mark = half["role"], half["log"]
         chain: Any = [x509.load_der_x509_certificate(b64decode(der)) for der in half["chain"]]
         _need(len(chain) == {"device": 2, "technician": 1}[role], f"no chain of a {role}")
-        root: Any = roots.get(chain[-1].extensions.get_extension_for_class(ABOVE).value.key_identifier)
-        _need(root and root.issuer == root.subject, f"the root certificate of {organisation} is not given")
+        root: Any = roots.get((org, chain[-1].extensions.get_extension_for_class(ABOVE).value.key_identifier))
+        _need(root and root.issuer == root.subject, f"the root certificate of {org} is not given")
         for one, issuer in zip(chain, [*chain[1:], root], strict=True):
             one.verify_directly_issued_by(issuer)
             _need(issuer.extensions.get_extension_for_class(CA).value.ca, "its issuer may not issue")
-            in_time = one.not_valid_before_utc - SKEW <= at <= one.not_valid_after_utc + SKEW
-            _need(in_time, f"the {role}'s certificate was not valid then")
+            _need(one.not_valid_before_utc - SKEW <= at <= one.not_valid_after_utc + SKEW, "not valid then")
         uris = chain[0].extensions.get_extension_for_class(NAMES).value.get_values_for_type(URI)
         subject, key = facts[f"{role}_id"], chain[0].public_key()
-        _need(uris == [f"alongside://{organisation}/{role}/{subject}"], f"not the {role} of this session")
+        _need(uris == [f"alongside://{org}/{role}/{subject}"], f"not the {role} of this session")
         key.verify(b64decode(half["signature"]), statement(role, mark, body), ec.ECDSA(hashes.SHA256()))
         claims.append((subject, mark["sha256"], facts["session_id"], mark["session_sha256"]))
     return claims
@@ -135,8 +133,10 @@ def read(path: Path, roots: Roots) -> Found:
 def main(paths: list[Path]) -> int:
     """Check these files together; says what each is, and returns the exit status."""
     pems = [path for path in paths if path.read_bytes()[:10] == b"-----BEGIN"]
-    authorities = [one for pem in pems for one in x509.load_pem_x509_certificates(pem.read_bytes())]
-    roots: Roots = {one.extensions.get_extension_for_class(OWN).value.digest: one for one in authorities}
+    roots: Roots = {}
+    for one in [one for pem in pems for one in x509.load_pem_x509_certificates(pem.read_bytes())]:
+        org = hashlib.sha256(one.public_key().public_bytes(*SPKI)).hexdigest()
+        roots[org, one.extensions.get_extension_for_class(OWN).value.digest] = one
     files = [read(path, roots) for path in paths if path not in pems]
     for log in [file for file in files if file.kind in ("", "log")]:
         log.compare(files)

@@ -1,20 +1,21 @@
 """Which files `alongside audit verify` looks at, and what `protocol.audit_check` finds in them together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.audit_check import OWN, Found, Roots, read
 from protocol.certificate_profile import read_certificate
-from protocol.certificates import organisation_of_root
-from protocol.errors import DocumentRefused, UsageError
+from protocol.errors import DocumentRefused, ErrorCode, UsageError
 from protocol.identity import load_chain
 from protocol.receipt import Receipt, read_receipt
+from protocol.succession import RootLine, root_fingerprint
 from protocol.trust import Trust
-from protocol.trust_store import TrustStore
+from protocol.trust_store import SUCCESSORS_FILE, TrustStore
 from technician_client.config import TechnicianConfig
 
 KINDS = {"": "log", "log": "log", "body": "receipts", "anchor": "anchors"}
@@ -57,7 +58,7 @@ def _holder(identity_file: Path) -> str:
 
 
 def files_at(paths: Sequence[Path]) -> AuditFiles:
-    """What is named: files as they are, of a folder its log and receipts; root certificates are left out.
+    """What is named: files as they are, of a folder its log and receipts; what proves roots is left out.
 
     Raises:
         UsageError: one cannot be read.
@@ -71,28 +72,57 @@ def files_at(paths: Sequence[Path]) -> AuditFiles:
             others += found.others
         elif path.name == "audit.jsonl":
             logs.append(path)
-        elif not _start_of(path).startswith(_PEM):
+        elif path.name != SUCCESSORS_FILE and not _start_of(path).startswith(_PEM):
             others.append(path)
     return AuditFiles(tuple(logs), tuple(others))
 
 
 def roots_for(config: TechnicianConfig, paths: Sequence[Path]) -> Roots:
-    """The roots among these files; without any, our organisation's. Former roots that we know are with them.
+    """The roots among these files; without any, our organisation's. Those of their line are with them.
+
+    A root that is given has to be the first of its organisation (its key is the organisation's id), one of
+    our own, or proved by the steps in a `successors.json` among the files: what a root says of itself is
+    what whoever made it wants.
 
     Raises:
-        UsageError: a file holds no certificate, or they are of several organisations: one could speak for
-            another.
+        UsageError: a file holds no certificate or no steps, or they are of several organisations.
         CertificateRefused: a certificate is no root of ours.
+        DocumentRefused: E_ROOT_SUCCESSOR, nothing proves whose root it is; E_ROOT_FORK.
     """
     given, ours = _roots_in(paths), _own_roots(config)
     if not given:
         return named_roots(ours)
-    wanted = organisation_of_root(given[0])[0]
-    return named_roots([*given, *(root for root in ours if organisation_of_root(root)[0] == wanted)])
+    known = {root for line in ours for root in line.all}
+    steps = _steps_in(paths)
+    lines = [_proved(root, steps, known) for root in given]
+    wanted = lines[0].organisation_id
+    return named_roots([*lines, *(line for line in ours if line.organisation_id == wanted)])
 
 
-def _own_roots(config: TechnicianConfig) -> list[bytes]:
-    roots: list[bytes] = []
+def _proved(root_der: bytes, steps: Sequence[bytes], known: Container[bytes]) -> RootLine:
+    line = RootLine(root_der)
+    line.take(steps)
+    if root_der not in known and root_fingerprint(line.all[-1]) != line.organisation_id:
+        detail = (
+            f"a root says that it is of the organisation {line.organisation_id[:16]}… and nothing proves it; "
+            f"name its {SUCCESSORS_FILE} too"
+        )
+        raise DocumentRefused(detail, code=ErrorCode.E_ROOT_SUCCESSOR)
+    return line
+
+
+def _steps_in(paths: Sequence[Path]) -> list[bytes]:
+    for path in paths:
+        if path.name == SUCCESSORS_FILE:
+            try:
+                return msgspec.json.decode(path.read_bytes(), type=list[bytes])
+            except (OSError, msgspec.MsgspecError) as exc:
+                raise UsageError(f"{path} holds no steps between roots: {exc}"[:300]) from None
+    return []
+
+
+def _own_roots(config: TechnicianConfig) -> list[RootLine]:
+    roots: list[RootLine] = []
     for file, folder in (
         (config.identity_file, config.data),
         (config.root_file, config.organisation_folder),
@@ -100,7 +130,7 @@ def _own_roots(config: TechnicianConfig) -> list[bytes]:
         for pinned in _roots_in([file]):
             store = TrustStore(Trust(pinned), folder)
             store.load()
-            roots += store.trust.roots.all
+            roots.append(store.trust.roots)
     return roots
 
 
@@ -119,17 +149,19 @@ def _roots_in(paths: Sequence[Path]) -> list[bytes]:
     return found
 
 
-def named_roots(roots: Iterable[bytes]) -> Roots:
-    """These roots (DER) as `protocol.audit_check` wants them.
+def named_roots(lines: Iterable[RootLine]) -> Roots:
+    """The roots of these lines, which are believed, as `protocol.audit_check` wants them.
 
     Raises:
         UsageError: they are of several organisations. CertificateRefused: one is no root of ours.
     """
-    ders = frozenset(roots)
-    if len({organisation_of_root(der)[0] for der in ders}) > 1:
+    found: Roots = {}
+    for line in lines:
+        for root in map(x509.load_der_x509_certificate, line.all):
+            found[line.organisation_id, root.extensions.get_extension_for_class(OWN).value.digest] = root
+    if len({organisation_id for organisation_id, _ in found}) > 1:
         raise UsageError("give the root certificates of one organisation at a time")
-    certificates = [x509.load_der_x509_certificate(der) for der in ders]
-    return {one.extensions.get_extension_for_class(OWN).value.digest: one for one in certificates}
+    return found
 
 
 def check_files(files: AuditFiles, roots: Roots, keeper: str) -> list[Checked]:

@@ -38,7 +38,8 @@ def verify(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Logs, receipts, anchors, folders with them, and root certificates (PEM). "
+            help="Logs, receipts, anchors, folders with them, root certificates (PEM) and, for successors, "
+            "their successors.json. "
             "Default: the own log and receipts of the data folder.",
         ),
     ] = None,

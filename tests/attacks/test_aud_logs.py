@@ -4,20 +4,26 @@ import json
 import multiprocessing
 import shutil
 import subprocess
+import sys
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from protocol import audit_check
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.audit_reading import newest_first, newest_record, record_at
 from protocol.audit import AuditEvent, AuditKind, read_record, verify_records
+from protocol.certificates import RootTerms, make_root, organisation_of_root
 from protocol.errors import EnvironmentFault, ErrorCode
+from protocol.identity import Identity
+from protocol.receipt import Receipt, sign
 from tests.support.audit_sets import audit_set, chained, roots, session_events
-from tests.support.organisation import acme
+from tests.support.organisation import Organisation, acme, der
 from tests.support.said import Said, said_here
 
 DEVICE_ID = audit_set().device.subject_id
@@ -266,6 +272,74 @@ def test_aud_12_a_receipt_needs_the_organisations_root_and_no_other(evidence: Ev
     receipts.write_bytes(json.dumps(forged).encode() + b"\n")
     assert "InvalidSignature" in evidence.detail(evidence.log, receipts, evidence.root)
     assert len(roots()) == 1
+
+
+def standalone(*paths: Path) -> tuple[int, str]:
+    """What an outsider's run of the check says."""
+    ran = subprocess.run(
+        [sys.executable, "-I", audit_check.__file__, *paths], capture_output=True, text=True, check=False
+    )
+    return ran.returncode, ran.stdout
+
+
+def one_sided_receipt(evidence: Evidence, technician: Identity) -> Path:
+    """A receipt of the first session that this technician alone signed."""
+    whole = audit_set().receipts[0]
+    half = sign(whole.body, whole.half("technician").log, technician)
+    path = evidence.folder / "one-sided.jsonl"
+    path.write_bytes(Receipt(whole.body, [half]).line + b"\n")
+    return path
+
+
+def pem_file(evidence: Evidence, root: x509.Certificate) -> Path:
+    path = evidence.folder / "other-root.pem"
+    path.write_bytes(root.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.mark.real
+def test_aud_12_crt_15_a_self_made_root_that_names_our_organisation_proves_no_receipt(
+    evidence: Evidence,
+) -> None:
+    thief = Organisation("Acme")
+    claims = RootTerms("0" * 64, 1, acme().organisation_id, "1" * 64)
+    thief.root, thief.root_key = make_root("Acme", now=thief.now, terms=claims)
+    thief.root_der = der(thief.root)
+    forged = one_sided_receipt(evidence, thief.technician("ada"))
+    self_made = pem_file(evidence, thief.root)
+    assert organisation_of_root(thief.root_der)[0] == acme().organisation_id, "it says so of itself"
+    for roots_given in ([self_made], [evidence.root, self_made], [self_made, evidence.root]):
+        said = evidence.verify(evidence.log, forged, *roots_given)
+        assert (said.status, said.documents()[-1]["error"]["code"]) == (5, ErrorCode.E_ROOT_SUCCESSOR)
+        status, text = standalone(evidence.log, forged, *roots_given)
+        assert status == 5
+        assert acme().organisation_id in text
+    # the control: the same receipt, signed by a technician of the root whose key is the organisation's id
+    true = one_sided_receipt(evidence, acme().technician("ada"))
+    assert evidence.verify(evidence.log, true, evidence.root).status == 0
+    assert standalone(evidence.log, true, evidence.root)[0] == 0
+
+
+def test_aud_12_crt_15_a_successor_root_proves_receipts_with_the_steps_that_lead_to_it(
+    evidence: Evidence,
+) -> None:
+    later, step = acme().successor()
+    _, rival_step = Organisation("Acme").successor()
+    receipt = one_sided_receipt(evidence, later.technician("ada"))
+    root = pem_file(evidence, later.root)
+    assert evidence.verify(evidence.log, receipt, root).documents()[-1]["error"]["code"] == (
+        ErrorCode.E_ROOT_SUCCESSOR
+    )
+    steps = evidence.folder / "successors.json"
+    steps.write_bytes(msgspec.json.encode([rival_step]))
+    assert evidence.verify(evidence.log, receipt, root, steps).documents()[-1]["error"]["code"] == (
+        ErrorCode.E_ROOT_SUCCESSOR
+    )
+    steps.write_bytes(msgspec.json.encode([step]))
+    for given in (root, evidence.root):
+        assert evidence.verify(evidence.log, receipt, given, steps).status == 0
+    steps.write_bytes(b"[1")
+    assert evidence.verify(evidence.log, receipt, root, steps).status == 2
 
 
 def test_looking_up_a_record_finds_each_one_and_none_that_is_not_there(evidence: Evidence) -> None:

@@ -20,6 +20,7 @@ from protocol.audit_check import Found, check_anchor, check_receipt
 from protocol.certificates import Role
 from protocol.errors import CertificateRefused, UsageError
 from protocol.receipt import Half, LogMark, Receipt, check_half, make_anchor, sign
+from protocol.succession import RootLine
 from technician_client.audit_files import named_roots
 from tests.support.audit_sets import audit_set, chained, roots, session_events
 from tests.support.organisation import acme, intruders
@@ -214,7 +215,7 @@ def test_both_checks_read_the_same_texts(text, name):
 
 def test_a_receipt_of_another_organisation_or_without_its_root_does_not_hold():
     document = json.loads(audit_set().receipts[0].line)
-    for known in ({}, named_roots([intruders().root_der])):
+    for known in ({}, named_roots([RootLine(intruders().root_der)])):
         with pytest.raises(audit_check.MALFORMED):
             check_receipt(document, known)
 
@@ -240,15 +241,17 @@ def test_a_technician_cannot_make_himself_a_device_with_his_own_certificate_as_t
 
 
 def test_a_receipt_of_a_device_and_a_technician_of_two_roots_of_one_line_holds():
-    later, _ = acme().successor()
+    later, step = acme().successor()
+    line = RootLine(later.root_der)
+    assert line.take([step])
     receipt = audit_set().receipts[0]
     half = sign(receipt.body, receipt.signatures[1].log, later.technician("ada"))
     mixed = Receipt(receipt.body, [receipt.signatures[0], half])
-    line = json.loads(mixed.line)
-    assert len(check_receipt(line, named_roots([acme().root_der, later.root_der]))) == 2
-    for known in (roots(), named_roots([later.root_der])):
+    document = json.loads(mixed.line)
+    assert len(check_receipt(document, named_roots([line]))) == 2
+    for known in (roots(), named_roots([RootLine(later.root_der)])):
         with pytest.raises(audit_check.MALFORMED):
-            check_receipt(line, known)
+            check_receipt(document, known)
     for role in (Role.DEVICE, Role.TECHNICIAN):
         assert check_half(mixed, role, [later.root_der, acme().root_der]).role == role.value
     with pytest.raises(CertificateRefused):
@@ -257,7 +260,7 @@ def test_a_receipt_of_a_device_and_a_technician_of_two_roots_of_one_line_holds()
 
 def test_roots_of_two_organisations_are_not_taken_together():
     with pytest.raises(UsageError):
-        named_roots([acme().root_der, intruders().root_der])
+        named_roots([RootLine(acme().root_der), RootLine(intruders().root_der)])
 
 
 @settings(max_examples=100, deadline=None)

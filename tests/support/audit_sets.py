@@ -11,6 +11,7 @@ from protocol.audit import AuditEvent, AuditKind, AuditRecord, next_record
 from protocol.audit_check import Found, Roots
 from protocol.identity import Identity
 from protocol.receipt import Parties, Receipt, make_anchor, make_body, sign, trail_of
+from protocol.succession import RootLine
 from technician_client.audit_files import named_roots
 from tests.support.organisation import acme
 
@@ -89,7 +90,7 @@ def _receipt(records: Sequence[AuditRecord], number: int, device: Identity, tech
 
 def roots() -> Roots:
     """The organisation's root, as the check wants it."""
-    return named_roots([acme().root_der])
+    return named_roots([RootLine(acme().root_der)])
 
 
 def write_lines(path: Path, lines: Sequence[bytes]) -> Path:
