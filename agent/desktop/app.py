@@ -34,6 +34,9 @@ from protocol.version import PROTOCOL_VERSION
 if TYPE_CHECKING:
     import tkinter as tk
 
+    from agent.desktop.questions import Questions
+    from agent.desktop.tray import Tray
+
 log = structlog.get_logger()
 
 RESTACK_MS = 100  # a dragged window tells of every step
@@ -111,9 +114,8 @@ class Desktop:
         from agent.desktop.looks import Looks
         from agent.desktop.prompt import Prompt, PromptTools
         from agent.desktop.questions import Questions
-        from agent.desktop.tray import Tray, TrayTools
 
-        self._root, self._link = root, link
+        self._root, self._link, self._display = root, link, settings.display
         self._status = int(ExitStatus.OK)
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_fd, self._waker_fd = os.pipe()
@@ -152,8 +154,20 @@ class Desktop:
         )
         questions = Questions(settings.socket_path, self._post)
         self._cards = Cards(self._looks, self._properties, questions)
-        tray_tools = TrayTools(self._looks, self._properties, questions, lambda: len(self._bars.session_ids))
-        self._tray = Tray(tray_tools) if settings.has_tray else None
+        self._tray = self._new_tray(questions) if settings.has_tray else None
+
+    def _new_tray(self, questions: "Questions") -> "Tray":
+        from agent.desktop.tray import Tray, TrayTools
+
+        return Tray(
+            TrayTools(
+                display=self._display,
+                looks=self._looks,
+                properties=self._properties,
+                questions=questions,
+                session_count=lambda: len(self._bars.session_ids),
+            )
+        )
 
     def serve(self) -> int:
         """Run the main loop to its end; returns the exit status."""
@@ -169,12 +183,15 @@ class Desktop:
             self._on_readable(keys_fd, self._keys.read)
         if restack_fd is not None:
             self._on_readable(restack_fd, lambda: self._soon_check(restack_fd))
+        tray_fd = self._tray.descriptor() if self._tray is not None else None
+        if self._tray is not None and tray_fd is not None:
+            self._on_readable(tray_fd, self._tray.read)
         self._link.start(lambda order: self._post(lambda: self._carry_out(order)), self._on_service_gone)
         log.info("desktop.ready", display=str(root.tk.call("winfo", "screen", ".")))
         try:
             root.mainloop()
         finally:
-            self._close([fd for fd in (keys_fd, restack_fd) if fd is not None])
+            self._close([fd for fd in (keys_fd, restack_fd, tray_fd) if fd is not None])
         return self._status
 
     def _on_readable(self, fd: int, call: Callable[[], object]) -> None:
@@ -250,14 +267,14 @@ class Desktop:
 
     def _close(self, read_fds: list[int]) -> None:
         root: Any = self._root
-        if self._tray is not None:
-            self._tray.close()
         self._workers.kill_all()
         self._gate.close()
         signal.set_wakeup_fd(-1)
         root.tk.deletefilehandler(self._wake_fd)
         for fd in read_fds:
             root.tk.deletefilehandler(fd)
+        if self._tray is not None:
+            self._tray.close()
         self._keys.close()
         self._restacked.close()
         self._bars.close()

@@ -35,7 +35,7 @@ class PanelCalls:
 
 
 class Panel:
-    """Withdrawn at first. Closing minimises it: it stays in the window list."""
+    """Withdrawn at first. Closing it puts it back to where the person finds it: tray or window list."""
 
     def __init__(
         self, looks: Looks, properties: WindowProperties, questions: Questions, calls: PanelCalls
@@ -43,7 +43,7 @@ class Panel:
         self._looks, self._properties, self._questions, self._calls = looks, properties, questions, calls
         self._say = looks.language.say
         self._pictures: dict[TrayState, tk.PhotoImage] = {}
-        self._is_paused = False
+        self._is_paused = self._is_in_tray = False
         self._page_no = 0
         self._ticking = ""
         self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
@@ -78,14 +78,29 @@ class Panel:
         """As if the person pressed this button."""
         self._buttons[name].invoke()
 
-    def minimise(self) -> None:
-        """Be in the window list and nowhere else."""
-        self.window.iconify()
+    def open(self) -> None:
+        """Come up: the person asked for it."""
+        self.window.deiconify()
+        self.window.lift()
+        self.window.focus_set()
+        self._buttons["help"].focus_set()
+
+    def wait(self, *, in_tray: bool) -> None:
+        """Be found by the icon in the tray, or by the window list where there is none."""
+        self._is_in_tray = in_tray
+        if self.window.state() != "normal":
+            self._put_away()
 
     def close(self) -> None:
         """Out of sight."""
         self._new_page()
-        self.window.iconify()
+        self._put_away()
+
+    def _put_away(self) -> None:
+        if self._is_in_tray:
+            self.window.withdraw()
+        else:
+            self.window.iconify()
 
     def _build_head(self) -> None:
         px = self._looks.px

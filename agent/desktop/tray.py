@@ -1,4 +1,4 @@
-"""The person's way to the agent: the panel, minimised in the window list, and the window with the code."""
+"""The person's way to the agent: the icon in the tray or a window in the list, and the code's window."""
 
 import tkinter as tk
 from collections.abc import Callable
@@ -9,7 +9,9 @@ from agent.desktop.ipc_messages import Status, StatusAsked
 from agent.desktop.looks import Looks
 from agent.desktop.panel import Panel, PanelCalls
 from agent.desktop.questions import Answer, Questions
-from agent.desktop.tray_state import TrayState, tray_state
+from agent.desktop.tray_icon import IconCalls, TrayIcon
+from agent.desktop.tray_state import TrayState, tray_ppm, tray_state
+from agent.desktop.tray_text import TITLE, state_word
 from agent.desktop.x11_windows import WindowProperties
 
 LOOK_MS = 15_000
@@ -20,6 +22,7 @@ FIRST_LOOK_MS = 300
 class TrayTools:
     """What the tray needs from the desktop around it. `session_count` is that of this moment."""
 
+    display: str
     looks: Looks
     properties: WindowProperties
     questions: Questions
@@ -27,7 +30,7 @@ class TrayTools:
 
 
 class Tray:
-    """The panel and the window with the code. Runs in the window thread."""
+    """The icon, the panel and the window with the code. Runs in the window thread."""
 
     def __init__(self, tools: TrayTools) -> None:
         self._tools = tools
@@ -38,6 +41,9 @@ class Tray:
         self._panel: Panel | None = None
         self._help: HelpWindow | None = None
         self._is_closed = False
+        calls = IconCalls(self._open_panel, self._choose_place)
+        self._icon = TrayIcon(tools.display, calls, lambda side: tray_ppm(self._state, side))
+        self._name_icon()
         self._looking = self._root.after(FIRST_LOOK_MS, self._look)
 
     def sessions_changed(self) -> None:
@@ -52,10 +58,19 @@ class Tray:
         tools = self._tools
         self._help = HelpWindow(tools.looks, tools.properties, tools.questions, self._help_closed)
 
+    def descriptor(self) -> int | None:
+        """What becomes readable for `read`; None where there can be no icon."""
+        return self._icon.descriptor()
+
+    def read(self) -> None:
+        """What the X server says of the icon."""
+        self._icon.read()
+
     def close(self) -> None:
         """Take everything away. May be called twice."""
         self._is_closed = True
         self._root.after_cancel(self._looking)
+        self._icon.close()
         if self._help is not None:
             self._help.close()
 
@@ -64,21 +79,35 @@ class Tray:
 
     def _look(self) -> None:
         self._looking = self._root.after(LOOK_MS, self._look)
+        self._icon.read()
         self._choose_place()
         if not self._tools.session_count():  # while somebody is here the state does not hang on the link
             self._ask_status()
 
     def _choose_place(self) -> None:
-        if self._panel is None and self._tools.properties.has_window_manager():
+        if self._is_closed:
+            return
+        if self._panel is not None:
+            self._panel.wait(in_tray=self._icon.is_placed)
+        elif not self._icon.is_placed and self._tools.properties.has_window_manager():
             self._panel = self._new_panel()
-            self._panel.minimise()
+
+    def _open_panel(self) -> None:
+        if self._panel is None:
+            self._panel = self._new_panel()
+        self._panel.open()
+        self._ask_status()
 
     def _new_panel(self) -> Panel:
         tools = self._tools
         calls = PanelCalls(self.get_help, self._ask_status)
         panel = Panel(tools.looks, tools.properties, tools.questions, calls)
         panel.show_state(self._state, self._paused_s)
+        panel.wait(in_tray=self._icon.is_placed)
         return panel
+
+    def _name_icon(self) -> None:
+        self._icon.show(f"{TITLE}: {state_word(self._state, self._tools.looks.language)}")
 
     def _ask_status(self) -> None:
         self._tools.questions.ask(StatusAsked(), self._take_status)
@@ -93,5 +122,6 @@ class Tray:
         if self._is_closed or state is self._state:
             return
         self._state = state
+        self._name_icon()
         if self._panel is not None:
             self._panel.show_state(state, self._paused_s)

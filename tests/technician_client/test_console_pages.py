@@ -354,7 +354,7 @@ async def test_a_rating_is_shown_as_foreign_text_and_only_then_taken_from_the_de
             await asyncio.sleep(0.02)
     session = desk.app.sessions[-1]
     assert session.ratings_taken == []
-    session.notices.put_nowait(OfferRating("5f" * 16, False, HOSTILE))
+    session.notices.put_nowait(OfferRating("5f" * 16, False, HOSTILE_NAME))
     await expect(desk.page.locator("#rating")).to_contain_text("did not help", timeout=20_000)
     assert await desk.page.locator("#rating *").count() <= 4, "markup of the comment became elements"
     async with asyncio.timeout(20):
