@@ -243,7 +243,7 @@ class _Assembly:
 
     def _rating_desk(self, sessions: Sessions) -> RatingDesk:
         self.rating = RatingDesk(
-            self.ratings, self.data.audit, self.audit_log, self.device_id, lambda: bool(sessions.status())
+            self.ratings, self.data, self.audit_log, self.device_id, lambda: bool(sessions.status())
         )
         return self.rating
 
@@ -251,7 +251,7 @@ class _Assembly:
         async def read_displays() -> tuple[list[Display], str]:
             return await _read_displays(desktop.seat)
 
-        return PersonDesk(self.data.audit, service.status, read_displays)
+        return PersonDesk(self.data, service.status, read_displays)
 
     def _trust_intake(self, sessions: Sessions) -> TrustIntake:
         def judge_again() -> None:

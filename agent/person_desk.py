@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from agent.capabilities.diagnostics.findings import Finding, Severity, judge, worst_first
 from agent.desktop import ipc_messages as ipc
 from agent.local_frames import LocalConnection
+from agent.state import DataDir
 from agent.visits import read_visits
 from protocol.errors import SupportError
 from protocol.messages.diagnostics import Display
@@ -17,11 +17,11 @@ class PersonDesk:
 
     def __init__(
         self,
-        log_path: Path,
+        data: DataDir,
         status: Callable[[], ipc.Status],
         read_displays: Callable[[], Awaitable[tuple[list[Display], str]]],
     ) -> None:
-        self._log_path = log_path
+        self._data = data
         self._status = status
         self._read_displays = read_displays
 
@@ -30,7 +30,9 @@ class PersonDesk:
         answer: ipc.ToCommandLine
         try:
             if isinstance(hello, ipc.VisitsAsked):
-                visits = await asyncio.to_thread(read_visits, self._log_path, ipc.VISITS_LIMIT)
+                visits = await asyncio.to_thread(
+                    read_visits, self._data.audit, self._data.receipts, ipc.VISITS_LIMIT
+                )
                 answer = ipc.VisitList(visits)
             else:
                 answer = ipc.FindingList([_row(finding) for finding in await self._check()])

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -12,6 +11,7 @@ from agent.desktop_link import DesktopSeat
 from agent.local_frames import LocalConnection
 from agent.ratings import Rating, RatingBook
 from agent.session_audit import Appends
+from agent.state import DataDir
 from agent.visits import read_visits
 from protocol.audit import AuditEvent, AuditKind
 from protocol.errors import ErrorCode, Refused, SupportError
@@ -26,14 +26,14 @@ class RatingDesk:
     def __init__(
         self,
         book: RatingBook,
-        log_path: Path,
+        data: DataDir,
         audit: Appends,
         device_id: str,
         is_anybody_here: Callable[[], bool],
     ) -> None:
         """`is_anybody_here`: whether a session lives, whose technician could press for the person."""
         self._book = book
-        self._log_path = log_path
+        self._data = data
         self._audit = audit
         self._device_id = device_id
         self._is_anybody_here = is_anybody_here
@@ -75,5 +75,5 @@ class RatingDesk:
         self._book.keep(Rating(given.session_id, visit.technician_id, now, given.is_good, comment))
 
     async def _visit(self, session_id: str) -> ipc.Visit | None:
-        visits = await asyncio.to_thread(read_visits, self._log_path, ipc.VISITS_LIMIT)
+        visits = await asyncio.to_thread(read_visits, self._data.audit, self._data.receipts, ipc.VISITS_LIMIT)
         return next((visit for visit in visits if visit.session_id == session_id), None)

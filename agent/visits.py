@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from agent.desktop.ipc_messages import VISIT_COMMANDS_LIMIT, Visit
 from protocol.aio.audit_reading import newest_first
+from protocol.aio.receipt_book import ReceiptBook
 from protocol.audit import AuditKind, AuditRecord
 from protocol.grantables import Grantable, in_order
 from protocol.names import shown_name, shown_text
@@ -18,13 +21,20 @@ RECORDS_LIMIT = 20_000
 _NOBODY_S_NAME = shown_name("")
 
 
-def read_visits(log_path: Path, limit: int) -> list[Visit]:
+def read_visits(log_path: Path, receipts: Path, limit: int) -> list[Visit]:
     """The newest sessions of which something came, newest first; those that live are among them.
 
     Raises:
-        EnvironmentFault: E_DATA_DISK, the log cannot be read.
+        EnvironmentFault: E_DATA_DISK, log or receipts cannot be read.
     """
-    return visits_of(newest_first(log_path), limit)
+    visits = visits_of(newest_first(log_path), limit)
+    signed = {each.facts().session_id: each.is_complete for each in ReceiptBook(receipts).everything()}
+    return [
+        replace(visit, receipt="both" if signed[visit.session_id] else "device")
+        if visit.session_id in signed
+        else visit
+        for visit in visits
+    ]
 
 
 def visits_of(newest_records_first: Iterable[AuditRecord], limit: int) -> list[Visit]:

@@ -98,7 +98,8 @@ class Visit(Message, frozen=True, tag="ipc.visit"):
     """One session, from the device's own log. `name` is "" when nobody could tell who it was.
 
     `cause` is "" while it lives. `acts` are of "screen", "input" and "diagnostics": what was really done
-    beside the commands, of which the first are in `commands`, each with its outcome.
+    beside the commands, of which the first are in `commands`, each with its outcome. `receipt`: who
+    signed one, "both", "device" or "" for nobody.
     """
 
     session_id: ShortText
@@ -111,6 +112,7 @@ class Visit(Message, frozen=True, tag="ipc.visit"):
     commands: Annotated[list[ShortText], Meta(max_length=VISIT_COMMANDS_LIMIT)]
     commands_count: int
     cause: ShortText
+    receipt: ShortText = ""
 
 
 class VisitList(Message, frozen=True, tag="ipc.visit_list"):

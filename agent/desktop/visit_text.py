@@ -25,6 +25,11 @@ CAUSES: Mapping[str, str] = {
     ErrorCode.E_PEER_SILENT: "Ended because the connection was lost.",
 }
 
+RECEIPTS: Mapping[str, str] = {
+    "both": "Both sides signed a receipt of it.",
+    "device": "This computer alone signed a receipt of it.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class VisitText:
@@ -40,7 +45,11 @@ def visit_text(visit: Visit, language: Language) -> VisitText:
     say = language.say
     who = f"{visit.name} ({visit.technician_id})" if visit.name else say("Someone who was NOT VERIFIED")
     lines = (_when(visit, language), allowed_line(visit, language), *done_lines(visit, language))
-    return VisitText(who, bool(visit.name), (*lines, _end(visit, language)) if visit.cause else lines)
+    if visit.cause:
+        lines = (*lines, _end(visit, language))
+    if visit.receipt in RECEIPTS:
+        lines = (*lines, say(RECEIPTS[visit.receipt]))
+    return VisitText(who, bool(visit.name), lines)
 
 
 def _when(visit: Visit, language: Language) -> str:

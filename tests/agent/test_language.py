@@ -39,7 +39,7 @@ from agent.desktop.tray_text import (
     STATE_SENTENCES,
     STATE_WORDS,
 )
-from agent.desktop.visit_text import ACTS, CAUSES
+from agent.desktop.visit_text import ACTS, CAUSES, RECEIPTS
 from protocol.grantables import PLAIN_WORDS
 from tests.support.desktop_service import a_prompt, an_indicator
 
@@ -49,6 +49,7 @@ TRANSLATED = tuple(name for name in LANGUAGES if name != ENGLISH.name)
 NAMED = {UNVERIFIED_WARNING, OTHERS_TOO, TITLE, *WORDS, *PLAIN_WORDS.values(), *_SHORT_WORDS.values()}
 NAMED |= {READ_ALOUD, NEVER_TO_CALLERS, NOTHING_YET, *STATE_WORDS.values(), *STATE_SENTENCES.values()}
 NAMED |= {*FAULTS.values(), *ACTS.values(), *CAUSES.values(), *SENTENCES.values()}
+NAMED |= {*RECEIPTS.values()}
 NAMED |= {word for _, word in SEVERITIES.values()}
 
 # What decides whether somebody gets in. A change is deliberate, in every language: it changes a hash here.

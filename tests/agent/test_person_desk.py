@@ -12,6 +12,7 @@ from agent.desktop import ipc_messages as ipc
 from agent.desktop.questions import Answer, Questions
 from agent.local_server import LocalServer
 from agent.person_desk import PersonDesk
+from agent.state import DataDir
 from protocol.aio.audit_log import AuditLog
 from protocol.audit import AuditEvent, AuditKind
 from protocol.errors import ErrorCode, SupportError
@@ -28,7 +29,7 @@ async def no_displays() -> tuple[list[Display], str]:
 @asynccontextmanager
 async def asking(folder: Path) -> AsyncIterator[Questions]:
     """The window's end of a socket whose other end has the desk."""
-    desk = PersonDesk(folder / "audit.jsonl", lambda: STATUS, no_displays)
+    desk = PersonDesk(DataDir(folder), lambda: STATUS, no_displays)
     path = folder / "run" / "agent.sock"
     handlers = {ipc.VisitsAsked: desk.handle, ipc.CheckAsked: desk.handle}
     server = LocalServer(path, handlers, allowed_uids=frozenset({os.geteuid()}))

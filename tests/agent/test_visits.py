@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, VISIT_COMMANDS_LIMIT, VISITS_LIMIT, VisitList
 from agent.desktop.language import ENGLISH, LANGUAGES, PSEUDO_NAME, language_of
-from agent.desktop.visit_text import visit_text
+from agent.desktop.visit_text import RECEIPTS, visit_text
 from agent.visits import read_visits, visits_of
 from protocol.aio.audit_log import AuditLog
+from protocol.aio.receipt_book import ReceiptBook
 from protocol.audit import AuditEvent, AuditKind, AuditRecord, next_record
+from protocol.receipt import Parties, Receipt, make_body, sign, trail_of
+from tests.support.organisation import acme
 from tests.support.window_answers import STRANGER, VISIT
 
 K = AuditKind
@@ -74,11 +78,11 @@ def test_a_stranger_has_no_name_whatever_was_said() -> None:
 
 def test_it_is_read_from_the_log_on_the_disk_and_none_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    assert read_visits(path, 5) == []
+    assert read_visits(path, tmp_path / "receipts", 5) == []
     log = AuditLog(path)
     for kind, session_id, facts in ONE:
         log.append(AuditEvent(kind, "dana", "desk-1", session_id, True, facts))
-    assert [visit.session_id for visit in read_visits(path, 5)] == ["s1"]
+    assert [visit.session_id for visit in read_visits(path, tmp_path / "receipts", 5)] == ["s1"]
 
 
 @given(st.integers(0, 3 * VISITS_LIMIT), st.integers(0, 3 * VISIT_COMMANDS_LIMIT))
@@ -106,3 +110,24 @@ def test_each_line_is_said_in_the_person_s_language() -> None:
             assert all(ours != theirs for ours, theirs in zip(said, english, strict=True))
         for line in visit_text(visit, language_of((PSEUDO_NAME,))).lines:
             assert line.startswith("["), line
+
+
+@pytest.mark.parametrize(("roles", "told"), [(("device",), "device"), (("device", "technician"), "both")])
+def test_who_signed_the_receipt_is_told(tmp_path: Path, roles: tuple[str, ...], told: str) -> None:
+    device, technician = acme().device(), acme().technician("dana")
+    log = AuditLog(tmp_path / "audit.jsonl")
+    records = [
+        log.append(AuditEvent(kind, "dana", str(device.subject_id), session_id, True, facts))
+        for kind, session_id, facts in ONE
+    ]
+    trail = trail_of(records, "s1")
+    mark = trail.mark
+    assert mark is not None
+    parties = Parties(acme().organisation_id, "s1", str(device.subject_id), "Desk", "dana", "Dana Meyer")
+    body = make_body(parties, trail, is_truncated=len(roles) == 1)
+    signers = {"device": device, "technician": technician}
+    receipt = Receipt(body, [sign(body, mark, signers[role]) for role in roles])
+    ReceiptBook(tmp_path / "receipts").keep("dana", receipt)
+    [visit] = read_visits(tmp_path / "audit.jsonl", tmp_path / "receipts", 5)
+    assert visit.receipt == told
+    assert visit_text(visit, ENGLISH).lines[-1] == RECEIPTS[told]

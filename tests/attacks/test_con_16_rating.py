@@ -14,6 +14,7 @@ from agent.desktop.questions import Answer, Questions
 from agent.local_server import LocalServer
 from agent.rating_desk import RatingDesk
 from agent.ratings import RatingBook
+from agent.state import DataDir
 from protocol.errors import ErrorCode, SupportError
 from protocol.grantables import Grantable
 from protocol.limits import RATINGS_OFFERED_LIMIT
@@ -52,7 +53,7 @@ async def rated_device(folder: Path) -> AsyncIterator[Rated]:
         path, loop = folder / "run" / "rating.sock", asyncio.get_running_loop()
         rated = Rated(device, book, Questions(path, lambda call: loop.call_soon_threadsafe(call) and None))
         audit = device.side.audit_log
-        desk = RatingDesk(book, device.audit_path, audit, device.device_id, lambda: rated.is_anybody_here)
+        desk = RatingDesk(book, DataDir(folder), audit, device.device_id, lambda: rated.is_anybody_here)
         server = LocalServer(path, {ipc.RatingGiven: desk.handle}, allowed_uids=frozenset({os.geteuid()}))
         await server.open()
         device.side = dataclasses.replace(device.side, ratings=book, show_card=desk.show_card)

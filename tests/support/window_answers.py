@@ -30,6 +30,7 @@ VISIT = ipc.Visit(
     commands=["restart-spooler: exit 0", "clear-queue: E_COMMAND_TIMEOUT"],
     commands_count=2,
     cause="technician_left",
+    receipt="both",
 )
 STRANGER = ipc.Visit(
     session_id="s2",
