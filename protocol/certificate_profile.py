@@ -234,6 +234,8 @@ def _read(der: bytes) -> CertificateShape:
     certificate = x509.load_der_x509_certificate(der)
     # `cryptography` accepts some encodings that are not DER; a second spelling of a certificate is refused
     require(certificate.public_bytes(Encoding.DER) == der, "not canonical DER")
+    # nor may the signature's BIT STRING leave bits of its last byte out (RFC 5280, 4.1.1.3: it holds DER)
+    require(der.endswith(b"\x00" + certificate.signature), "a signature with unused bits")
     require(certificate.version is x509.Version.v3, "not a version 3 certificate")
     serial = certificate.serial_number
     require(serial > 0 and serial.bit_length() < _SERIAL_LIMIT_BITS, "serial out of range")

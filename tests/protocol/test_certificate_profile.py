@@ -132,6 +132,15 @@ def test_crt_11_an_indefinite_length_is_refused():
     assert code_of([b"\x30\x80" + leaf[4:] + b"\0\0", *rest]) is C.E_CERT_FORMAT
 
 
+def test_crt_11_a_signature_that_leaves_its_last_bit_out_is_refused():
+    chains = (acme().device().chain for _ in range(200))
+    leaf, *rest = next(chain for chain in chains if chain[0][-1] % 2 == 0)
+    signature = x509.load_der_x509_certificate(leaf).signature
+    spelled_otherwise = leaf[: -len(signature) - 1] + b"\x01" + signature
+    assert x509.load_der_x509_certificate(spelled_otherwise).signature == signature
+    assert code_of([spelled_otherwise, *rest]) is C.E_CERT_FORMAT
+
+
 @pytest.mark.parametrize(
     "content",
     [
