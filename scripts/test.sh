@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # What CI runs: format, lint, types, then every test. `--fast` runs the pure part only; other arguments go to pytest.
+# Real tests run one after another in one process, pure ones beside them in another (tests/conftest.py);
+# with a file or a folder to run, or one of pytest's -n, -s and --pdb, everything runs in one process.
 set -euo pipefail
 
 main() {
   # shellcheck source=scripts/environment.sh
   . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-  local fast="" arguments=()
+  local fast="" arguments=() two_at_a_time=(-n 2 --dist loadgroup)
   for argument in "$@"; do
     case "$argument" in
       --fast) fast=yes ;;
@@ -13,7 +15,13 @@ main() {
         say "Usage: scripts/test.sh [--fast] [PYTEST ARGUMENTS]"
         return 0
         ;;
-      *) arguments+=("$argument") ;;
+      *)
+        arguments+=("$argument")
+        case "$argument" in
+          -n* | --numprocesses* | -s | --capture=no | --pdb | --trace | no:xdist) two_at_a_time=() ;;
+          *) [ ! -e "${argument%%::*}" ] || two_at_a_time=() ;;
+        esac
+        ;;
     esac
   done
   install_packages python3 python3-venv python3-tk python3-dev gcc libc6-dev shellcheck
@@ -32,7 +40,7 @@ main() {
   if [ -n "$fast" ]; then
     arguments+=(-m "not real and not simulation")
   fi
-  exec "$VENV/bin/python" -m pytest "${arguments[@]}"
+  exec "$VENV/bin/python" -m pytest "${two_at_a_time[@]}" "${arguments[@]}"
 }
 
 main "$@"

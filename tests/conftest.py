@@ -1,11 +1,23 @@
 """What holds for every test."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 import structlog
 
 from tests.support.postgres import IS_THERE, PostgresServer, running_postgres
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Two at a time: a real test runs beside pure ones, which stay in their files, never beside another."""
+    is_grouped = config.getoption("loadgroup", default=False)
+    for item in items if is_grouped else []:
+        is_real = item.get_closest_marker("real") is not None
+        item.add_marker(pytest.mark.xdist_group("real" if is_real else item.path.name))
+    yield
+    if is_grouped and not all("@" in item.nodeid for item in items):
+        raise pytest.UsageError("this pytest ignores the groups of pytest-xdist: see pyproject.toml")
 
 
 @pytest.fixture(autouse=True)
