@@ -23,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--display", default="")
     parser.add_argument("--source", default="auto", choices=SOURCES)
+    parser.add_argument("--seats-socket", default="")
+    parser.add_argument("--seat-users", default="")
     parser.add_argument("--no-desktop", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(argv)
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         display=given.display,
         source=given.source,
         has_desktop=not given.no_desktop,
+        seats_socket=given.seats_socket,
+        seat_users=given.seat_users,
         as_json=given.json,
     )
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
@@ -26,11 +27,20 @@ class PersonFact(Enum):
 Tell = Callable[[PersonFact], None]
 
 
+@dataclass(frozen=True, slots=True)
+class OsPerson:
+    """Whose desktop process is watched, as the kernel knows it; `display` is such as ":0", or ""."""
+
+    uid: int
+    pid: int
+    display: str
+
+
 class PersonWatch(Protocol):
     """What a platform offers to see the person leave and come back."""
 
-    async def run(self, pid: int, display: str, tell: Tell) -> None:
-        """Watch the OS session of this process, or of this display; until cancelled.
+    async def run(self, person: OsPerson, tell: Tell) -> None:
+        """Watch the OS session of this process, or of this user's display; until cancelled.
 
         Raises:
             BackendUnavailable: nobody tells here, with the remedy.
@@ -43,10 +53,13 @@ class Absence:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.is_known = False
+        """Whether the system has told anything yet."""
         self._departed = asyncio.Event()
 
     def tell(self, fact: PersonFact) -> None:
         """Take in a fact."""
+        self.is_known = True
         if fact is PersonFact.BACK:
             self.is_away = False
             return
@@ -60,10 +73,10 @@ class Absence:
         await self._departed.wait()
 
 
-WatchPerson = Callable[[int, str, Tell], Awaitable[None]]
+WatchPerson = Callable[[OsPerson, Tell], Awaitable[None]]
 
 
-async def watch_nobody(_pid: int, _display: str, _tell: Tell) -> None:
+async def watch_nobody(_person: OsPerson, _tell: Tell) -> None:
     """No system here tells of its sessions."""
 
 
@@ -73,10 +86,10 @@ def watching(watches: list[PersonWatch]) -> WatchPerson:
     What the system does not tell is found by its clocks (`lasting_time.slept_s`), for sleep alone.
     """
 
-    async def watch(pid: int, display: str, tell: Tell) -> None:
+    async def watch(person: OsPerson, tell: Tell) -> None:
         for each in watches:
             try:
-                await each.run(pid, display, tell)
+                await each.run(person, tell)
             except BackendUnavailable as exc:
                 log.info("person.not_watched", watch=type(each).__name__, detail=exc.detail)
 

@@ -38,7 +38,7 @@ from agent.desktop.ipc_messages import (
     VisitsAsked,
     WorkerHello,
 )
-from agent.desktop_link import DesktopLink, DesktopSeat
+from agent.desktop_link import DesktopLink, DesktopSeat, own_uids
 from agent.desktop_process import DesktopProcess, display_of
 from agent.exec.book import CommandBook
 from agent.exec.start import worker_starter
@@ -51,11 +51,13 @@ from agent.local_server import Handler, LocalServer
 from agent.pause import Pause
 from agent.pause_desk import PauseDesk
 from agent.person_desk import PersonDesk
+from agent.platform.logind.graphical_users import graphical_users
 from agent.platform.logind.person_watch import LogindWatch
 from agent.policy_store import PolicyStore
 from agent.private_windows import PrivateLists, lists_in_force
 from agent.rating_desk import RatingDesk
 from agent.ratings import RatingBook
+from agent.seat_users import SeatUsers
 from agent.service import PolicyIntake, Service, ServiceParts, StatusFacts
 from agent.session_audit import SessionAudit
 from agent.sessions import Sessions
@@ -63,6 +65,7 @@ from agent.standing import StandingConsents
 from agent.standing_desk import StandingDesk
 from agent.state import DataDir, RelayAddress, ServiceLock
 from agent.trust_intake import TrustIntake
+from agent.user_names import named_users
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
@@ -80,6 +83,9 @@ from protocol.names import shown_name
 from protocol.trust import Trust
 from protocol.trust_store import TrustStore
 from protocol.version import PRODUCT_VERSION
+
+OWN_HELLOS = (LeaveOrdered, ListsChanged)
+"""What the service's own user and root alone may say, on its own socket."""
 
 
 def run_service(config: AgentConfig) -> bool:
@@ -173,17 +179,17 @@ class _Assembly:
             self.policies.load(datetime.now(UTC))
 
     async def run(self) -> bool:
-        service, server, _ = self._build()
-        await service.run(server, as_json=self.config.as_json)
+        service, servers, _ = self._build()
+        await service.run(servers, as_json=self.config.as_json)
         return service.was_left
 
     async def run_once(self, work: Callable[[Path], Awaitable[None]]) -> None:
-        service, server, sessions = self._build()
-        async with service.running(server):
-            await work(server.socket_path)
+        service, servers, sessions = self._build()
+        async with service.running(servers):
+            await work(servers[0].socket_path)
             await sessions.idle()
 
-    def _build(self) -> tuple[Service, LocalServer, Sessions]:
+    def _build(self) -> tuple[Service, list[LocalServer], Sessions]:
         self.anchors = None if self.identity.is_visitor else Anchors(self.own_log)
         end_cut_sessions(self.own_log, self.audit_log)
         tickets = WorkerDesk()
@@ -221,8 +227,16 @@ class _Assembly:
             RatingGiven: self._rating_desk(sessions).handle,
             HelpAsked: codes.handle_help,
         }
-        server = LocalServer(self.data.socket, desks, allowed_uids=frozenset({os.geteuid(), 0}))
-        return service, server, sessions
+        return service, self._servers(desks), sessions
+
+    def _servers(self, desks: dict[type, Handler]) -> list[LocalServer]:
+        servers = [LocalServer(self.data.socket, desks, allowed_uids=own_uids())]
+        if self.config.seats_socket:
+            users = SeatUsers(graphical_users, named_users(self.config.seat_users))
+            theirs = {hello: handler for hello, handler in desks.items() if hello not in OWN_HELLOS}
+            path = Path(self.config.seats_socket)
+            servers.append(LocalServer(path, theirs, allowed_uids=own_uids(), admits_user=users.admits))
+        return servers
 
     def _relay_link(self, sessions: Sessions, tickets: WorkerDesk) -> RelayLink:
         trust_intake = self._trust_intake(sessions)

@@ -11,6 +11,10 @@ def service_words(config: AgentConfig) -> list[str]:
     words = ["-I", "-m", "agent", f"--data={config.data.absolute()}", f"--source={config.source}"]
     if config.display:
         words.append(f"--display={config.display}")
+    if config.seats_socket:
+        words.append(f"--seats-socket={config.seats_socket}")
+    if config.seat_users:
+        words.append(f"--seat-users={config.seat_users}")
     if not config.has_desktop:
         words.append("--no-desktop")
     if config.as_json:

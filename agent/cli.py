@@ -133,6 +133,15 @@ def run(
     no_desktop: Annotated[
         bool, typer.Option("--no-desktop", help="Do not start the desktop process (prompt and indicator).")
     ] = False,
+    seats_socket: Annotated[
+        str | None,
+        typer.Option(
+            "--seats-socket",
+            metavar="PATH",
+            help="Where the desktop processes of this computer's other users connect, in a folder of its "
+            "own, such as /run/alongside-agent/agent.sock. Default: nowhere.",
+        ),
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -142,6 +151,7 @@ def run(
         "display": display,
         "source": source,
         "has_desktop": False if no_desktop else None,
+        "seats_socket": seats_socket,
         "as_json": as_json,
     }
     config = load_config(folder.root, folder.settings, given)

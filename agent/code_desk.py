@@ -70,6 +70,7 @@ class CodeDesk:
     def __init__(self, parts: CodeDeskParts) -> None:
         self._parts = parts
         self._life: CodeLife | None = None
+        self._asker_uid = -1
         self._told: asyncio.Future[HelpNews] | None = None
         self._rate = RateLimit(CODES_PER_HOUR_LIMIT, 3600.0)
 
@@ -82,6 +83,7 @@ class CodeDesk:
         """Show a code to the command that asked, until something came of it or the command is gone."""
         try:
             shown = await self._show()
+            self._asker_uid = connection.peer.uid
         except SupportError as exc:
             log.info("code.not_shown", code=str(exc.code), detail=exc.detail)
             await connection.send(TO_COMMAND_LINE_CODEC.encode(IpcRefused(code=exc.code)))
@@ -105,7 +107,7 @@ class CodeDesk:
         life = self._life
         if life is None or life.code.nameplate != nameplate:
             raise Refused("no code is shown there", code=ErrorCode.E_CODE_UNKNOWN)
-        guess = Guess(self, life, life.take(self._parts.clock_s()), session_id)
+        guess = Guess(self, life, life.take(self._parts.clock_s()), session_id, self._asker_uid)
         self.write(AuditKind.CODE_TRIED, session_id)
         return guess
 
@@ -186,8 +188,12 @@ class CodeDesk:
 class Guess:
     """The one guess at a code. Whoever holds it says what came of it, once."""
 
-    def __init__(self, desk: CodeDesk, life: CodeLife, secret: str, session_id: SessionId) -> None:
+    def __init__(
+        self, desk: CodeDesk, life: CodeLife, secret: str, session_id: SessionId, asker_uid: int
+    ) -> None:
+        """`asker_uid`: the user who asked for help, and whose desktop it is about."""
         self.secret = secret
+        self.asker_uid = asker_uid
         self._desk = desk
         self._life = life
         self._session_id = session_id

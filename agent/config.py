@@ -12,17 +12,23 @@ import platformdirs
 from protocol.errors import ErrorCode, UsageError
 
 SOURCES = ("auto", "xcffib", "pixelflux", "dxcam", "screencapturekit", "mss")
-_SETTINGS = {"source": str, "display": str, "has_desktop": bool}
+_SETTINGS = {"source": str, "display": str, "has_desktop": bool, "seats_socket": str, "seat_users": str}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
-    """`display` is an X display such as ":1", "" for the environment's; `source` a screen source."""
+    """`display` is an X display such as ":1", "" for the environment's; `source` a screen source.
+
+    `seats_socket`: where desktop processes of other users connect, "" for nowhere. `seat_users`: users (names
+    or uids, with spaces between them) who may, beside those of whom the system says that they have a desktop.
+    """
 
     data: Path
     display: str = ""
     source: str = "auto"
     has_desktop: bool = True
+    seats_socket: str = ""
+    seat_users: str = ""
     as_json: bool = False
 
 
@@ -45,6 +51,8 @@ def load_config(data: Path, settings: Path, given: Mapping[str, str | bool | Non
         display=str(merged.get("display", "")),
         source=str(merged.get("source", "auto")),
         has_desktop=bool(merged.get("has_desktop", True)),
+        seats_socket=str(merged.get("seats_socket", "")),
+        seat_users=str(merged.get("seat_users", "")),
         as_json=bool(given.get("as_json")),
     )
     if config.source not in SOURCES:

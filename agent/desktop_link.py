@@ -1,17 +1,19 @@
 """The service's end of the desktop process: prompts, indicators and orders, and what comes back.
 
-One desktop process at a time. What it sends is bounded and decoded here; a violation closes its
-connection, and with that every session that the person could no longer see.
+One desktop process for each user of the device (decision 0029). What it sends is bounded and decoded here; a
+violation closes its connection, and with that every session that the person could no longer see.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 
 import msgspec
 import structlog
 
-from agent.absence import Absence, WatchPerson, watch_nobody
+from agent.absence import Absence, OsPerson, WatchPerson, watch_nobody
 from agent.desktop.ipc_messages import (
     FROM_DESKTOP_CODEC,
     TO_DESKTOP_CODEC,
@@ -40,6 +42,7 @@ from protocol.version import PROTOCOL_VERSION
 
 log = structlog.get_logger()
 
+SEATS_LIMIT = 16
 DISPLAYS_TIMEOUT_S = 3.0
 INPUT_ANSWER_TIMEOUT_S = 5.0
 
@@ -133,7 +136,7 @@ class DesktopSeat:
 
     def __init__(self, hello: DesktopHello, connection: LocalConnection) -> None:
         self.os_session = hello.os_session
-        self.pid = hello.pid
+        self.uid, self.pid = connection.peer.uid, connection.peer.pid
         self.lost = asyncio.Event()
         self.controlled_by = ""
         self.absence = Absence()
@@ -260,46 +263,79 @@ class DesktopSeat:
 
 
 class DesktopLink:
-    """Holds the desktop process that is connected now, if any."""
+    """Holds the desktop processes that are connected now: one for each user that the kernel names."""
 
     def __init__(self, watch_person: WatchPerson = watch_nobody) -> None:
-        """`watch_person` tells when the person at a desktop leaves it."""
-        self.seat: DesktopSeat | None = None
+        """`watch_person` tells when the person at a desktop leaves it, and comes back."""
+        self._seats: dict[int, DesktopSeat] = {}  # by uid, in the order of their coming
         self._watch_person = watch_person
         self.attached = asyncio.Event()
         self.is_free = asyncio.Event()
+        """None of the service's own user is connected."""
         self.is_free.set()
+
+    @property
+    def seat(self) -> DesktopSeat | None:
+        """The desktop at which the person is: the newest of these; if there is none, the newest of all."""
+        newest_first = list(reversed(self._seats.values()))
+        at_it = (each for each in newest_first if each.absence.is_known and not each.absence.is_away)
+        not_away = (each for each in newest_first if not each.absence.is_away)
+        return next(chain(at_it, not_away, newest_first), None)
+
+    def seat_for(self, uid: int | None) -> DesktopSeat | None:
+        """The desktop of the user who asked for help; for None and the service's own user also `seat`."""
+        asked = self._seats.get(uid) if uid is not None else None
+        if asked is None and (uid is None or uid in own_uids()):
+            return self.seat
+        return asked
 
     async def handle(self, hello: Hello, connection: LocalConnection) -> None:
         """Serve a connection that said `DesktopHello`, until it ends."""
         assert isinstance(hello, DesktopHello)
-        refusal = self._refusal(hello)
+        uid = connection.peer.uid
+        refusal = self._refusal(hello, uid)
         if refusal is not None:
             await connection.send(TO_DESKTOP_CODEC.encode(IpcRefused(code=refusal)))
             await connection.finish()
             return
-        seat = self.seat = DesktopSeat(hello, connection)
-        self.is_free.clear()
-        self.attached.set()
-        log.info("desktop.attached", os_session=hello.os_session, pid=hello.pid)
+        seat = self._seats[uid] = DesktopSeat(hello, connection)
+        self._seats_changed()
+        log.info("desktop.attached", os_session=hello.os_session, pid=seat.pid, uid=uid)
         watching = asyncio.create_task(self._watch(hello, seat))
         try:
             await seat.run()
         finally:
             watching.cancel()
-            self.seat = None
-            self.attached.clear()
-            self.is_free.set()
-            log.info("desktop.gone", os_session=hello.os_session, pid=hello.pid)
+            del self._seats[uid]
+            self._seats_changed()
+            log.info("desktop.gone", os_session=hello.os_session, pid=seat.pid, uid=uid)
+
+    def _seats_changed(self) -> None:
+        _set(self.attached, to=bool(self._seats))
+        _set(self.is_free, to=not self._seats.keys() & own_uids())
 
     async def _watch(self, hello: DesktopHello, seat: DesktopSeat) -> None:
         _, colon, display = hello.os_session.partition(":")
         try:
-            await self._watch_person(hello.pid, colon + display, seat.absence.tell)
+            await self._watch_person(OsPerson(seat.uid, seat.pid, colon + display), seat.absence.tell)
         except Exception:
             log.exception("person.watch_failed")
 
-    def _refusal(self, hello: DesktopHello) -> ErrorCode | None:
+    def _refusal(self, hello: DesktopHello, uid: int) -> ErrorCode | None:
         if hello.version != PROTOCOL_VERSION:
             return ErrorCode.E_VERSION
-        return ErrorCode.E_ALREADY_RUNNING if self.seat is not None else None
+        if uid in self._seats:
+            return ErrorCode.E_ALREADY_RUNNING
+        return ErrorCode.E_BUSY if len(self._seats) >= SEATS_LIMIT else None
+
+
+def own_uids() -> frozenset[int]:
+    """The service's own user, and root: who runs it, and who could anyway."""
+    return frozenset({os.geteuid(), 0})
+
+
+def _set(event: asyncio.Event, *, to: bool) -> None:
+    if to:
+        event.set()
+    else:
+        event.clear()

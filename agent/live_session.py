@@ -107,7 +107,7 @@ class SessionParts:
     """What a session has from its first moment; `over` takes the cause of its end.
 
     `admit_again` judges the technician anew, under the policy and at the time of the call. `pump` is the
-    running `channels.run()` when the two ends have talked before.
+    running `channels.run()` when the two ends have talked before. `asker_uid`: who asked for help by a code.
     """
 
     session_id: SessionId
@@ -118,6 +118,7 @@ class SessionParts:
     admit_again: Callable[[], Admitted]
     readback: str
     pump: asyncio.Task[None] | None = None
+    asker_uid: int | None = None
 
 
 class LiveSession:
@@ -151,6 +152,7 @@ class LiveSession:
                 group=device.group,
                 readback=parts.readback,
                 slept_s=device.slept_s,
+                asker_uid=parts.asker_uid,
             ),
             device.desktop,
             self._audit,

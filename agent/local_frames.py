@@ -1,12 +1,32 @@
 """Frames on the agent's local socket: a 4-byte big-endian length, then that many bytes."""
 
 import asyncio
+import socket
+import struct
+from dataclasses import dataclass
 
 from protocol.errors import ErrorCode, PeerViolation, Unreachable
 
 LENGTH_BYTES = 4
 SEND_TIMEOUT_S = 2.0
 READ_AHEAD_BYTES = 256 << 10
+
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPeer:
+    """The process at the other end, as the kernel knows it; what it says about itself is not believed."""
+
+    uid: int
+    pid: int
+
+
+def peer_of(connected: socket.socket) -> LocalPeer:
+    """Who connected, or who listened (`SO_PEERCRED`, unix(7))."""
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _gid = _CREDENTIALS.unpack(credentials)
+    return LocalPeer(uid=int(uid), pid=int(pid))
 
 
 class LocalConnection:
@@ -15,6 +35,11 @@ class LocalConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+
+    @property
+    def peer(self) -> LocalPeer:
+        """Who is at the other end."""
+        return peer_of(self._writer.get_extra_info("socket"))
 
     async def receive(self, limit_bytes: int) -> bytes:
         """The next frame.

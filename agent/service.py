@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from typing import Literal
 import structlog
 
 from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello, Left, Status
-from agent.desktop_link import DesktopLink
+from agent.desktop_link import DesktopLink, own_uids
 from agent.desktop_process import DesktopProcess
 from agent.link import RelayLink
 from agent.local_frames import LocalConnection
@@ -110,7 +110,7 @@ class Service:
 
     async def handle_status(self, _hello: Hello, connection: LocalConnection) -> None:
         """Answer `StatusAsked`."""
-        await connection.send(TO_COMMAND_LINE_CODEC.encode(self.status()))
+        await connection.send(TO_COMMAND_LINE_CODEC.encode(self.status(_whose(connection))))
         await connection.finish()
 
     async def handle_leave(self, _hello: Hello, connection: LocalConnection) -> None:
@@ -121,8 +121,8 @@ class Service:
         await connection.finish()
         self._ended.set()
 
-    def status(self) -> Status:
-        """What `alongside-agent status` prints."""
+    def status(self, uid: int | None = None) -> Status:
+        """What `alongside-agent status` prints; `uid`: with the sessions at this user's desktop alone."""
         parts = self._parts
         return Status(
             device_id=parts.facts.device_id,
@@ -134,25 +134,30 @@ class Service:
             link_code=parts.link.code or ("E_DEVICE_PENDING" if parts.link.is_pending else ""),
             policy_version=parts.policies.version,
             has_desktop=parts.desktop.seat is not None,
-            sessions=parts.sessions.status(),
+            sessions=parts.sessions.status(uid),
             policy_alarm=parts.policies.alarm or "",
             paused_s=parts.pausing.left_s,
         )
 
-    async def run(self, server: LocalServer, *, as_json: bool) -> None:
-        """Until SIGTERM, SIGINT or `leave`; then sessions end, and the desktop child with them."""
+    async def run(self, servers: Sequence[LocalServer], *, as_json: bool) -> None:
+        """Until SIGTERM, SIGINT or `leave`; then sessions end, and the desktop child with them.
+
+        The first server is the service's own, and the one that is told of.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
-        async with self.running(server):
-            await self._say_ready(server, as_json=as_json)
+        async with self.running(servers):
+            await self._say_ready(servers[0], as_json=as_json)
             await self._ended.wait()
 
     @asynccontextmanager
-    async def running(self, server: LocalServer) -> AsyncIterator[None]:
+    async def running(self, servers: Sequence[LocalServer]) -> AsyncIterator[None]:
         """Everything runs while the context is open; then sessions end, and the desktop child with them."""
-        await server.open()
-        running = [asyncio.create_task(server.serve()), asyncio.create_task(self._parts.link.run())]
+        for each in servers:
+            await each.open()
+        running = [asyncio.create_task(each.serve()) for each in servers]
+        running += [asyncio.create_task(self._parts.link.run())]
         running.append(asyncio.create_task(self._parts.consents.keep_true()))
         running.append(asyncio.create_task(self._parts.pausing.keep_true()))
         if self._parts.desktop_process is not None:
@@ -165,7 +170,8 @@ class Service:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-            await server.close()
+            for each in servers:
+                await each.close()
             note_agent(self._parts.audit_log, AuditKind.AGENT_STOPPED, self._parts.facts.device_id)
 
     async def _say_ready(self, server: LocalServer, *, as_json: bool) -> None:
@@ -193,6 +199,12 @@ class Service:
             "link_code": parts.link.code,
             "socket": str(server.socket_path),
         }
+
+
+def _whose(connection: LocalConnection) -> int | None:
+    """The user to whom their own sessions are told; None for the service's own and root."""
+    uid = connection.peer.uid
+    return None if uid in own_uids() else uid
 
 
 def note_agent(audit_log: Appends, kind: AuditKind, device_id: DeviceId) -> None:

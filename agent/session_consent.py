@@ -16,7 +16,7 @@ from agent.admission import Admitted
 from agent.ask_patience import AskPatience
 from agent.consent_runner import ConsentRunner, Outcome, PersonAnswer
 from agent.desktop import ipc_messages as ipc
-from agent.desktop_link import DesktopLink, SessionDesk
+from agent.desktop_link import DesktopLink, DesktopSeat, SessionDesk
 from agent.pause import Pause
 from agent.session_audit import SessionAudit
 from agent.standing import StandingConsent, StandingConsents, Whom
@@ -54,6 +54,8 @@ class SessionFacts:
     group: str
     readback: str
     slept_s: Callable[[], float]
+    asker_uid: int | None = None
+    """The user of the device who asked for this help by a code; None: whoever is at it."""
 
     @property
     def shown_organisation(self) -> str:
@@ -165,7 +167,8 @@ class SessionConsent:
             return ErrorCode.E_CONSENT_PAUSED
         if self._is_asking:
             return ErrorCode.E_BUSY
-        seat = self._desktop.seat
+        # a session stays at the desktop that it came to: after a user switch the next person is asked anew
+        seat = self.desk.seat if self.desk else self._seat
         if seat is not None and seat.absence.is_away:
             return ErrorCode.E_CONSENT_AWAY
         return self._facts.patience.refusal(self._technician_id, asyncio.get_running_loop().time())
@@ -226,7 +229,8 @@ class SessionConsent:
         """What the person allowed beforehand, if that is all that is possible here."""
         if self.is_unattended or not self._is_verified:
             return {}
-        found = self._facts.standing.covering(self._technician_id, self._facts.group, possible)
+        uid = self.desk.seat.uid if self.desk else None
+        found = self._facts.standing.covering(self._technician_id, self._facts.group, possible, uid)
         return found if set(found) == possible else {}
 
     def _end_before_sleep(self) -> None:
@@ -261,7 +265,7 @@ class SessionConsent:
     async def _bind(self) -> bool:
         if self.desk is not None:
             return not self.desk.seat.lost.is_set()
-        seat = self._desktop.seat
+        seat = self._seat
         if seat is None:
             return False
         self.desk = await self._stack.enter_async_context(seat.session(self._facts.session_id))
@@ -269,12 +273,16 @@ class SessionConsent:
             GrantParties(
                 technician_id=self._facts.admitted.peer.subject_id,
                 device_id=self._facts.device_id,
-                os_session=seat.os_session,
+                os_session=f"{seat.uid}/{seat.os_session}",
                 session_id=self._facts.session_id,
             )
         )
         self._on_desk(self.desk)
         return True
+
+    @property
+    def _seat(self) -> DesktopSeat | None:
+        return self._desktop.seat_for(self._facts.asker_uid)
 
     def _give(self, effect: GiveGrants, person: "_PersonAtDesk") -> None:
         assert self.book is not None
@@ -304,7 +312,13 @@ class SessionConsent:
             return
         is_group = stands_for == GROUP
         name = shown_name(self._facts.admitted.peer.name)
-        whom = Whom(group=self._facts.group) if is_group else Whom(self._technician_id, name=name)
+        assert self.desk is not None
+        uid = self.desk.seat.uid
+        whom = (
+            Whom(group=self._facts.group, uid=uid)
+            if is_group
+            else Whom(self._technician_id, name=name, uid=uid)
+        )
         until = datetime.now(UTC) + timedelta(seconds=STANDING_LENGTH_LIMIT_S)
         facts = {
             "whom": f"group:{whom.group}" if is_group else whom.technician_id,

@@ -41,12 +41,19 @@ class SessionRunner:
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._live: LiveSession | None = None
         self._chain: tuple[bytes, ...] = ()
+        self._asker_uid: int | None = None
 
     @property
     def live_grants(self) -> list[Grant]:
         """The grants that are held now."""
         book = self._live.consent.book if self._live else None
         return book.live if book else []
+
+    @property
+    def seat_uid(self) -> int | None:
+        """The user at whose desktop it is; None before anybody was asked."""
+        desk = self._live.consent.desk if self._live else None
+        return desk.seat.uid if desk else None
 
     @property
     def is_live(self) -> bool:
@@ -125,6 +132,7 @@ class SessionRunner:
             admit_again=lambda: self._admit_again(done.peer_chain, admitted),
             readback=self.readback,
             pump=pump,
+            asker_uid=self._asker_uid,
         )
         self._live = LiveSession(self._device, parts, admitted)
         cause = await self._live.run(tunnel_io)
@@ -144,6 +152,7 @@ class SessionRunner:
         binding = Binding(self._nameplate, done.peer_chain[0], own.chain[0], done.exporter)
         terms = PairingTerms(binding, lambda: codes.take(self._nameplate, self.session_id))
         guess = await pair_as_device(channels.control, terms)
+        self._asker_uid = guess.asker_uid
         is_known = not admitted.peer.is_visitor
         guess.matched(
             HelpNews(

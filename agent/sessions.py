@@ -78,10 +78,11 @@ class Sessions:
             return ErrorCode.E_STATE
         return ErrorCode.E_BUSY if len(self._running) >= SESSION_LIMIT_PER_DEVICE else None
 
-    def status(self) -> list[SessionStatus]:
-        """The sessions that live now."""
+    def status(self, uid: int | None = None) -> list[SessionStatus]:
+        """The sessions that live now; `uid`: those at this user's desktop alone."""
         now_s = asyncio.get_running_loop().time()
-        return [_status(runner, now_s) for runner in self._running.values()]
+        theirs = (each for each in self._running.values() if uid is None or each.seat_uid == uid)
+        return [_status(runner, now_s) for runner in theirs]
 
     def judge_again(self) -> None:
         """A newer status list is in force: sessions that it does not allow end."""

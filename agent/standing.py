@@ -5,9 +5,10 @@ its time on the machine's boot time, and is over when the wall clock was set bac
 early, and never late.
 """
 
+import os
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -37,9 +38,13 @@ class StandingConsent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     grantable: Grantable
     left_s: float
+    uid: int = msgspec.field(default_factory=os.geteuid)
+    """The user of the device who allowed it, and at whose desktop it holds."""
 
-    def is_for(self, technician_id: str, group: str) -> bool:
-        """Whether this technician, on a device of this group, is meant."""
+    def is_for(self, technician_id: str, group: str, uid: int) -> bool:
+        """Whether this technician, on a device of this group, at this user's desktop, is meant."""
+        if self.uid != uid:
+            return False
         return self.group == group if self.group else self.technician_id == technician_id
 
     @property
@@ -60,6 +65,7 @@ class Whom:
     technician_id: str = ""
     group: str = ""
     name: str = ""
+    uid: int = field(default_factory=os.geteuid)
 
 
 class StandingConsents:
@@ -100,13 +106,17 @@ class StandingConsents:
         return [each for each in left if each.left_s > 0]
 
     def covering(
-        self, technician_id: str, group: str, grantables: Iterable[Grantable]
+        self, technician_id: str, group: str, grantables: Iterable[Grantable], uid: int | None = None
     ) -> dict[Grantable, StandingConsent]:
-        """One for each of these that the person allowed beforehand: the one that holds longest."""
+        """One for each of these that the person allowed beforehand: the one that holds longest.
+
+        `uid` is whose desktop it is; None: the service's own user's.
+        """
+        whose = os.geteuid() if uid is None else uid
         found: dict[Grantable, StandingConsent] = {}
         wanted = set(grantables)
         for each in sorted(self.live(), key=lambda one: one.left_s):
-            if each.grantable in wanted and each.is_for(technician_id, group):
+            if each.grantable in wanted and each.is_for(technician_id, group, whose):
                 found[each.grantable] = each
         return found
 
@@ -119,25 +129,32 @@ class StandingConsents:
         left_s = min(length_s, STANDING_LENGTH_LIMIT_S)
         given = [
             StandingConsent(
-                f"c-{secrets.token_hex(4)}", whom.technician_id, whom.group, whom.name, grantable, left_s
+                f"c-{secrets.token_hex(4)}",
+                whom.technician_id,
+                whom.group,
+                whom.name,
+                grantable,
+                left_s,
+                whom.uid,
             )
             for grantable in sorted(grantables)
         ]
-        same = {(each.technician_id, each.group, each.grantable) for each in given}
-        kept = [each for each in self.live() if (each.technician_id, each.group, each.grantable) not in same]
+        same = {_what(each) for each in given}
+        kept = [each for each in self.live() if _what(each) not in same]
         if len(kept) + len(given) > STANDING_LIMIT:
             raise Refused(f"more than {STANDING_LIMIT}", code=ErrorCode.E_BUSY)
         self._replace([*kept, *given])
         return given
 
-    def end(self, standing_id: str) -> list[StandingConsent]:
-        """Take one back, or all of them for "all"; what rests on it ends now.
+    def end(self, standing_id: str, uid: int | None = None) -> list[StandingConsent]:
+        """Take one back, or all of them for "all"; what rests on it ends now. `uid`: of this user's alone.
 
         Raises:
             Refused: E_CONSENT_UNKNOWN. EnvironmentFault: E_DATA_DISK; it is over all the same.
         """
         live = self.live()
-        ended = [each for each in live if standing_id in (each.standing_id, "all")]
+        theirs = [each for each in live if uid in (None, each.uid)]
+        ended = [each for each in theirs if standing_id in (each.standing_id, "all")]
         if not ended and standing_id != "all":
             raise Refused(standing_id[:32], code=ErrorCode.E_CONSENT_UNKNOWN)
         rest = [each for each in live if each not in ended]
@@ -158,3 +175,7 @@ class StandingConsents:
         if self._path is not None:
             write_private_file(self._path, msgspec.json.encode(_File(moment, standing)))
         self._standing, self._written = standing, moment
+
+
+def _what(each: StandingConsent) -> tuple[str, str, Grantable, int]:
+    return each.technician_id, each.group, each.grantable, each.uid

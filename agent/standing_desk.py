@@ -11,6 +11,7 @@ from agent.desktop.ipc_messages import (
     StandingRevoked,
     StandingRow,
 )
+from agent.desktop_link import own_uids
 from agent.local_frames import LocalConnection
 from agent.session_audit import Appends
 from agent.standing import StandingConsent, StandingConsents
@@ -33,12 +34,17 @@ class StandingDesk:
         assert isinstance(hello, StandingAsked | StandingRevoked)
         answer: StandingList | IpcRefused
         try:
-            told = self._standing.live() if isinstance(hello, StandingAsked) else self._end(hello.standing_id)
+            told = self._told(hello, _whose(connection))
             answer = StandingList([_row(each) for each in told])
         except SupportError as exc:
             answer = IpcRefused(code=exc.code)
         await connection.send(TO_COMMAND_LINE_CODEC.encode(answer))
         await connection.finish()
+
+    def _told(self, hello: StandingAsked | StandingRevoked, uid: int | None) -> list[StandingConsent]:
+        if isinstance(hello, StandingRevoked):
+            return self._end(hello.standing_id, uid)
+        return [each for each in self._standing.live() if uid in (None, each.uid)]
 
     async def keep_true(self) -> None:
         """Write down now and then how much is left; until cancelled."""
@@ -46,13 +52,19 @@ class StandingDesk:
             await asyncio.sleep(KEEP_EVERY_S)
             self._standing.keep()
 
-    def _end(self, standing_id: str) -> list[StandingConsent]:
-        ended = self._standing.end(standing_id)
+    def _end(self, standing_id: str, uid: int | None) -> list[StandingConsent]:
+        ended = self._standing.end(standing_id, uid)
         for each in ended:
             facts: dict[str, str | int] = {"whom": each.whom, "granted": each.grantable.value}
             event = AuditEvent(AuditKind.STANDING_ENDED, "person", self._device_id, "", True, facts)
             self._audit.append(event)
         return ended
+
+
+def _whose(connection: LocalConnection) -> int | None:
+    """The user who sees and takes back their own alone; None for the service's own and root, who see all."""
+    uid = connection.peer.uid
+    return None if uid in own_uids() else uid
 
 
 def _row(each: StandingConsent) -> StandingRow:

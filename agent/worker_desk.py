@@ -41,6 +41,7 @@ ReadNews: TypeAlias = Callable[[], Sequence[PrivateWindow] | None]
 @dataclass(frozen=True, slots=True)
 class _Awaited:
     ticket: bytes
+    uid: int
     arrival: asyncio.Future[LocalConnection]
     read_news: ReadNews
 
@@ -61,15 +62,17 @@ class WorkerDesk:
         self._expected: dict[str, _Awaited] = {}
         self._handed_over: dict[LocalConnection, _HandedOver] = {}
 
-    def expect(self, session_id: str, read_news: ReadNews) -> tuple[bytes, asyncio.Future[LocalConnection]]:
-        """A fresh ticket for this session, and the connection it will bring.
+    def expect(
+        self, session_id: str, uid: int, read_news: ReadNews
+    ) -> tuple[bytes, asyncio.Future[LocalConnection]]:
+        """A fresh ticket for this session, and the connection it will bring, from this user's process alone.
 
         `read_news` says what is to be painted over if that has changed since it was last asked, else None.
         Where it raises SupportError, nothing more is shown.
         """
         ticket = secrets.token_bytes(WORKER_TICKET_BYTES)
         arrival: asyncio.Future[LocalConnection] = asyncio.get_running_loop().create_future()
-        self._expected[session_id] = _Awaited(ticket, arrival, read_news)
+        self._expected[session_id] = _Awaited(ticket, uid, arrival, read_news)
         return ticket, arrival
 
     def forget(self, session_id: str) -> None:
@@ -80,7 +83,9 @@ class WorkerDesk:
         """Serve a connection that said `WorkerHello`: it belongs to the waiting session until released."""
         assert isinstance(hello, WorkerHello)
         awaited = self._expected.get(hello.session_id)
-        is_due = awaited is not None and not awaited.arrival.done()
+        # another user's screen is not shown under this user's grant, whoever the ticket was given to
+        is_theirs = awaited is not None and awaited.uid == connection.peer.uid
+        is_due = awaited is not None and is_theirs and not awaited.arrival.done()
         if awaited is None or not is_due or not hmac.compare_digest(awaited.ticket, hello.ticket):
             await connection.send(TO_COMMAND_LINE_CODEC.encode(IpcRefused(code=ErrorCode.E_TICKET)))
             await connection.finish()
@@ -167,7 +172,7 @@ class SessionWorker:
         """
         session_id = self._desk.session_id
         self._lists = self._read_lists()
-        ticket, arrival = self._tickets.expect(session_id, self._changed_entries)
+        ticket, arrival = self._tickets.expect(session_id, self._desk.seat.uid, self._changed_entries)
         start_no = self._desk.expect_screen()
         try:
             entries = list(self._lists.entries)

@@ -9,6 +9,7 @@ from pathlib import Path
 import agent.lean_log  # noqa: F401  -- before structlog
 from agent.desktop.app import Settings, run
 from agent.desktop.language import wanted_names
+from agent.user_names import uid_of
 from protocol.errors import SupportError, exit_status
 from protocol.runtime import outlive_a_full_disk
 
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.desktop", description=__doc__)
     parser.add_argument("--socket", required=True, type=Path, help="the agent service's local socket")
     parser.add_argument("--display", default=os.environ.get("DISPLAY", ""), help="X display, for example :0")
+    parser.add_argument("--service-user", default="", help="whom the service runs as, if not as you or root")
     parser.add_argument("--no-tray", action="store_true", help="no icon and no window beside prompt and bar")
     given = parser.parse_args(argv)
     os.umask(0o077)
@@ -26,7 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["DISPLAY"] = given.display  # the screen workers and xcffib go to the same one
     try:
         languages = wanted_names(os.environ)
-        return run(Settings(given.socket, given.display, languages=languages, has_tray=not given.no_tray))
+        settings = Settings(
+            given.socket,
+            given.display,
+            languages=languages,
+            has_tray=not given.no_tray,
+            service_uid=uid_of(given.service_user) if given.service_user else None,
+        )
+        return run(settings)
     except SupportError as exc:
         print(f"{exc.text.sentence} {exc.text.remedy} ({exc.code}: {exc.detail})", file=sys.stderr)
         return int(exit_status(exc.code))

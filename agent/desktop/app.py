@@ -44,13 +44,17 @@ RESTACK_MS = 100  # a dragged window tells of every step
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Read once at the start. `display` is an X display, for example ":0"; `languages` best first."""
+    """Read once at the start. `display` is an X display, for example ":0"; `languages` best first.
+
+    `service_uid`: whom the service runs as, where that is another user.
+    """
 
     socket_path: Path
     display: str
     worker_argv: tuple[str, ...] = WORKER_ARGV
     languages: tuple[str, ...] = ()
     has_tray: bool = False
+    service_uid: int | None = None
 
 
 def run(settings: Settings) -> int:
@@ -64,15 +68,22 @@ def run(settings: Settings) -> int:
     hello = DesktopHello(
         version=PROTOCOL_VERSION,
         os_session=f"x11{settings.display}"[:NAME_LIMIT_CHARS],
-        user=getpass.getuser()[:NAME_LIMIT_CHARS],
+        user=_user_name()[:NAME_LIMIT_CHARS],
         pid=os.getpid(),
     )
     try:
-        link = ServiceLink(settings.socket_path, hello)
+        link = ServiceLink(settings.socket_path, hello, settings.service_uid)
     except SupportError:
         root.destroy()
         raise
     return Desktop(root, link, settings).serve()
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return str(os.getuid())
 
 
 def _release_leftovers(display: str) -> None:
@@ -152,7 +163,7 @@ class Desktop:
                 show_card=lambda order: self._cards.show(order),
             )
         )
-        questions = Questions(settings.socket_path, self._post)
+        questions = Questions(settings.socket_path, self._post, settings.service_uid)
         self._cards = Cards(self._looks, self._properties, questions)
         self._tray = self._new_tray(questions) if settings.has_tray else None
 

@@ -35,14 +35,14 @@ CONNECT_TIMEOUT_S = 5.0
 class ServiceLink:
     """A connection that said hello. `start` begins to hand over what comes."""
 
-    def __init__(self, socket_path: Path, hello: DesktopHello) -> None:
-        """Connect.
+    def __init__(self, socket_path: Path, hello: DesktopHello, service_uid: int | None = None) -> None:
+        """Connect. `service_uid`: the service's user, where it is not ours.
 
         Raises:
             Unreachable: E_NOT_RUNNING, nothing listens there.
             Refused: E_IDENTITY_OWNER, another user listens there.
         """
-        self._socket = connect_to_service(socket_path)
+        self._socket = connect_to_service(socket_path, service_uid)
         self._socket.settimeout(None)
         self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
         self._outgoing.put(HELLO_CODEC.encode(hello))
@@ -86,8 +86,8 @@ class ServiceLink:
             on_end(exc)
 
 
-def connect_to_service(socket_path: Path) -> socket.socket:
-    """A connection to the service, checked, with a time limit on it.
+def connect_to_service(socket_path: Path, service_uid: int | None = None) -> socket.socket:
+    """A connection to the service, checked, with a time limit on it. `service_uid`: see `ServiceLink`.
 
     Raises:
         Unreachable: E_NOT_RUNNING, nothing listens there.
@@ -97,7 +97,7 @@ def connect_to_service(socket_path: Path) -> socket.socket:
     connected.settimeout(CONNECT_TIMEOUT_S)
     try:
         connected.connect(str(socket_path))
-        _check_owner(connected)
+        _check_owner(connected, service_uid)
     except OSError as exc:
         connected.close()
         raise Unreachable(f"{socket_path}: {exc}", code=ErrorCode.E_NOT_RUNNING) from None
@@ -132,11 +132,11 @@ def _exactly(connected: socket.socket, length: int) -> bytes:
     return bytes(received)
 
 
-def _check_owner(connected: socket.socket) -> None:
-    """Only our own user, or root, may tell us what to show."""
+def _check_owner(connected: socket.socket, service_uid: int | None) -> None:
+    """Only our own user, root, or the user whom our start named, may tell us what to show."""
     if not hasattr(socket, "SO_PEERCRED"):
         return
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _pid, uid, _gid = _CREDENTIALS.unpack(credentials)
-    if uid not in (0, os.getuid()):
+    if uid not in (0, os.getuid(), service_uid):
         raise Refused(f"uid {uid} listens there", code=ErrorCode.E_IDENTITY_OWNER)

@@ -34,6 +34,7 @@ class Questions:
 
     socket_path: Path
     post: Post
+    service_uid: int | None = None
 
     def ask(self, question: Hello, on_answer: Callable[[Answer], None]) -> None:
         """One question; `on_answer` comes once, with why there is none in the worst case."""
@@ -52,7 +53,7 @@ class Questions:
         return HelpCall(self, on_answer)
 
     def _one(self, question: Hello) -> Answer:
-        connected = connect_to_service(self.socket_path)
+        connected = connect_to_service(self.socket_path, self.service_uid)
         with connected:
             connected.settimeout(ANSWER_TIMEOUT_S)
             send_hello(connected, question)
@@ -81,7 +82,7 @@ class HelpCall:
 
     def _work(self) -> None:
         try:
-            connected = connect_to_service(self._questions.socket_path)
+            connected = connect_to_service(self._questions.socket_path, self._questions.service_uid)
         except SupportError as exc:
             self._tell(exc)
             return

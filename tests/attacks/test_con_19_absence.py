@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.absence import Absence, PersonFact, watching
+from agent.absence import Absence, OsPerson, PersonFact, watching
 from agent.desktop_link import DesktopLink
 from agent.platform.logind.person_watch import LogindWatch
 from protocol.errors import BackendUnavailable, ErrorCode, SupportError
@@ -51,7 +52,9 @@ async def until(is_true: Callable[[], bool]) -> None:
 async def watched(logind: FakeLogind, *, pid: int = 4711) -> AsyncIterator[Told]:
     """A watch that has said how it is."""
     told = Told()
-    task = asyncio.create_task(LogindWatch(logind.address).run(pid, DISPLAY, told.tell))
+    task = asyncio.create_task(
+        LogindWatch(logind.address).run(OsPerson(os.getuid(), pid, DISPLAY), told.tell)
+    )
     try:
         await told.until(PersonFact.BACK)
         yield told
@@ -143,11 +146,11 @@ async def test_con_19_a_logind_that_restarts_is_watched_again(tmp_path: Path) ->
 async def test_without_a_bus_or_without_a_session_nobody_tells_and_that_is_said(tmp_path: Path) -> None:
     told = Told()
     with pytest.raises(BackendUnavailable, match="no system bus"):
-        await LogindWatch(f"unix:path={tmp_path}/none").run(1, DISPLAY, told.tell)
+        await LogindWatch(f"unix:path={tmp_path}/none").run(OsPerson(os.getuid(), 1, DISPLAY), told.tell)
     with message_bus(tmp_path) as address:
         with pytest.raises(BackendUnavailable):
-            await LogindWatch(address).run(1, DISPLAY, told.tell)
-        await watching([LogindWatch(address)])(1, DISPLAY, told.tell)
+            await LogindWatch(address).run(OsPerson(os.getuid(), 1, DISPLAY), told.tell)
+        await watching([LogindWatch(address)])(OsPerson(os.getuid(), 1, DISPLAY), told.tell)
     assert told.facts == []
 
 

@@ -1,6 +1,7 @@
 """The person and the desktop process of one device, over a local connection in memory."""
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from random import Random
 
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink
+from agent.local_frames import LocalPeer
 from protocol.errors import ErrorCode, PeerViolation, Unreachable
 from protocol.grantables import Grantable
 from protocol.version import PROTOCOL_VERSION
@@ -25,6 +27,7 @@ class LocalEnd:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
+        self.peer = LocalPeer(os.geteuid(), os.getpid())
         self._arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._coming: deque[bytes | None] = deque()
         self.other: LocalEnd | None = None

@@ -34,7 +34,12 @@ class FakeLogind:
     def __init__(self, address: str) -> None:
         self.address = address
         self.pids: set[int] = set()
-        self.properties: dict[str, Any] = {"LockedHint": False, "Active": True, "Display": ":7"}
+        self.properties: dict[str, Any] = {
+            "LockedHint": False,
+            "Active": True,
+            "Display": ":7",
+            "Type": "tty",
+        }
         self.asked: list[str] = []
         self._bus: Any = None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink
+from agent.local_frames import LocalPeer
 from agent.worker_desk import WorkerDesk
 from protocol.errors import ErrorCode, Unreachable
 from protocol.version import PROTOCOL_VERSION
@@ -16,6 +17,7 @@ class MemoryConnection:
 
     def __init__(self, on_sent: Callable[[bytes], None]) -> None:
         self._on_sent = on_sent
+        self.peer = LocalPeer(os.geteuid(), os.getpid())
         self._coming: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.is_closed = False
 

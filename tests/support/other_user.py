@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 OTHER_UID = 65534  # nobody
+THIRD_UID = 65533  # nobody's neighbour: a user needs no name to the kernel
 WHY_ROOT = "run as root: it starts a process of another user"
 IS_ROOT = os.geteuid() == 0
 
@@ -31,15 +32,17 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def as_other_user(code: str, *words: str, stdin: bytes = b"") -> list[str]:
-    """What this Python code prints as that user, by lines."""
+def as_other_user(
+    code: str, *words: str, stdin: bytes = b"", uid: int = OTHER_UID, with_site: bool = False
+) -> list[str]:
+    """What this Python code prints as that user, by lines; `with_site`: it may import what is installed."""
     ended = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, *words],
+        [sys.executable, "-I", *([] if with_site else ["-S"]), "-c", code, *words],
         input=stdin,
         capture_output=True,
         timeout=60,
-        user=OTHER_UID,
-        group=OTHER_UID,
+        user=uid,
+        group=uid,
         extra_groups=[],
         cwd="/",
         check=False,
@@ -48,10 +51,12 @@ def as_other_user(code: str, *words: str, stdin: bytes = b"") -> list[str]:
     return ended.stdout.decode().splitlines()
 
 
-def connect_as_other_user(socket_path: Path, payload: bytes, times: int = 1) -> list[str]:
+def connect_as_other_user(
+    socket_path: Path, payload: bytes, times: int = 1, uid: int = OTHER_UID
+) -> list[str]:
     """How each connection ended: "answered HEX", or the name of the error."""
     frame = len(payload).to_bytes(4, "big") + payload
-    return as_other_user(_CLIENT, str(socket_path), str(times), stdin=frame)
+    return as_other_user(_CLIENT, str(socket_path), str(times), stdin=frame, uid=uid)
 
 
 @contextmanager

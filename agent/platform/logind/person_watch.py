@@ -5,24 +5,22 @@ of other senders are ignored, so that nobody on the bus can say that the person 
 """
 
 import asyncio
-import os
-from importlib import import_module
 from typing import Any
 
 import structlog
 
-from agent.absence import PersonFact, Tell
+from agent.absence import OsPerson, PersonFact, Tell
+from agent.platform.logind.bus import LOGIND, SystemBus
+from agent.platform.logind.graphical_users import GRAPHICAL_TYPES
 from protocol.aio.backoff import Backoff
 from protocol.errors import BackendUnavailable
 
 log = structlog.get_logger()
 
-LOGIND = "org.freedesktop.login1"
 _MANAGER_PATH = "/org/freedesktop/login1"
 _MANAGER, _SESSION = f"{LOGIND}.Manager", f"{LOGIND}.Session"
 _BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 _PROPERTIES = f"{_BUS}.Properties"
-CALL_TIMEOUT_S = 5.0
 
 
 class LogindWatch:
@@ -31,14 +29,14 @@ class LogindWatch:
     def __init__(self, bus_address: str = "") -> None:
         self._bus_address = bus_address
 
-    async def run(self, pid: int, display: str, tell: Tell) -> None:
+    async def run(self, person: OsPerson, tell: Tell) -> None:
         """See `PersonWatch.run`. A bus or a logind that restarts is connected to again."""
         backoff = Backoff(first_s=1.0)
         has_worked = False
         while True:
-            watched = _Watched(_Bus(self._bus_address), tell)
+            watched = _Watched(SystemBus(self._bus_address), tell)
             try:
-                await watched.open(pid, display)
+                await watched.open(person)
                 has_worked = True
                 backoff.reset()
                 await watched.until_lost()
@@ -51,71 +49,10 @@ class LogindWatch:
             await asyncio.sleep(backoff.next_delay_s())
 
 
-class _Bus:
-    """One connection to a message bus, with the two calls that are needed."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._bus: Any = None
-        self._kinds: Any = None
-
-    async def open(self) -> None:
-        try:
-            library, aio = import_module("dbus_fast"), import_module("dbus_fast.aio")
-        except ImportError as exc:
-            raise BackendUnavailable(f"{exc}; install the agent's requirements") from None
-        self._kinds = library
-        given = {"bus_address": self._address} if self._address else {}
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                bus = aio.MessageBus(bus_type=library.BusType.SYSTEM, **given)
-                self._bus = await bus.connect()
-        except (OSError, EOFError, TimeoutError, library.errors.DBusError, ValueError) as exc:
-            raise BackendUnavailable(f"no system bus ({exc!r}); lock and log-out are not noticed") from None
-
-    async def call(self, target: tuple[str, str, str, str], signature: str = "", *arguments: object) -> Any:
-        """Call (destination, path, interface, member); the first value of the answer, or None."""
-        destination, path, interface, member = target
-        message = self._kinds.Message(
-            destination=destination,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=list(arguments),
-        )
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                reply = await self._bus.call(message)
-        except (OSError, EOFError, TimeoutError, self._kinds.errors.DBusError) as exc:
-            raise BackendUnavailable(f"{member}: {exc!r}") from None
-        if reply is None or reply.message_type is self._kinds.MessageType.ERROR:
-            detail = f"{reply.error_name} {reply.body}" if reply is not None else "no answer"
-            raise BackendUnavailable(f"{member}: {detail}"[:300])
-        return reply.body[0] if reply.body else None
-
-    def on_signal(self, handle: Any) -> None:
-        """`handle(message)` is called with each signal."""
-
-        def take(message: Any) -> None:
-            if message.message_type is self._kinds.MessageType.SIGNAL:
-                handle(message)
-
-        self._bus.add_message_handler(take)
-
-    async def lost(self) -> None:
-        await self._bus.wait_for_disconnect()
-
-    def close(self) -> None:
-        if self._bus is not None:
-            self._bus.disconnect()
-            self._bus = None
-
-
 class _Watched:
     """One OS session on one connection."""
 
-    def __init__(self, bus: _Bus, tell: Tell) -> None:
+    def __init__(self, bus: SystemBus, tell: Tell) -> None:
         self._bus = bus
         self._tell = tell
         self._owner = ""
@@ -125,11 +62,11 @@ class _Watched:
         self._changed = asyncio.Event()
         self._gone = asyncio.Event()
 
-    async def open(self, pid: int, display: str) -> None:
+    async def open(self, person: OsPerson) -> None:
         """Find the session, have its signals sent, and say how it is now."""
         await self._bus.open()
         self._owner = await self._bus.call((_BUS, _BUS_PATH, _BUS, "GetNameOwner"), "s", LOGIND)
-        self._path = await self._find(pid, display)
+        self._path = await self._find(person)
         self._bus.on_signal(self._take)
         rules = [f"type='signal',sender='{LOGIND}',path='{path}'" for path in (_MANAGER_PATH, self._path)]
         rules.append(f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{LOGIND}'")
@@ -152,16 +89,23 @@ class _Watched:
     def close(self) -> None:
         self._bus.close()
 
-    async def _find(self, pid: int, display: str) -> str:
+    async def _find(self, person: OsPerson) -> str:
         manager = (LOGIND, _MANAGER_PATH, _MANAGER)
         try:
-            return str(await self._bus.call((*manager, "GetSessionByPID"), "u", pid))
+            return str(await self._bus.call((*manager, "GetSessionByPID"), "u", person.pid))
         except BackendUnavailable as exc:
             why = exc
-        # a desktop process that the service started is in no session of its own
+        # one that the service or the user's own manager started is in no session
+        graphical: list[str] = []
         for _, uid, _, _, path in await self._bus.call((*manager, "ListSessions")):
-            if uid == os.getuid() and display and await self._read(path, "Display") == display:
+            if uid != person.uid:
+                continue
+            if person.display and await self._read(path, "Display") == person.display:
                 return str(path)
+            if await self._read(path, "Type") in GRAPHICAL_TYPES:
+                graphical.append(str(path))
+        if len(graphical) == 1:  # on Wayland no display is named
+            return graphical[0]
         raise BackendUnavailable(f"logind knows no session of this desktop ({why.detail})")
 
     async def _look_again(self) -> None:

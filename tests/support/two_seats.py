@@ -1,0 +1,120 @@
+"""One device with two people: real users, each with an X display and a desktop process; played switching."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.absence import OsPerson, PersonFact, Tell
+from agent.desktop.ipc_messages import DesktopHello, HelpAsked, WorkerHello
+from agent.local_server import Handler, LocalServer
+from tests.support.attacked import until
+from tests.support.device_end import DeviceEnd, device_end
+from tests.support.organisation import acme
+from tests.support.other_user import OTHER_UID, THIRD_UID, reachable_folder
+from tests.support.person import Person
+from tests.support.xvfb import Xvfb, start_xvfb
+
+ANNA, BEN = OTHER_UID, THIRD_UID
+SIZES = {ANNA: (800, 600), BEN: (1000, 700)}
+READY_LIMIT_S = 30.0
+
+
+class PlayedSwitching:
+    """Tells each watched desktop whether its user is the one at the machine."""
+
+    def __init__(self) -> None:
+        self.active = ANNA
+        self._tells: dict[int, Tell] = {}
+
+    async def watch(self, person: OsPerson, tell: Tell) -> None:
+        """Implements `WatchPerson`."""
+        self._tells[person.uid] = tell
+        self._say(person.uid)
+        await asyncio.Event().wait()
+
+    def switch(self, uid: int) -> None:
+        """Another user takes the machine over."""
+        self.active = uid
+        for each in self._tells:
+            self._say(each)
+
+    def _say(self, uid: int) -> None:
+        self._tells[uid](PersonFact.BACK if uid == self.active else PersonFact.SWITCHED)
+
+
+@dataclass(frozen=True)
+class TwoSeats:
+    """The device, who is at it, the socket that both desktop processes use, and the people's displays."""
+
+    device: DeviceEnd
+    switching: PlayedSwitching
+    socket_path: Path
+    displays: dict[int, Xvfb]
+
+    def person(self, uid: int) -> Person:
+        """Hands and eyes at this user's display."""
+        return Person({"DISPLAY": self.displays[uid].display})
+
+
+@asynccontextmanager
+async def two_seats(folder: Path) -> AsyncIterator[TwoSeats]:
+    """Both desktop processes are connected, and Anna is at the machine."""
+    switching = PlayedSwitching()
+    async with AsyncExitStack() as stack:
+        device = await stack.enter_async_context(device_end(acme(), folder))
+        device.desktop_link._watch_person = switching.watch
+        path = stack.enter_context(reachable_folder()) / "seats" / "agent.sock"
+        await stack.enter_async_context(_seats_server(device, path))
+        displays = {uid: stack.enter_context(start_xvfb(SIZES[uid], has_openbox=True)) for uid in SIZES}
+        for uid, display in displays.items():
+            stack.enter_context(_desktop(uid, display, path, folder))
+        await until(lambda: all(device.desktop_link.seat_for(uid) for uid in SIZES), READY_LIMIT_S)
+        yield TwoSeats(device, switching, path, displays)
+
+
+@asynccontextmanager
+async def _seats_server(device: DeviceEnd, path: Path) -> AsyncIterator[None]:
+    async def admits(uid: int) -> bool:
+        return uid in SIZES
+
+    handlers: dict[type, Handler] = {
+        DesktopHello: device.desktop_link.handle,
+        WorkerHello: device.tickets.handle,
+        HelpAsked: device.codes.handle_help,
+    }
+    server = LocalServer(path, handlers, allowed_uids=frozenset({os.geteuid()}), admits_user=admits)
+    await server.open()
+    try:
+        yield
+    finally:
+        await server.close()
+
+
+@contextmanager
+def _desktop(uid: int, display: Xvfb, path: Path, folder: Path) -> Iterator[None]:
+    words = [
+        "--no-tray",
+        f"--socket={path}",
+        f"--display={display.display}",
+        f"--service-user={os.geteuid()}",
+    ]
+    with tempfile.TemporaryFile(dir=folder) as log:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-m", "agent.desktop", *words],
+            user=uid, group=uid, extra_groups=[], cwd="/", stdout=log, stderr=log,
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8"},
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(READY_LIMIT_S)
+            log.seek(0)
+            said = log.read().decode()
+            assert "Traceback" not in said, said
