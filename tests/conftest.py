@@ -7,6 +7,8 @@ import structlog
 
 from tests.support.postgres import IS_THERE, PostgresServer, running_postgres
 
+ID_LIMIT = 60
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
@@ -18,6 +20,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     yield
     if is_grouped and not all("@" in item.nodeid for item in items):
         raise pytest.UsageError("this pytest ignores the groups of pytest-xdist: see pyproject.toml")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long texts are counted, not spelled out: keys in them are new in each process, and names must be the same."""
+    return argname if isinstance(val, str | bytes) and len(val) > ID_LIMIT else None
 
 
 @pytest.fixture(autouse=True)
