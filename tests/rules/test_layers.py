@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,14 +56,16 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Every module that this file imports anywhere, with `from x import y` given as both x and x.y."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    return frozenset(names)
 
 
 def top_level_imports(path: Path) -> set[str]:
@@ -71,14 +74,14 @@ def top_level_imports(path: Path) -> set[str]:
     return names | {node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module}
 
 
-def tops(names: set[str]) -> set[str]:
+def tops(names: Collection[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
 @pytest.mark.parametrize("path", OURS, ids=named)
 def test_a_file_imports_only_downwards(path):
     top = path.relative_to(ROOT).parts[0]
-    names = set(imports(path))
+    names = imports(path)
     assert not (tops(names) & MAY_IMPORT.keys()) - MAY_IMPORT[top]
     is_shell = "aio" in path.parts or path.name == "runtime.py"
     if top == "protocol" and not is_shell:
@@ -89,7 +92,7 @@ def test_a_file_imports_only_downwards(path):
 
 @pytest.mark.parametrize("path", [p for p in OURS if "relay" in p.relative_to(ROOT).parts[:1]], ids=named)
 def test_a_file_of_the_relay_imports_nothing_of_a_session(path):
-    assert not set(imports(path)) & set(SESSION_MODULES)
+    assert not imports(path) & set(SESSION_MODULES)
 
 
 @pytest.mark.real
@@ -121,7 +124,7 @@ def test_a_capability_imports_no_other_capability_and_no_platform_back_end(path)
 def test_only_the_screen_worker_has_capture_and_only_the_desktop_process_has_windows(path):
     parts = path.relative_to(ROOT).parts
     is_worker = parts[1:3] == ("capabilities", "screen") or parts[1] == "platform"
-    names = tops(set(imports(path)))
+    names = tops(imports(path))
     if not is_worker:
         assert not names & CAPTURE_LIBRARIES
     if parts[1] != "desktop":
@@ -133,7 +136,7 @@ def test_only_the_screen_worker_has_capture_and_only_the_desktop_process_has_win
 )
 def test_the_technicians_program_leaves_pixels_to_the_page(path):
     """What an agent compressed is inflated in the browser's sandbox, never in the process with the key."""
-    assert not tops(set(imports(path))) & CAPTURE_LIBRARIES
+    assert not tops(imports(path)) & CAPTURE_LIBRARIES
 
 
 @pytest.mark.parametrize("path", [p for p in OURS if "platform" in p.parts], ids=named)
@@ -143,13 +146,13 @@ def test_a_platform_back_end_imports_its_bindings_only_when_it_is_opened(path):
 
 @pytest.mark.parametrize("path", OURS, ids=named)
 def test_nothing_that_turns_data_into_code_is_imported(path):
-    assert not tops(set(imports(path))) & RISKY
+    assert not tops(imports(path)) & RISKY
 
 
 @pytest.mark.parametrize("path", [p for p in OURS if p.name == "app.py"], ids=named)
 def test_nothing_but_the_entry_points_imports_an_app(path):
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    users = {named(other) for other in OURS if other != path and module in set(imports(other))}
+    users = {named(other) for other in OURS if other != path and module in imports(other)}
     top = path.relative_to(ROOT).parts[0]
     may = (f"{top}/cli", f"{top}/app.py", named(path.parent / "__main__.py"))
     assert all(user.startswith(may) for user in users), users
