@@ -40,6 +40,11 @@ from technician_client.organisation import Root
 from technician_client.release_wheels import Wheel, fitting_pythons, parts_list, release_version
 
 PARTS_LIST_NAME = "parts.cdx.json"
+CHECKS_NAME = "verify.sh"
+CHECKS_TAKEN_IN = b"""# shellcheck source=scripts/install/linux/verify.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/verify.sh"
+"""
+CHECKS_RUN = b"# install.sh takes these functions in\n"
 _PUBLIC_FILE = 0o644
 _PUBLIC_FOLDER = 0o755
 
@@ -117,9 +122,14 @@ def _contents(terms: ReleaseTerms) -> dict[str, bytes]:
 
 
 def _script(folder: Path, path: str) -> bytes:
+    """As one file: what a script takes in from the one beside it stands in its place."""
     system = "windows" if path.endswith(".ps1") else "linux"
     file = folder / system / path.removeprefix("/")
-    return file.read_bytes() if file.is_file() else b""
+    if not file.is_file():
+        return b""
+    checks = file.with_name(CHECKS_NAME)
+    functions = checks.read_bytes().partition(CHECKS_RUN)[0] if checks.is_file() else b""
+    return file.read_bytes().replace(CHECKS_TAKEN_IN, functions)
 
 
 def _lay_out(

@@ -1,5 +1,6 @@
 """Small signed releases: real wheels in form, with nothing in them."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -10,6 +11,7 @@ from technician_client.release_bundle import MadeRelease, ReleaseTerms, create_r
 from technician_client.release_wheels import read_wheels
 from tests.support.organisation import new_key
 
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "install"
 PASSPHRASE = b"correct horse"
 
 
@@ -40,6 +42,47 @@ def new_root(folder: Path) -> Root:
     now = datetime.now(UTC)
     kit = new_key().public_key()
     return create_organisation(OrganisationFolder(folder / "org"), "Example", PASSPHRASE, kit, now=now)
+
+
+STUB_AGENT = """import sys
+from pathlib import Path
+
+
+def main():
+    words = sys.argv[1:]
+    if words[:1] == ["join"]:
+        data, token = Path(words[words.index("--data") + 1]), sys.stdin.read()
+        seen = Path("/proc/self/cmdline").read_text() + Path("/proc/self/environ").read_text()
+        (data / "heard").write_text(seen + "|" + token)
+        if token != "right":
+            sys.exit("E_TOKEN_INVALID")
+        (data / "identity.pem").write_text("joined")
+    if words[:1] == ["--version"]:
+        print(VERSION)
+"""
+
+
+def installable_wheels(folder: Path, version: str) -> Path:
+    """A folder with Debian's own pip, and an agent that only pretends."""
+    folder.mkdir()
+    (pip,) = Path("/usr/share/python-wheels").glob("pip-*.whl")
+    shutil.copy(pip, folder)
+    wheel = stub_wheel(folder, "alongside", version)
+    with ZipFile(wheel, "a") as archive:
+        archive.writestr("alongside/stub.py", f"VERSION = {version!r}\n{STUB_AGENT}")
+        scripts = "[console_scripts]\nalongside-agent = alongside.stub:main\n"
+        archive.writestr(f"alongside-{version}.dist-info/entry_points.txt", scripts)
+    return folder
+
+
+def installable_release(root: Root, folder: Path, version: str, machine: str) -> tuple[Path, Path]:
+    """A release with the real scripts and units: its bundle, and its one-file install script."""
+    folder.mkdir()
+    wheels = read_wheels(installable_wheels(folder / "wheels", version))
+    terms = ReleaseTerms(wheels, SCRIPTS, machine, 30, datetime.now(UTC))
+    made = create_release(root, terms, folder / "release")
+    files = folder / "release" / "files"
+    return files / made.bundle_sha256, files / made.script_sha256["/install.sh"]
 
 
 def made_release(root: Root, folder: Path, version: str = "1.2.3") -> MadeRelease:

@@ -103,9 +103,10 @@ follow_roots() {
   grep -qF "\"organisation_id\":\"$organisation\"" "$work/release.json" || refuse "it names another organisation"
 }
 
-main() {
-  local bundle="${1:-}" fingerprint="${2:-}" program work found name sha256 count=0
-  if [ "$#" != 2 ] || [[ ! "$fingerprint" =~ ^[0-9a-f]{64}$ ]]; then
+# verify BUNDLE FINGERPRINT [FOLDER]: what was checked (release.json, list) stays in the folder, if one is given.
+verify() {
+  local bundle="${1:-}" fingerprint="${2:-}" work="${3:-}" program found name sha256 count=0
+  if [ "$#" -lt 2 ] || [ "$#" -gt 3 ] || [[ ! "$fingerprint" =~ ^[0-9a-f]{64}$ ]]; then
     printf 'Usage: verify.sh BUNDLE FINGERPRINT (64 hex digits, of the newest root, see: alongside org show)\n' >&2
     exit 2
   fi
@@ -114,9 +115,11 @@ main() {
   done
   [ -f "$bundle" ] || { printf 'alongside: there is no file %q.\n' "$bundle" >&2; exit 6; }
   bundle="$(readlink -f -- "$bundle")"
-  work="$(mktemp -d)"
-  # shellcheck disable=SC2064  # this very folder
-  trap "rm -rf -- '$work'" EXIT
+  if [ -z "$work" ]; then
+    work="$(mktemp -d)"
+    # shellcheck disable=SC2064  # this very folder
+    trap "rm -rf -- '$work'" EXIT
+  fi
   member "$bundle" release.json 131072 >"$work/release.json" || refuse "no manifest"
   member "$bundle" release.sig 256 >"$work/release.sig" || refuse "no signature"
   member "$bundle" organisation.pem 16384 >"$work/organisation.pem" || refuse "no organisation"
@@ -137,4 +140,7 @@ main() {
   printf 'What the organisation signed: %s files.\n' "$count"
 }
 
-main "$@"
+# install.sh takes these functions in
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  verify "$@"
+fi
