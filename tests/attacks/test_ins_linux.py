@@ -1,0 +1,218 @@
+"""The install script in a bare Debian: nothing runs unsigned; however it is cut short, one version works."""
+
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from protocol.certificates import organisation_of_root
+from tests.support.bare_root import BareRoot, bare_root, kept_root
+from tests.support.releases import installable_release, new_root
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
+OLD, NEW = "1.2.3", "1.3.0"
+SCRIPT, AGENT = "/media/install.sh", "/usr/local/bin/alongside-agent"
+ALTERED_AT = 400
+MAY_CHANGE = (
+    *("opt/alongside", "usr/local/bin/alongside-agent", "var/lib/alongside-agent", "etc/systemd"),
+    *("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/subuid", "etc/subgid", "etc/.pwd.lock"),
+)
+KILLS = 7
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What lies on an administrator's stick."""
+
+    fingerprint: str
+    bundles: dict[str, bytes]
+    script: bytes
+
+
+@pytest.fixture(scope="module")
+def medium(tmp_path_factory: pytest.TempPathFactory) -> Medium:
+    folder = tmp_path_factory.mktemp("medium")
+    (folder / "other").mkdir()
+    ours, other = new_root(folder), new_root(folder / "other")
+    machine = platform.machine()
+    made = {
+        "old": installable_release(ours, folder / "old", OLD, machine),
+        "new": installable_release(ours, folder / "new", NEW, machine),
+        "foreign": installable_release(other, folder / "foreign", NEW, machine),
+        "elsewhere": installable_release(ours, folder / "elsewhere", NEW, "riscv64"),
+    }
+    bundles = {name: bundle.read_bytes() for name, (bundle, _) in made.items()}
+    altered = bytearray(bundles["new"])
+    altered[altered.index(b"alongside/stub.py") + ALTERED_AT] ^= 1
+    bundles |= {"altered": bytes(altered), "cut": bundles["new"][: len(altered) // 2], "none": b"no bundle"}
+    return Medium(organisation_of_root(ours.der)[0], bundles, made["new"][1].read_bytes())
+
+
+@contextmanager
+def with_medium(lower: Path, medium: Medium, folder: Path, room_mib: int) -> Iterator[BareRoot]:
+    with bare_root(lower, folder, room_mib=room_mib) as root:
+        root.put(SCRIPT, medium.script)
+        for name, bundle in medium.bundles.items():
+            root.put(f"/media/{name}.bundle", bundle, 0o644)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def lower() -> Path:
+    return kept_root()
+
+
+@pytest.fixture
+def root(lower: Path, medium: Medium, tmp_path: Path) -> Iterator[BareRoot]:
+    with with_medium(lower, medium, tmp_path, 1024) as made:
+        yield made
+
+
+def terms(medium: Medium, bundle: str, *more: str) -> list[str]:
+    return ["--fingerprint", medium.fingerprint, "--offline", f"/media/{bundle}.bundle", *more]
+
+
+def install(root: BareRoot, medium: Medium, bundle: str, *more: str, text: str = "") -> str:
+    """Install, which has to work; what it said."""
+    done = root.run(SCRIPT, *terms(medium, bundle, *more), text=text)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def version(root: BareRoot) -> str:
+    """What the installed agent says of itself."""
+    return root.run(AGENT, "--version").stdout.strip()
+
+
+def settled(listing: dict[str, str]) -> dict[str, str]:
+    """Without what the tools for accounts keep beside their files: a lock, and each file as it was before."""
+    kept = {"etc/.pwd.lock", *(f"etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow"))}
+    return {path: facts for path, facts in listing.items() if path not in kept}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Paths that are not as they were, above those that may change."""
+    every = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+    return {path for path in every if not path.startswith(MAY_CHANGE)}
+
+
+def test_ins_01_02_04_twice_is_unchanged_and_removal_leaves_nothing(root: BareRoot, medium: Medium) -> None:
+    before = root.listing()
+    assert f"Version {OLD} is installed" in install(root, medium, "old", "--token-file", "-", text="right")
+    assert version(root) == OLD
+    once = root.listing()
+    assert changed(before, once) == set(), "no trust store, no setting of the system"
+    assert "unchanged" in install(root, medium, "old")
+    assert root.listing() == once
+    root.put("/var/lib/alongside-agent/audit.jsonl", b"history\n")
+    assert root.run(SCRIPT, "--uninstall").returncode == 0
+    assert "var/lib/alongside-agent/audit.jsonl" in root.listing()
+    assert not [path for path in root.listing() if path.startswith(("opt/alongside", "usr/local/bin/along"))]
+    done = root.run(SCRIPT, "--uninstall", "--purge")
+    assert done.returncode == 0, done.stderr
+    assert settled(root.listing()) == settled(before)
+    assert "unchanged" in root.run(SCRIPT, "--uninstall", "--purge").stdout
+
+
+def test_ins_01_a_newer_version_follows_and_an_older_one_is_refused(root: BareRoot, medium: Medium) -> None:
+    install(root, medium, "old", "--no-join")
+    install(root, medium, "new", "--no-join")
+    assert version(root) == NEW
+    kept = root.listing()
+    done = root.run(SCRIPT, *terms(medium, "old"))
+    assert (done.returncode, "E_RELEASE_VERSION" in done.stderr) == (3, True)
+    done = root.run(SCRIPT, *terms(medium, "new", "--at-least", "1.3.1"))
+    assert (done.returncode, "E_RELEASE_VERSION" in done.stderr) == (3, True)
+    assert root.listing() == kept
+    assert version(root) == NEW
+
+
+def test_ins_01_killed_anywhere_one_version_works_and_a_second_run_ends_it(
+    root: BareRoot, medium: Medium
+) -> None:
+    install(root, medium, "old", "--no-join")
+    words = " ".join(terms(medium, "new", "--no-join"))
+    counting = "n=0; trap 'n=$((n+1)); echo $n >/media/steps' DEBUG; set -T; set -- %s; . %s"
+    with_steps = root.run("bash", "-c", counting % (words, SCRIPT))
+    assert with_steps.returncode == 0, with_steps.stderr
+    steps = int((root.path / "media/steps").read_text())
+    killing = "n=0; trap 'n=$((n+1)); [ $n -lt %d ] || kill -9 $$' DEBUG; set -T; set -- %s; . %s"
+    seen = set()
+    for number in range(KILLS):
+        root.run(
+            "bash", "-c", "ln -sfnT $(cd /opt/alongside && echo versions/1.2.3-*) /opt/alongside/current"
+        )
+        root.run("bash", "-c", "rm -rf /opt/alongside/versions/1.3.0-*")
+        at = steps * (number + 1) // (KILLS + 1)
+        done = root.run("bash", "-c", killing % (at, words, SCRIPT))
+        assert done.returncode in {-9, 137}, (at, done.stdout, done.stderr)
+        seen.add(version(root))
+    assert seen <= {OLD, NEW}
+    install(root, medium, "new", "--no-join")
+    assert version(root) == NEW
+    names = [path.name for path in (root.path / "opt/alongside/versions").iterdir()]
+    assert sorted(name.partition("-")[0] for name in names) == [OLD, NEW]
+
+
+@pytest.mark.parametrize("bundle", ["altered", "cut", "none", "foreign"])
+def test_ins_03_what_the_organisation_did_not_sign_changes_nothing(
+    root: BareRoot, medium: Medium, bundle: str
+) -> None:
+    before = root.listing()
+    done = root.run(SCRIPT, *terms(medium, bundle, "--no-join"))
+    assert (done.returncode, "E_RELEASE_SIGNATURE" in done.stderr) == (5, True), done.stderr
+    assert root.listing() == before
+
+
+def test_ins_08_another_machine_a_missing_part_or_no_room_is_said_and_changes_nothing(
+    lower: Path, medium: Medium, tmp_path: Path
+) -> None:
+    with with_medium(lower, medium, tmp_path, 48) as root:
+        before = root.listing()
+        done = root.run(SCRIPT, *terms(medium, "elsewhere", "--no-join"))
+        assert (done.returncode, "another kind of computer" in done.stderr) == (5, True)
+        assert root.listing() == before
+        install(root, medium, "old", "--no-join")
+        subprocess.run(
+            ["dd", "if=/dev/zero", f"of={root.path}/media/full", "bs=1M"], capture_output=True, check=False
+        )
+        done = root.run(SCRIPT, *terms(medium, "new", "--no-join"))
+        assert (done.returncode, version(root)) == (6, OLD), done.stderr
+        (root.path / "media/full").unlink()
+        install(root, medium, "new", "--no-join")
+        assert version(root) == NEW
+        root.run("sh", "-c", "rm -r /usr/lib/python3.11/tkinter")
+        done = root.run(SCRIPT, *terms(medium, "new", "--no-join"))
+        assert (done.returncode, "python3-tk" in done.stderr) == (6, True)
+
+
+def test_sec_03_a_token_is_in_no_list_of_processes_and_a_wrong_one_leaves_the_agent_installed(
+    root: BareRoot, medium: Medium
+) -> None:
+    root.put("/root/token", b"secret-wrong", 0o600)
+    done = root.run(SCRIPT, *terms(medium, "old", "--token-file", "/root/token"))
+    assert (done.returncode, version(root)) == (7, OLD)
+    heard, _, token = (root.path / "var/lib/alongside-agent/heard").read_text().partition("|")
+    assert token == "secret-wrong", "control: it got there"
+    assert "secret" not in heard + done.stdout + done.stderr
+    install(root, medium, "old", "--token-file", "-", text="right")
+    assert (root.path / "var/lib/alongside-agent/identity.pem").exists()
+
+
+def test_ins_01_a_dry_run_does_nothing_and_wrong_words_are_said(root: BareRoot, medium: Medium) -> None:
+    before = root.listing()
+    assert "would install version" in install(root, medium, "old", "--dry-run", "--no-join")
+    for words in (
+        ["--fingerprint", "12"],
+        ["--what"],
+        terms(medium, "old", "--relay", "https://r"),
+        ["--purge"],
+    ):
+        assert root.run(SCRIPT, *words).returncode == 2
+    assert "--token-file" in root.run(SCRIPT, "--help").stdout
+    assert root.listing() == before
