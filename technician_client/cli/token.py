@@ -1,6 +1,7 @@
 """`alongside fleet token`: what a device needs to join."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, UsageError
 from protocol.join_token import TokenTerms, make_token, read_token
 from protocol.messages.control import TokenRow
+from protocol.succession import root_fingerprint
 from technician_client.admin_audit import AdminAudit
 from technician_client.admin_requests import AdminRequests
 from technician_client.app import admin_link
@@ -22,8 +24,10 @@ from technician_client.cli.running import run_async
 from technician_client.cli.tables import table, utc_text
 from technician_client.config import TechnicianConfig, load_config
 from technician_client.files import write_private
+from technician_client.install_lines import InstallLines, install_lines
 from technician_client.issued import IssuedToken, match_serial, note_token, tokens
 from technician_client.organisation import OrganisationFolder
+from technician_client.published_folder import published_folder
 from technician_client.relay_address import read_relay
 
 app = typer.Typer(help="Join tokens for devices.", no_args_is_help=True)
@@ -61,9 +65,18 @@ def create(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the token there (0600), not to the screen."),
     ] = None,
+    release: Annotated[
+        Path | None,
+        typer.Option(
+            "--release", metavar="DIR", help="Folder of the release to install. Default: org/release."
+        ),
+    ] = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Make a join token. Whoever holds it can join a device: treat it as a secret."""
+    """Make a join token, and say how a new device gets the agent.
+
+    Whoever holds the token can join a device: treat it as a secret.
+    """
     config, output = load_config(data), Output(is_json=is_json)
     folder = OrganisationFolder(config.organisation_folder)
     folder.root_certificate()
@@ -89,11 +102,34 @@ def create(
     AdminAudit(config).note(
         AuditKind.TOKEN_MADE, serial=noted.serial, group=group, uses_limit=limit, is_bulk=int(bulk)
     )
-    _tell(noted, text, out, output)
+    _tell(noted, text, out, output, _lines(folder, release, relay.url))
 
 
-def _tell(noted: IssuedToken, text: str, out: Path | None, output: Output) -> None:
-    document = {"serial": noted.serial, "group": noted.group, "join_until_utc": noted.join_until_utc}
+def _lines(folder: OrganisationFolder, release: Path | None, relay_url: str) -> Mapping[str, InstallLines]:
+    """For the newest release; none while there is no release."""
+    from technician_client.release_bundle import read_published
+
+    published = published_folder(folder, release)
+    if release is None and not published.exists():
+        return {}
+    return install_lines(relay_url, root_fingerprint(folder.roots().newest), read_published(published))
+
+
+def _tell(
+    noted: IssuedToken, text: str, out: Path | None, output: Output, lines: Mapping[str, InstallLines]
+) -> None:
+    document: dict[str, object] = {
+        "serial": noted.serial,
+        "group": noted.group,
+        "join_until_utc": noted.join_until_utc,
+        "install": {system: asdict(each) for system, each in lines.items()},
+    }
+    if not lines:
+        output.remark("There is no release to install from yet; see: alongside release create")
+    for system, each in lines.items():
+        output.remark(f"A new device ({system}), step by step; the last step asks for the token:")
+        output.remark("\n".join(f"  {step}" for step in each.steps))
+        output.remark(f"The same in one line:\n  {each.one_line}")
     if out is None:
         output.remark(
             f"For group {noted.group}, until {noted.join_until_utc}. "

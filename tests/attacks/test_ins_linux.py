@@ -11,6 +11,7 @@ import pytest
 
 from protocol.certificates import organisation_of_root
 from tests.support.bare_root import BareRoot, bare_root, kept_root
+from tests.support.relay_process import running_relay
 from tests.support.releases import installable_release, new_root
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -32,6 +33,7 @@ class Medium:
     fingerprint: str
     bundles: dict[str, bytes]
     script: bytes
+    folder: Path
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,9 @@ def medium(tmp_path_factory: pytest.TempPathFactory) -> Medium:
     altered = bytearray(bundles["new"])
     altered[altered.index(b"alongside/stub.py") + ALTERED_AT] ^= 1
     bundles |= {"altered": bytes(altered), "cut": bundles["new"][: len(altered) // 2], "none": b"no bundle"}
-    return Medium(organisation_of_root(ours.der)[0], bundles, made["new"][1].read_bytes())
+    return Medium(
+        organisation_of_root(ours.der)[0], bundles, made["new"][1].read_bytes(), folder / "new" / "release"
+    )
 
 
 @contextmanager
@@ -189,6 +193,21 @@ def test_ins_08_another_machine_a_missing_part_or_no_room_is_said_and_changes_no
         root.run("sh", "-c", "rm -r /usr/lib/python3.11/tkinter")
         done = root.run(SCRIPT, *terms(medium, "new", "--no-join"))
         assert (done.returncode, "python3-tk" in done.stderr) == (6, True)
+
+
+def test_ins_05_from_a_real_relay_and_through_a_proxy(root: BareRoot, medium: Medium, tmp_path: Path) -> None:
+    inside = ["ip", "netns", "exec", root.namespace]
+    folder = str(medium.folder)
+    with running_relay(
+        tmp_path / "relay", workers=0, arguments=["--release", folder], inside=inside
+    ) as relay:
+        words = ["--fingerprint", medium.fingerprint, "--relay", relay.relay_url, "--no-join"]
+        done = root.run(SCRIPT, *words, "--proxy", "http://127.0.0.1:1")
+        assert (done.returncode, "proxy" in done.stderr) == (4, True), "control: it asks the proxy"
+        done = root.run(SCRIPT, *words)
+        assert (done.returncode, version(root)) == (0, NEW), done.stderr
+    done = root.run(SCRIPT, *words)
+    assert (done.returncode, version(root)) == (4, NEW)
 
 
 def test_sec_03_a_token_is_in_no_list_of_processes_and_a_wrong_one_leaves_the_agent_installed(

@@ -48,7 +48,10 @@ def free_ports(count: int) -> list[int]:
 class RelayProcess:
     """Starts, stops, kills and restarts one relay; ports and data stay the same over restarts."""
 
-    def __init__(self, data: Path, *, workers: int = 1, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, data: Path, *, workers: int = 1, arguments: Sequence[str] = (), inside: Sequence[str] = ()
+    ) -> None:
+        """`inside`: the words that start a program in another network namespace."""
         self.data = data
         control_port, session_port = self._port_pair(workers)
         self.control_port = control_port
@@ -59,6 +62,7 @@ class RelayProcess:
         self.claim_secret_file = ""
         self._process: subprocess.Popen[str] | None = None
         self._command = [
+            *inside,
             *(sys.executable, "-c", "from relay.cli import main; main()", "serve", "--json"),
             *("--data", str(data), "--listen", f"127.0.0.1:{control_port}"),
             *("--session-listen", f"127.0.0.1:{session_port}", "--workers", str(workers)),
@@ -146,9 +150,11 @@ class RelayProcess:
 
 
 @contextmanager
-def running_relay(data: Path, *, workers: int = 1, arguments: Sequence[str] = ()) -> Iterator[RelayProcess]:
+def running_relay(
+    data: Path, *, workers: int = 1, arguments: Sequence[str] = (), inside: Sequence[str] = ()
+) -> Iterator[RelayProcess]:
     """A relay that is stopped at the end, and has to stop cleanly."""
-    with RelayProcess(data, workers=workers, arguments=arguments) as relay:
+    with RelayProcess(data, workers=workers, arguments=arguments, inside=inside) as relay:
         yield relay
         if relay._process is not None:
             assert relay.stop() == 0, relay.log_text()
