@@ -28,7 +28,7 @@ main() {
   if [ -z "$fast" ]; then
     install_packages xvfb xauth openbox xterm x11-apps x11-utils x11-xserver-utils chromium fonts-dejavu-core \
       xserver-xorg-core xserver-xorg-video-dummy sway swaybg xwayland procps iproute2 iputils-ping libatomic1 dbus \
-      postgresql openssl xdotool trayer systemd
+      postgresql openssl xdotool trayer systemd debootstrap
   fi
   make_environment agent,relay,technician,test
   cd "$ROOT"

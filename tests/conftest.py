@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Long texts are counted, not spelled out: keys in them are new in each process, and names must be the same."""
+    """Long texts are counted, not spelled out: keys in them are new in each process, and names the same."""
     return argname if isinstance(val, str | bytes) and len(val) > ID_LIMIT else None
 
 

@@ -213,8 +213,8 @@ def test_ins_05_from_a_real_relay_and_through_a_proxy(root: BareRoot, medium: Me
 def test_sec_03_a_token_is_in_no_list_of_processes_and_a_wrong_one_leaves_the_agent_installed(
     root: BareRoot, medium: Medium
 ) -> None:
-    root.put("/root/token", b"secret-wrong", 0o600)
-    done = root.run(SCRIPT, *terms(medium, "old", "--token-file", "/root/token"))
+    root.put("/media/token", b"secret-wrong", 0o600)
+    done = root.run(SCRIPT, *terms(medium, "old", "--token-file", "/media/token"))
     assert (done.returncode, version(root)) == (7, OLD)
     heard, _, token = (root.path / "var/lib/alongside-agent/heard").read_text().partition("|")
     assert token == "secret-wrong", "control: it got there"
