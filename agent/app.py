@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -252,8 +253,16 @@ class _Assembly:
                 on_successors=trust_intake.take_successors,
                 on_offer=sessions.offered,
                 anchors=self.anchors,
+                on_cloned=self._note_cloned,
             )
         )
+
+    def _note_cloned(self) -> None:
+        """The relay says that another computer has our key."""
+        facts = {"code": ErrorCode.E_DEVICE_CLONED.value}
+        event = AuditEvent(AuditKind.LOGIN_REFUSED, "agent", self.device_id, "", False, facts)
+        with suppress(SupportError):  # without it the refusal stands all the same
+            self.audit_log.append(event)
 
     def _rating_desk(self, sessions: Sessions) -> RatingDesk:
         self.rating = RatingDesk(
@@ -366,6 +375,7 @@ class _Assembly:
             name=shown_name(self.identity.name),
             platform=platform.system().lower(),
             agent_version=PRODUCT_VERSION,
+            instance_id=secrets.token_hex(16),
         )
 
 

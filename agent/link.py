@@ -47,6 +47,7 @@ class LinkParts:
         [control.SessionOffered, Callable[[control.SessionDeclined], Awaitable[None]]], Awaitable[None]
     ]
     anchors: Anchors | None = None
+    on_cloned: Callable[[], None] = lambda: None
 
 
 class RelayLink:
@@ -58,6 +59,7 @@ class RelayLink:
         self.state = CONNECTING
         self.code = ""
         self.is_pending = False
+        self._is_cloned = False
         self.settled = asyncio.Event()
         self._wire: Wire | None = None
         self._up = asyncio.Event()
@@ -137,6 +139,9 @@ class RelayLink:
     def _note(self, state: str, exc: SupportError) -> None:
         self.state, self.code = state, str(exc.code)
         self.settled.set()
+        if exc.code is ErrorCode.E_DEVICE_CLONED and not self._is_cloned:
+            self._parts.on_cloned()
+        self._is_cloned = exc.code is ErrorCode.E_DEVICE_CLONED or self._is_cloned
         log.info("link.down", state=state, code=self.code, detail=exc.detail)
 
     def _delay_s(self) -> float:
@@ -155,6 +160,7 @@ class RelayLink:
                 await _send(wire, parts.facts)
             self._backoff.reset()
             self.state, self.code, self.is_pending = CONNECTED, "", welcome.status == "pending"
+            self._is_cloned = False
             self.settled.set()
             log.info("link.up", relay=parts.relay.url, status=welcome.status)
             self._wire = wire

@@ -162,6 +162,7 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         3,
     ),
     _C.E_DEVICE_REMOVED: ("The device was removed from the fleet.", "Join it again with a new token.", 3),
+    _C.E_DEVICE_CLONED: ("Two computers have this device's key.", "Let both leave, then join anew.", 3),
     _C.E_TICKET: (
         "The ticket for this session is not valid, or was used already.",
         "Open the session again.",

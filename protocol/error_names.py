@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     E_DEVICE_AWAY = auto()
     E_DEVICE_PENDING = auto()
     E_DEVICE_REMOVED = auto()
+    E_DEVICE_CLONED = auto()
     E_TICKET = auto()
     E_RATE = auto()
     E_BUSY = auto()

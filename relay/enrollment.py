@@ -6,16 +6,19 @@ from relay.store.interface import DeviceArrival, DeviceRecord, EnrollerRecord
 APPROVED = "approved"
 PENDING = "pending"
 REMOVED = "removed"
+QUARANTINED = "quarantined"
 
 
 def check_known_device(device: DeviceRecord) -> None:
-    """A device that joined before: only its removal stands against it.
+    """A device that joined before: only its removal, or a copy of its key, stands against it.
 
     Raises:
-        Refused: E_DEVICE_REMOVED.
+        Refused: E_DEVICE_REMOVED, E_DEVICE_CLONED.
     """
     if device.status == REMOVED:
         raise Refused(device.device_id, code=ErrorCode.E_DEVICE_REMOVED)
+    if device.status == QUARANTINED:
+        raise Refused(device.device_id, code=ErrorCode.E_DEVICE_CLONED)
 
 
 def status_of_new_device(arrival: DeviceArrival, enroller: EnrollerRecord) -> str:

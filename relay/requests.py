@@ -43,7 +43,8 @@ from protocol.messages.control import (
 from protocol.messages.presence import DeviceList, DeviceRow, PresenceChanged
 from protocol.names import shown_name, shown_text
 from relay.access import POLICY_READERS, STATUS_READERS, require_access
-from relay.enrollment import APPROVED, PENDING, REMOVED
+from relay.enrollment import APPROVED, PENDING, QUARANTINED, REMOVED
+from relay.instances import Instances
 from relay.links import Link
 from relay.nameplates import Nameplates
 from relay.presence import Presence
@@ -62,6 +63,7 @@ from relay.store.interface import (
 _LOG = structlog.get_logger()
 _SERIAL = re.compile(r"[0-9a-f]{1,64}")
 _VERSION_LIMIT = 2**31 - 1
+_INSTANCES_LIMIT = 200_000  # devices; about 500 bytes each
 _LIST_LIMIT_BYTES = CONTROL_MESSAGE_LIMIT_BYTES - 4096
 
 
@@ -77,6 +79,7 @@ class RequestDesk:
         self._list_rate = RateLimit(LIST_RATE)
         self._facts_rate = RateLimit(FACTS_RATE)
         self._anchor_rate = RateLimit(ANCHOR_RATE)
+        self._instances = Instances(_INSTANCES_LIMIT)
         self._handlers: dict[type[FromClient], Callable[[Link, Any], Awaitable[None]]] = {
             DeviceFacts: self._note_facts,
             SessionDeclined: self._pass_decline,
@@ -157,12 +160,24 @@ class RequestDesk:
         self._tell(await self._store.device(link.organisation_id, link.subject_id))
 
     async def _note_facts(self, link: Link, message: DeviceFacts) -> None:
+        if self._instances.is_cloned(_key(link), message.instance_id):
+            await self._quarantine(link)
+            return
         if not self._facts_rate.take(_key(link), time.monotonic()):
             return  # decoration: no reason to end the link of a device that comes and goes
         change = DeviceChange(
             name=shown_name(message.name), platform=shown_text(message.platform, NAME_LIMIT_CHARS)
         )
         self._tell(await self._store.update_device(link.organisation_id, link.subject_id, change))
+
+    async def _quarantine(self, link: Link) -> None:
+        """Two computers have this device's key; nobody here can tell which of them is the right one."""
+        device = await self._store.device(link.organisation_id, link.subject_id)
+        if device is not None and device.status != REMOVED:
+            change = DeviceChange(status=QUARANTINED)
+            self._tell(await self._store.update_device(link.organisation_id, link.subject_id, change))
+            _LOG.error("device.quarantined", organisation_id=link.organisation_id, device_id=link.subject_id)
+        link.refuse(0, ErrorCode.E_DEVICE_CLONED)
 
     async def _pass_decline(self, link: Link, message: SessionDeclined) -> None:
         self._rendezvous.declined(link, message, time.time())
@@ -175,6 +190,8 @@ class RequestDesk:
             raise Refused(message.device_id, code=ErrorCode.E_DEVICE_UNKNOWN)
         if device.status == PENDING:
             raise Refused(message.device_id, code=ErrorCode.E_DEVICE_PENDING)
+        if device.status == QUARANTINED:
+            raise Refused(message.device_id, code=ErrorCode.E_DEVICE_CLONED)
         device_link = self._presence.device(link.organisation_id, message.device_id)
         if device_link is None:
             raise Refused(message.device_id, code=ErrorCode.E_DEVICE_AWAY)
@@ -235,6 +252,7 @@ class RequestDesk:
         device_link = self._presence.device(link.organisation_id, message.device_id)
         if device.status == REMOVED and device_link is not None:
             device_link.refuse(0, ErrorCode.E_DEVICE_REMOVED)
+        self._instances.forget(f"{link.organisation_id}/{Role.DEVICE.value}/{message.device_id}")
         _LOG.info(
             "device.status_set", device_id=device.device_id, status=device.status, admin=link.subject_id
         )

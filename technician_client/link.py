@@ -160,7 +160,8 @@ class RelayLink:
         """Ask for a session socket to this device.
 
         Raises:
-            SupportError: E_DEVICE_UNKNOWN, E_DEVICE_AWAY, E_DEVICE_PENDING, E_RATE, and as `connected`.
+            SupportError: E_DEVICE_UNKNOWN, E_DEVICE_AWAY, E_DEVICE_PENDING, E_DEVICE_CLONED, E_RATE,
+                and as `connected`.
         """
         answer = await self.request(lambda number: control.OpenSession(number, device_id))
         if not isinstance(answer, control.SessionOpened):

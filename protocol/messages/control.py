@@ -122,11 +122,15 @@ class Done(Message, frozen=True, tag="control.done"):
 
 
 class DeviceFacts(Message, frozen=True, tag="control.device_facts"):
-    """Agent to relay after `welcome`: how the device calls itself. Shown, never trusted."""
+    """Agent to relay after `welcome`: how the device calls itself. Shown, never trusted.
+
+    `instance_id` is drawn anew by every run of the agent; two that take turns show a copied key.
+    """
 
     name: ShortText
     platform: ShortText
     agent_version: ShortText
+    instance_id: ShortText = ""
 
 
 class ListDevices(Message, frozen=True, tag="control.list_devices"):

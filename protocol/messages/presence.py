@@ -11,7 +11,10 @@ ShortText = Annotated[str, Meta(max_length=NAME_LIMIT_CHARS)]
 
 
 class DeviceRow(Message, frozen=True, tag="presence.device"):
-    """One device as the relay knows it. `status` is "approved", "pending" or "removed"."""
+    """One device as the relay knows it.
+
+    `status` is "approved", "pending", "quarantined" (its key is on two computers) or "removed".
+    """
 
     device_id: ShortText
     name: ShortText

@@ -20,7 +20,7 @@ class OrganisationRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """A device that logged in at least once. `status` is "approved", "pending" or "removed"."""
+    """A device that logged in at least once. `status` is one of `relay.enrollment`."""
 
     organisation_id: OrganisationId
     device_id: str
@@ -118,7 +118,7 @@ class Store(Protocol):
         """Keep the device, known or new, under the rules of `relay.enrollment`.
 
         Raises:
-            Refused: E_TOKEN_EXPIRED, E_TOKEN_USED, E_TOKEN_REVOKED, E_DEVICE_REMOVED.
+            Refused: E_TOKEN_EXPIRED, E_TOKEN_USED, E_TOKEN_REVOKED, E_DEVICE_REMOVED, E_DEVICE_CLONED.
         """
 
     async def update_device(

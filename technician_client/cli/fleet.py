@@ -57,7 +57,7 @@ def show(device: DeviceArgument, data: DataOption = None, is_json: JsonOption = 
 
 @app.command()
 def approve(device: DeviceArgument, data: DataOption = None, is_json: JsonOption = False) -> None:
-    """Let a device that joined with a bulk token take sessions."""
+    """Let a device that joined with a bulk token take sessions, or one in quarantine whose copy is gone."""
     _set_status(load_config(data), device, "approved", Output(is_json=is_json))
 
 

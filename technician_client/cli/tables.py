@@ -44,7 +44,8 @@ def pairs(rows: Iterable[tuple[str, object]], *, title: str = "") -> Table:
 def standing(row: DeviceRow) -> str:
     """How the device stands, in one word a person understands."""
     if row.status != "approved":
-        return {"pending": "waits for approval", "removed": "removed"}.get(row.status, row.status)
+        words = {"pending": "waits for approval", "quarantined": "QUARANTINED: its key was copied"}
+        return words.get(row.status, row.status)
     return "here" if row.is_present else "away"
 
 

@@ -92,6 +92,10 @@ class TestTables:
     def test_a_device_that_waits_for_approval_says_so(self):
         assert "waits for approval" in shown(device_table([TWO]))
 
+    def test_enr_06_a_device_in_quarantine_says_so_and_why(self):
+        held = DeviceRow(ONE.device_id, "pc", "", "", "quarantined", True, "", "")
+        assert "QUARANTINED: its key was copied" in shown(device_table([held]))
+
     def test_a_snapshot_shows_what_was_read_and_names_what_was_not(self):
         snapshot = Snapshot(
             1,

@@ -89,11 +89,15 @@ function comparedName(device) {
 function row(device, bearers) {
   const query = `device=${encodeURIComponent(device.device_id)}`;
   const isPending = device.status === "pending";
-  const state = isPending ? "Waiting for approval" : device.is_present ? "Online" : "Away";
-  const dot = isPending ? "pending" : device.is_present ? "here" : "away";
-  const connect = device.is_present && !isPending
+  const isCloned = device.status === "quarantined";
+  const isHeld = isPending || isCloned;
+  const away = device.is_present ? "Online" : "Away";
+  const state = isCloned ? "Quarantined" : isPending ? "Waiting for approval" : away;
+  const dot = isHeld ? "pending" : device.is_present ? "here" : "away";
+  const held = isCloned ? "Its key is on two computers: let both leave and join anew" : "Not approved yet";
+  const connect = device.is_present && !isHeld
     ? element("a", { class: "button primary", href: `/session?${query}`, "data-connect": device.device_id }, "Connect")
-    : element("span", { class: "muted small" }, isPending ? "Not approved yet" : "");
+    : element("span", { class: "muted small" }, isHeld ? held : "");
   const sameName = bearers > 1
     ? element("span", { class: "muted small same-name" }, ` one of ${bearers} of this name: `, foreign(device.device_id))
     : null;
