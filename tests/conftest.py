@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -8,6 +9,12 @@ import structlog
 from tests.support.postgres import IS_THERE, PostgresServer, running_postgres
 
 ID_LIMIT = 60
+
+
+def pytest_configure() -> None:
+    """Programs that tests start notice Ctrl-C, also of a pytest in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Long texts are counted, not spelled out: keys in them are new in each process, and names the same."""
+    """Long texts are counted, not spelled out: keys in them are new in each process, names are not."""
     return argname if isinstance(val, str | bytes) and len(val) > ID_LIMIT else None
 
 
