@@ -95,10 +95,10 @@ def version_order(version: str) -> tuple[int, ...]:
 
 
 def sign_release(release: Release, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
-    """The manifest's bytes and the root's signature over them."""
+    """The manifest's bytes and the root's signature over them; the same for the same release (RFC 6979)."""
     manifest = msgspec.json.encode(release)
     signed = pre_authentication_encoding(RELEASE_TYPE, manifest)
-    return manifest, key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    return manifest, key.sign(signed, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
 
 
 def release_roots(root_pem: bytes, steps: bytes, fingerprint: str) -> RootLine:

@@ -38,6 +38,14 @@ def create(
         Path, typer.Option("--scripts", metavar="DIR", help="Folder scripts/install of the same sources.")
     ] = SOURCES_SCRIPTS,
     machine: Annotated[str, typer.Option("--machine", help="What the wheels are for.")] = "x86_64",
+    released_at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--released-at",
+            formats=["%Y-%m-%dT%H:%M:%S"],
+            help="Its date (UTC) instead of now: who repeats a release with it gets the same bytes.",
+        ),
+    ] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long it may be installed.")] = 365,
     data: DataOption = None,
     is_json: JsonOption = False,
@@ -54,7 +62,8 @@ def create(
     found = read_wheels(wheels)
     root = organisation.unlock(read_passphrase(passphrase_file))
     target = published_folder(organisation, folder)
-    terms = ReleaseTerms(organisation.roots(), found, scripts, machine, days, datetime.now(UTC))
+    moment = released_at.replace(tzinfo=UTC) if released_at else datetime.now(UTC)
+    terms = ReleaseTerms(organisation.roots(), found, scripts, machine, days, moment)
     made = create_release(root, terms, target)
     version = made.release.version
     AdminAudit(config).note(AuditKind.RELEASE_SIGNED, version=version, sha256=made.bundle_sha256)

@@ -1,15 +1,21 @@
 """Making a release: which Pythons it fits, what its parts list says, what the command writes."""
 
 import json
+import os
+import shutil
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from protocol.errors import UsageError
+from protocol.release import Bundle
+from protocol.succession import root_fingerprint
 from technician_client.cli.program import main
 from technician_client.release_wheels import fitting_pythons, parts_list, read_wheels
 from tests.support.releases import PASSPHRASE, new_root, stub_wheel, stub_wheels
+from tests.support.said import said_here
 
 
 def test_a_release_fits_the_pythons_that_every_wheel_fits(tmp_path: Path) -> None:
@@ -38,6 +44,59 @@ def test_upd_10_the_same_wheels_give_the_same_parts_list(tmp_path: Path) -> None
     assert document["bomFormat"] == "CycloneDX"
     hashes = {each["name"]: each["hashes"][0]["content"] for each in document["components"]}
     assert hashes == {wheel.name: wheel.sha256 for wheel in wheels}
+
+
+def built(folder: Path, organisation: Path, umask: int, mtime_s: int) -> dict[str, object]:
+    """A release by a builder of its own: other folders, file times, modes and order of files."""
+    before = os.umask(umask)
+    try:
+        folder.mkdir()
+        wheels = folder / "wheels"
+        shutil.copytree(organisation.parent / "tree", wheels)
+        (folder / "scripts" / "linux").mkdir(parents=True)
+        (folder / "scripts" / "linux" / "alongside-agent.service").write_text("[Unit]\n")
+        (folder / "scripts" / "linux" / "install.sh").write_text("#!/bin/sh\n")
+        for path in folder.rglob("*"):
+            os.utime(path, (mtime_s, mtime_s))
+        secret = folder / "passphrase"
+        secret.write_bytes(PASSPHRASE)
+        said = said_here(
+            "alongside", "release", "create", "--data", str(organisation), "--json",
+            "--wheels", str(wheels), "--scripts", str(folder / "scripts"), "--folder", str(folder / "out"),
+            "--passphrase-file", str(secret), "--released-at", "2026-01-02T03:04:05",
+        )  # fmt: skip
+        assert said.status == 0, said
+        return said.documents()[0]
+    finally:
+        os.umask(before)
+
+
+def test_upd_10_two_builders_of_one_tree_make_the_same_bundle_and_its_parts_list_is_true(
+    tmp_path: Path,
+) -> None:
+    root = new_root(tmp_path / "admin")
+    stub_wheels(tmp_path / "tree")
+    one = built(tmp_path / "one", tmp_path / "admin", 0o022, 1_000_000_000)
+    two = built(tmp_path / "a longer name", tmp_path / "admin", 0o077, 1_700_000_000)
+    assert one["bundle_sha256"] == two["bundle_sha256"]
+    assert one["script_sha256"] == two["script_sha256"]
+    indexes = [(tmp_path / each / "out" / "index.json").read_bytes() for each in ("one", "a longer name")]
+    assert indexes[0] == indexes[1]
+    with Bundle.open(
+        tmp_path / "one" / "out" / "files" / str(one["bundle_sha256"]), root_fingerprint(root.der)
+    ) as bundle:
+        files = {each.name: each for each in bundle.release.files}
+        target = BytesIO()
+        bundle.copy(files["parts.cdx.json"], target)
+    parts = json.loads(target.getvalue())["components"]
+    wheels = {name: each.sha256 for name, each in files.items() if name.endswith(".whl")}
+    assert sorted(part["hashes"][0]["content"] for part in parts) == sorted(wheels.values())
+    # the control: one more file in the tree is another bundle
+    stub_wheel(tmp_path / "tree", "more", "1.0")
+    assert (
+        built(tmp_path / "three", tmp_path / "admin", 0o022, 1_000_000_000)["bundle_sha256"]
+        != one["bundle_sha256"]
+    )
 
 
 def test_the_command_makes_and_exports_a_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
