@@ -5,11 +5,13 @@ It does not take the keyboard when it appears, and goes away when somebody conne
 
 import tkinter as tk
 from functools import partial
+from tkinter import font as tkfont
 
 from agent.desktop import looks as lk
 from agent.desktop import tray_text, visit_text
 from agent.desktop.ipc_messages import RatingGiven, ShowCard, Visit
 from agent.desktop.looks import Button, Looks
+from agent.desktop.page import ALARM, STRONG, TITLE, Page
 from agent.desktop.place import primary_place
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.x11_windows import WindowProperties, name_parts
@@ -17,7 +19,7 @@ from protocol.errors import SupportError
 from protocol.limits import RATING_COMMENT_LIMIT_CHARS
 
 WINDOW_NAME = "alongside-card"
-TEXT_PX = 400
+TEXT_PX, PAGE_PX, PAGE_HEIGHT_PX = 400, 424, 640
 COMMENT_LINES = 3
 FROM_EDGE_PX = 24
 CHOSEN = "✓ "
@@ -58,14 +60,14 @@ class Card:
         self.window.resizable(width=False, height=False)
         self.window.protocol("WM_DELETE_WINDOW", self.close)
         self.window.bind("<Escape>", lambda _: self.close())
-        self._body = tk.Frame(self.window, background=lk.BACKGROUND)
-        self._body.pack(fill="both", expand=True, padx=looks.px(24), pady=looks.px(20))
+        self._page = Page(self.window, looks, PAGE_PX, PAGE_HEIGHT_PX)
         self._build_report(order.visit)
-        self._rating = tk.Frame(self._body, background=lk.BACKGROUND)
-        self._rating.pack(fill="x")
+        self._rating = tk.Frame(self._page.text, background=lk.BACKGROUND)
         if order.may_rate:
             self._build_question()
+            self._page.embed(self._rating)
         self._build_footer(may_rate=order.may_rate)
+        self._page.show()
         self._appear(properties)
         name_parts(properties, self._parts)
 
@@ -81,11 +83,11 @@ class Card:
 
     def _build_report(self, visit: Visit) -> None:
         text = visit_text.visit_text(visit, self._looks.language)
-        self._write(self._body, self._say("The session is over"), lk.Type(19, lk.INK, True, TEXT_PX))
-        colour = lk.INK if text.is_verified else lk.DANGER
-        self._write(self._body, text.headline, lk.Type(14, colour, True, TEXT_PX), above=8)
+        self._page.write(self._say("The session is over"), TITLE)
+        self._page.gap()
+        self._page.write(text.headline, STRONG if text.is_verified else ALARM)
         for line in text.lines:
-            self._write(self._body, line, lk.Type(14, lk.INK, width_px=TEXT_PX), above=2)
+            self._page.write(line)
 
     def _build_question(self) -> None:
         px = self._looks.px
@@ -96,16 +98,19 @@ class Card:
         self._thumbs = [Button(row, self._looks, lk.PLAIN, (word, CHOSEN + word)) for word in words]
         for is_good, thumb in zip((True, False), self._thumbs, strict=True):
             thumb.configure(command=partial(self._choose, is_good=is_good))
-            thumb.pack(side="left")
             thumb.bind("<Key-Return>", _press, add=True)
             self._parts["card:good" if is_good else "card:bad"] = thumb
+        fits = sum(thumb.winfo_reqwidth() for thumb in self._thumbs) <= px(TEXT_PX)
+        for thumb in self._thumbs:
+            thumb.pack(side="left" if fits else "top", anchor="w")
         whom = self._visit.name
         invitation = self._say("Something to add? Only {name} reads it. Write no password.", name=whom)
         self._write(self._rating, invitation, lk.Type(14, lk.MUTED, width_px=TEXT_PX), above=10)
         self._comment = tk.Text(
             self._rating,
             height=COMMENT_LINES,
-            width=1,
+            width=self._looks.px(TEXT_PX)
+            // tkfont.Font(root=self._looks.root, font=self._looks.font(14)).measure("0"),
             wrap="word",
             font=self._looks.font(14),
             foreground=lk.INK,
@@ -121,6 +126,8 @@ class Card:
         self._comment.bind("<Tab>", lambda _: _focus(self._comment.tk_focusNext()))
         self._comment.bind("<KeyRelease>", lambda _: self._cut_comment(), add=True)
         self._parts["card:comment"] = self._comment
+        for part in (*self._thumbs, self._comment):
+            part.bind("<FocusIn>", lambda _: self._page.text.see(str(self._rating)), add=True)
 
     def _build_footer(self, *, may_rate: bool) -> None:
         px = self._looks.px
@@ -142,15 +149,19 @@ class Card:
 
     def _appear(self, properties: WindowProperties) -> None:
         window, edge = self.window, self._looks.px(FROM_EDGE_PX)
-        window.update_idletasks()
         place = primary_place(window, properties)
-        x = place.x + max(0, place.width - window.winfo_reqwidth() - edge)
-        y = place.y + max(0, place.height - window.winfo_reqheight() - 2 * edge)
-        window.geometry(f"+{x}+{y}")
+        x = place.x + max(0, place.width - self._looks.px(PAGE_PX) - 4 * edge)
+        window.geometry(f"+{x}+{place.y + place.height // 3}")
+        window.update_idletasks()
         wrapper = properties.parent_of(window.winfo_id())
         if wrapper and wrapper != properties.parent_of(wrapper):
             properties.leave_focus(wrapper)
         window.deiconify()
+        window.update_idletasks()
+        self._page.fit()  # how high it is is known once it is laid out
+        window.update_idletasks()
+        y = place.y + max(0, place.height - window.winfo_reqheight() - 3 * edge)
+        window.geometry(f"+{x}+{y}")
 
     def _choose(self, *, is_good: bool) -> None:
         self._is_good = is_good
@@ -188,6 +199,7 @@ class Card:
         )
         self._write(self._rating, thanks, lk.Type(14, lk.INK, True, TEXT_PX), above=14)
         self._send_button.pack_forget()
+        self._page.fit()
 
 
 def _press(event: "tk.Event[Button]") -> None:

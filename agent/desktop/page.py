@@ -1,4 +1,4 @@
-"""The lower part of the person's window: one page of text with buttons, as high as it needs to be.
+"""A page of text with buttons, as high as it needs to be: in the person's window, and in the card.
 
 A read-only text of Tk: it wraps, scrolls with the keyboard, and what it says can be marked and copied.
 """
@@ -9,17 +9,20 @@ from collections.abc import Callable
 from agent.desktop import looks as lk
 from agent.desktop.looks import Button, Looks
 
-INK, MUTED, STRONG, ALARM = "ink", "muted", "strong", "alarm"
-HEIGHT_PX = 360
+INK, MUTED, STRONG, ALARM, TITLE = "ink", "muted", "strong", "alarm", "title"
+HEIGHT_PX = 400
 BESIDE_PX = 70  # what a window manager and a panel of the desktop take from a display's height
 
 
 class Page:
     """Empty at first, and then without height."""
 
-    def __init__(self, parent: tk.Misc, looks: Looks, width_px: int) -> None:
+    def __init__(self, parent: tk.Misc, looks: Looks, width_px: int, height_px: int = HEIGHT_PX) -> None:
+        """It is never higher than `height_px`, nor than the display has room for."""
         px = looks.px
         self._looks, self._parent = looks, parent
+        self._height = px(height_px)
+        self._embedded: list[tk.Misc] = []
         self._frame = tk.Frame(parent, background=lk.BACKGROUND, width=px(width_px), height=1)
         self._frame.pack_propagate(False)
         self._frame.pack(fill="x", padx=px(20), pady=(px(10), px(16)))
@@ -60,9 +63,11 @@ class Page:
             (ALARM, lk.DANGER, True),
         ):
             self._text.tag_configure(tag, foreground=colour, font=looks.font(14, is_bold=is_bold))
+        self._text.tag_configure(TITLE, foreground=lk.INK, font=looks.font(19, is_bold=True))
         self._text.tag_configure("gap", font=looks.font(6))
         for key, units in (("<Up>", -1), ("<Down>", 1)):
             self._text.bind(key, lambda _, by=units: self._scroll(by))  # type: ignore[misc]
+        self._text.bind("<Tab>", lambda _: self._reveal(0))
 
     @property
     def text(self) -> tk.Text:
@@ -75,6 +80,7 @@ class Page:
         self._text.delete("1.0", "end")
         for child in self._text.winfo_children():
             child.destroy()
+        self._embedded = []
         self._text.configure(state="disabled")
         self._text.pack_forget()
         self._bar.pack_forget()
@@ -93,27 +99,40 @@ class Page:
         button = Button(self._text, self._looks, lk.PLAIN, words)
         button.configure(command=call)
         button.bind("<Key-Return>", lambda _: button.invoke(), add=True)
-        self._text.configure(state="normal")
-        self._text.window_create("end", window=button)
-        self._text.insert("end", "\n")
-        self._text.configure(state="disabled")
+        at = len(self._embedded)
+        button.bind("<Tab>", lambda _: self._reveal(at + 1), add=True)
+        button.bind("<Shift-Tab>", lambda _: self._reveal(at - 1), add=True)
+        button.bind("<ISO_Left_Tab>", lambda _: self._reveal(at - 1), add=True)
+        self.embed(button)
         return button
 
+    def embed(self, widget: tk.Misc) -> None:
+        """A child of `text`, at the end of the page."""
+        self._embedded.append(widget)
+        self._text.configure(state="normal")
+        self._text.window_create("end", window=widget)
+        self._text.insert("end", "\n")
+        self._text.configure(state="disabled")
+
     def show(self) -> None:
-        """Take as much height as there is text, up to what fits; the rest is reached by scrolling."""
+        """The page is complete."""
         self._text.configure(state="normal")
         self._text.delete("end-1c")  # the last line break
         self._text.configure(state="disabled")
+        self.fit()
+
+    def fit(self) -> None:
+        """Take as much height as there is text, up to what the display has; the rest is scrolled."""
         self._bar.pack(side="right", fill="y")
         self._text.pack(side="left", fill="both", expand=True)
-        self._frame.configure(height=self._looks.px(HEIGHT_PX))
+        self._frame.configure(height=self._height)
         self._text.update_idletasks()
         counted = self._text.count("1.0", "end", "update", "ypixels")
         needed = (counted[0] if isinstance(counted, tuple) else counted or 0) + self._looks.px(12)
         window = self._parent.winfo_toplevel()
-        others = window.winfo_reqheight() - self._looks.px(HEIGHT_PX)
+        others = window.winfo_reqheight() - self._height
         most = max(window.winfo_screenheight() - others - self._looks.px(BESIDE_PX), self._looks.px(80))
-        most = min(most, self._looks.px(HEIGHT_PX))
+        most = min(most, self._height)
         if needed <= most:
             self._bar.pack_forget()
         self._frame.configure(height=min(needed, most))
@@ -123,6 +142,12 @@ class Page:
         self._text.configure(state="normal")
         self._text.insert("end", text, tag)
         self._text.configure(state="disabled")
+
+    def _reveal(self, number: int) -> None:
+        """What has scrolled out of sight is passed over by Tab: bring it back before that."""
+        if 0 <= number < len(self._embedded):
+            self._text.see(str(self._embedded[number]))
+            self._text.update_idletasks()
 
     def _scroll(self, units: int) -> str:
         self._text.yview_scroll(units, "units")
