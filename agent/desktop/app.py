@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+EDGE_PX = 4  # of the coloured edge, for 96 dots an inch
 RESTACK_MS = 100  # a dragged window tells of every step
 
 
@@ -121,6 +122,7 @@ class Desktop:
 
     def __init__(self, root: "tk.Tk", link: ServiceLink, settings: Settings) -> None:
         from agent.desktop.card_window import Cards
+        from agent.desktop.edges import Edges
         from agent.desktop.indicator import BarCalls, Bars
         from agent.desktop.looks import Looks
         from agent.desktop.prompt import Prompt, PromptTools
@@ -141,7 +143,8 @@ class Desktop:
             lambda name: self._orders.stop(name),
             is_told,
         )
-        self._bars = Bars(self._looks, self._properties, calls)
+        edges = Edges(settings.display, self._looks.px(EDGE_PX))
+        self._bars = Bars(self._looks, self._properties, calls, edges)
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
         self._gate = InputGate(lambda: open_guarded_injector(settings.display), link.send)
         self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)

@@ -2,6 +2,7 @@
 
 The window manager has no say in it (override-redirect). It comes back when it is covered, moved or unmapped;
 if that does not help it calls `on_stop`, because a session that the person cannot see must not go on.
+`Bars` also has an edge shown on every display while there is any bar.
 """
 
 import time
@@ -12,10 +13,11 @@ from typing import Any
 
 from agent.desktop import looks as lk
 from agent.desktop.cover_rules import CoverRules, Order, Sight
+from agent.desktop.edges import Edges
 from agent.desktop.ipc_messages import ShowIndicator
 from agent.desktop.looks import Button, Looks
 from agent.desktop.place import primary_place
-from agent.desktop.prompt_text import indicator_text, time_left
+from agent.desktop.prompt_text import indicator_text, time_here, time_left
 from agent.desktop.x11_windows import WindowProperties, name_parts
 from protocol.errors import BackendUnavailable
 
@@ -51,7 +53,9 @@ class Bar:
         self._say = looks.language.say
         self._session_id = ""
         self._show_no = 0
+        self._since_s = time.monotonic()
         self._until_s = 0.0
+        self._is_verified = True
         self._top = 0
         self._owes_shown = False
         self._is_over = False
@@ -74,6 +78,11 @@ class Bar:
         return self._rules.is_in_sight
 
     @property
+    def is_verified(self) -> bool:
+        """Whether the person's organisation vouches for who is here."""
+        return self._is_verified
+
+    @property
     def height(self) -> int:
         """Pixels that it takes."""
         return self._window.winfo_reqheight()
@@ -89,6 +98,7 @@ class Bar:
         """Show it, or change what it says; `on_shown` follows when it is in sight."""
         self._session_id, self._show_no = order.session_id, order.show_no
         self._until_s = time.monotonic() + order.remaining_s
+        self._is_verified = bool(order.organisation_name)
         who, may = indicator_text(order, self._looks.language)
         self._who.configure(text=who)
         self._may.configure(text=may)
@@ -139,9 +149,13 @@ class Bar:
         # the press already stops: waiting for the release would be waiting
         self._stop.bind("<ButtonPress-1>", self._on_stop_pressed)
         name_parts(self._properties, {"stop": self._stop})
-        self._left = lk.label(bar, self._looks, "", lk.Type(15, lk.ON_ACCENT, is_bold=True))
-        self._left.configure(width=9, anchor="e", font=self._looks.font(15, is_bold=True))
-        self._left.pack(side="right", padx=(px(10), px(6)))
+        times = tk.Frame(bar, background=lk.ACCENT)
+        times.pack(side="right", padx=(px(10), px(6)), pady=px(5))
+        self._here = lk.label(times, self._looks, "", lk.Type(14, lk.ON_ACCENT, is_bold=True))
+        self._left = lk.label(times, self._looks, "", lk.Type(13, lk.ON_ACCENT))
+        for line in (self._here, self._left):
+            line.configure(anchor="e", justify="right")
+            line.pack(anchor="e", fill="x")
         words = tk.Frame(bar, background=lk.ACCENT)
         words.pack(side="left", pady=px(5))
         width_px = TEXT_WIDTH_PX
@@ -199,9 +213,14 @@ class Bar:
             self._restart_tick()
 
     def _restart_tick(self) -> None:
-        text, holds_s = time_left(self._until_s - time.monotonic(), self._looks.language)
+        now_s = time.monotonic()
+        text, holds_s = time_left(self._until_s - now_s, self._looks.language)
+        text = self._say("{length} left", length=text)
         if text != self._left.cget("text"):  # Tk draws the same text anew, and that is damage
             self._left.configure(text=text)
+            here = time_here(now_s - self._since_s, self._looks.language)
+            if here != self._here.cget("text"):  # in one picture with the other
+                self._here.configure(text=here)
         is_at_rest = self._calls.is_told and self._rules.is_in_sight
         wait_ms = min(REST_TICK_MS if is_at_rest else TICK_MS, holds_s * 1000 + 1)
         self._window.after_cancel(self._ticking)
@@ -217,10 +236,12 @@ class Bar:
 
 
 class Bars:
-    """The bars of all live sessions, one below the other."""
+    """The bars of all live sessions, one below the other, and the edges while there is any."""
 
-    def __init__(self, looks: Looks, properties: WindowProperties, calls: BarCalls) -> None:
-        self._looks, self._properties, self._calls = looks, properties, calls
+    def __init__(
+        self, looks: Looks, properties: WindowProperties, calls: BarCalls, edges: Edges | None = None
+    ) -> None:
+        self._looks, self._properties, self._calls, self._edges = looks, properties, calls, edges
         self._bars: dict[str, Bar] = {}
         self._numbers = 0
 
@@ -245,6 +266,7 @@ class Bars:
         """Other windows may have come before the bars, or the desktop changed."""
         for bar in list(self._bars.values()):
             bar.check()
+        self._show_edges()
 
     def is_in_sight(self, session_id: str) -> bool:
         """Whether the person can see this session's bar at this moment."""
@@ -267,9 +289,22 @@ class Bars:
         """Take every bar away."""
         for session_id in self.session_ids:
             self.hide(session_id)
+        if self._edges is not None:
+            self._edges.close()
+
+    def _show_edges(self) -> None:
+        if self._edges is None:
+            return
+        if not self._bars:
+            self._edges.hide()
+            return
+        bars = list(self._bars.values())
+        colour = lk.ACCENT if all(bar.is_verified for bar in bars) else lk.DANGER
+        self._edges.show(colour, bars[0].frame_id)
 
     def _stack(self) -> None:
         top = 0
         for bar in self._bars.values():
             bar.move_to(top)
             top += bar.height + self._looks.px(2)
+        self._show_edges()

@@ -195,6 +195,16 @@ def time_left(left_s: float, language: Language = ENGLISH) -> tuple[str, float]:
     return text, left_s - (minutes - 1) * 60
 
 
+def time_here(here_s: float, language: Language = ENGLISH) -> str:
+    """How long somebody has been here, in whole minutes."""
+    hours, minutes = divmod(int(here_s) // 60, 60)
+    if hours:
+        length = language.say("{hours} h {minutes} min", hours=str(hours), minutes=str(minutes))
+    else:
+        length = language.say("{minutes} min", minutes=str(minutes))
+    return language.say("here for {length}", length=length)
+
+
 def indicator_text(order: ShowIndicator, language: Language = ENGLISH) -> tuple[str, str]:
     """The indicator's two texts: who is here, and what they may do."""
     say = language.say
