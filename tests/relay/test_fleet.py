@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from protocol.certificates import Role, Scope, Subject, issue, spki
 from protocol.errors import ErrorCode, SupportError, Unreachable
+from protocol.identity import Identity
+from protocol.ids import SubjectId, device_id
 from protocol.messages.control import (
     DeviceFacts,
     Done,
@@ -23,7 +26,7 @@ from protocol.messages.control import (
 )
 from protocol.messages.presence import DeviceList, DeviceRow, PresenceChanged
 from tests.support.at_the_relay import outcome_of_log_in, refusal_of_log_in
-from tests.support.organisation import acme, intruders
+from tests.support.organisation import acme, der, intruders, new_key
 from tests.support.relay_process import ControlClient, RelayProcess, claim_relay, log_in_client
 
 pytestmark = pytest.mark.real
@@ -118,6 +121,31 @@ async def test_enr_03_a_token_can_be_revoked_before_it_was_ever_used(relay: Rela
 async def test_enr_03_a_token_past_its_day_admits_nobody(relay: RelayProcess) -> None:
     over = acme().enroller(join_until=datetime.now(UTC) - timedelta(seconds=1))
     assert await refusal_of_log_in(relay, acme().device(enroller=over)) == ErrorCode.E_TOKEN_EXPIRED
+
+
+async def test_enr_03_a_token_of_one_group_brings_nobody_into_another(relay: RelayProcess) -> None:
+    kiosks, servers = acme().enroller("kiosks"), acme().enroller("servers")
+    honest = acme().device(enroller=kiosks)
+    key = new_key()
+    subject = Subject(
+        Role.DEVICE, SubjectId(device_id(spki(key.public_key()))), "pc", Scope(frozenset({"servers"}))
+    )
+    wishful = issue(
+        kiosks.certificate, kiosks.key, subject, key.public_key(), now=acme().now, lifetime=timedelta(days=9)
+    )
+    scoped = Identity(key, (der(wishful), der(kiosks.certificate)), acme().root_der)
+    spliced = Identity(honest.key, (honest.chain[0], der(servers.certificate)), acme().root_der)
+    assert await refusal_of_log_in(relay, scoped) == ErrorCode.E_CERT_SCOPE
+    assert await refusal_of_log_in(relay, spliced) == ErrorCode.E_CERT_CHAIN
+    # the control: the same device with its own chain, which says the token's group
+    device = await log_in_client(relay, honest)
+    admin = await log_in_client(relay, acme().admin())
+    row = await _row(admin, honest.subject_id)
+    assert row is not None
+    assert row.group == "kiosks"
+    assert await _row(admin, scoped.subject_id) is None
+    await device.close()
+    await admin.close()
 
 
 async def test_enr_04_a_bulk_device_waits_for_approval(relay: RelayProcess) -> None:
