@@ -1,6 +1,7 @@
 """After a session: the card for the person's screen, and the rating that comes back from it."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -37,12 +38,16 @@ class RatingDesk:
         self._audit = audit
         self._device_id = device_id
         self._is_anybody_here = is_anybody_here
+        self._shown: OrderedDict[str, int] = OrderedDict()  # sessions, and the users who saw their cards
 
     async def show_card(self, seat: DesktopSeat, session_id: str) -> None:
         """Show what was done in a session that is over, if anything was allowed in it."""
         try:
             visit = await self._visit(session_id)
             if visit is not None and visit.grantables:
+                self._shown[session_id] = seat.uid
+                while len(self._shown) > ipc.VISITS_LIMIT:
+                    self._shown.popitem(last=False)
                 await seat.send(ipc.ShowCard(visit=visit, may_rate=bool(visit.name)))
         except SupportError as exc:
             log.info("card.not_shown", code=str(exc.code), detail=exc.detail)
@@ -52,6 +57,8 @@ class RatingDesk:
         assert isinstance(hello, ipc.RatingGiven)
         answer: ipc.RatingKept | ipc.IpcRefused
         try:
+            if self._shown.get(hello.session_id) != connection.peer.uid:
+                raise Refused("its card was shown to nobody, or to another user", code=ErrorCode.E_STATE)
             await self._take(hello)
             answer = ipc.RatingKept()
         except SupportError as exc:

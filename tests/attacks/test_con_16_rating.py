@@ -37,6 +37,7 @@ class Rated:
     book: RatingBook
     questions: Questions
     is_anybody_here: bool = False
+    desk: RatingDesk = dataclasses.field(init=False)
 
     async def rate(self, session_id: str, comment: str = "thank you") -> Answer:
         """The person presses Send."""
@@ -54,6 +55,7 @@ async def rated_device(folder: Path) -> AsyncIterator[Rated]:
         rated = Rated(device, book, Questions(path, lambda call: loop.call_soon_threadsafe(call) and None))
         audit = device.side.audit_log
         desk = RatingDesk(book, DataDir(folder), audit, device.device_id, lambda: rated.is_anybody_here)
+        rated.desk = desk
         server = LocalServer(path, {ipc.RatingGiven: desk.handle}, allowed_uids=frozenset({os.geteuid()}))
         await server.open()
         device.side = dataclasses.replace(device.side, ratings=book, show_card=desk.show_card)
@@ -107,6 +109,18 @@ def drained(session: TechnicianSession) -> list[object]:
     while not session.notices.empty():
         found.append(session.notices.get_nowait())
     return found
+
+
+async def test_con_16_another_user_of_the_computer_does_not_rate_a_session(tmp_path: Path) -> None:
+    async with rated_device(tmp_path) as rated, attached(rated.device) as desktop:
+        session_id = await one_session(rated)
+        await desktop.order(ipc.ShowCard)
+        rated.desk._shown[session_id] += 1  # as if another user had seen the card
+        refused = await rated.rate(session_id)
+        assert isinstance(refused, SupportError)
+        assert refused.code is ErrorCode.E_STATE
+        rated.desk._shown[session_id] -= 1
+        assert await rated.rate(session_id) == ipc.RatingKept()
 
 
 async def test_con_16_nothing_is_taken_while_somebody_could_press_for_the_person(tmp_path: Path) -> None:
