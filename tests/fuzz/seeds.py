@@ -164,6 +164,12 @@ def _local_frames() -> list[bytes]:
     return [b"".join(len(each).to_bytes(4, "big") + each for each in (b"one", b"", b"x" * 300))]
 
 
+def _behind_lengths(where: str) -> list[bytes]:
+    """Each message of this codec as one frame, and all of them in one stream."""
+    frames = [len(each).to_bytes(4, "big") + each for each in _of_codec(where)]
+    return [*frames, b"".join(frames)]
+
+
 def _pairing_element() -> list[bytes]:
     from protocol.pairing import Binding, TechnicianPairing
 
@@ -192,6 +198,9 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "ticket.sealed": _ticket,
     "console-page": _console_page,
     "local-frames": _local_frames,
+    "desktop.frames": lambda: _behind_lengths(CODECS["local.to-desktop"]),
+    "exec.service-link": lambda: _behind_lengths(CODECS["exec.to-worker"]),
+    "screen.worker-link": lambda: _behind_lengths(CODECS["local.to-worker"]),
     "support-code": lambda: [b"012 345 678 901 234", b"\xef\xbc\x90\xef\xbc\x91-345"],
     "pairing-element": _pairing_element,
     "shown-texts": lambda: [b"\x1b[31mred\x1b[0m\r\nnext", "a\u202eb\u2028c".encode()],

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import socket
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,15 +68,37 @@ DECODING_FILES = {
 }
 """Each file of the product that reads JSON or MessagePack of others, and the targets that reach it."""
 
+FRAMING_FILES = {
+    "agent/capabilities/screen/worker_link.py": "screen.worker-link",
+    "agent/desktop/ipc.py": "desktop.frames",
+    "agent/exec/service_link.py": "exec.service-link",
+    "agent/local_frames.py": "local-frames",
+    "protocol/channels.py": "frames",
+}
+"""Each file that cuts bytes of another process or end into frames, and the target that reaches it."""
+
+NUMBERS_OF_OUR_OWN = {
+    "agent/capabilities/screen/worker.py": "its parent's first words, on standard input",
+    "agent/platform/wayland/outputs.py": "the display server's events",
+    "agent/platform/x11/screen.py": "the display server's answers",
+    "agent/platform/x11/window_words.py": "the display server's answers",
+    "protocol/join_token.py": "a key of fixed length, behind the token's own decoder",
+    "protocol/readback.py": "eight bytes that it derived itself",
+    "technician_client/console/peer_owner.py": "the kernel's own table",
+}
+"""Files that read numbers out of bytes, and whose bytes those are."""
+
 OWN_FILES = {
     "agent/state.py",
     "agent/policy_store.py",
     "agent/private_windows.py",
     "agent/kept_patience.py",
     "agent/pause.py",
+    "agent/ratings.py",
     "agent/standing.py",
     "protocol/trust_store.py",
     "protocol/aio/receipt_book.py",
+    "technician_client/audit_files.py",
     "technician_client/files.py",
     "technician_client/policy_document.py",
     "technician_client/recovery.py",
@@ -291,6 +315,43 @@ def _local_frames(content: bytes) -> object:
         return runner.run(read())
 
 
+def _desktop_frames(content: bytes) -> object:
+    from agent.desktop.ipc import read_frame
+    from agent.desktop.ipc_messages import TO_DESKTOP_CODEC
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(content)
+        theirs.shutdown(socket.SHUT_WR)
+        return [TO_DESKTOP_CODEC.decode(read_frame(ours, TO_DESKTOP_CODEC.limit_bytes)) for _ in range(8)]
+
+
+def _exec_service_link(content: bytes) -> object:
+    from agent.exec.service_link import ServiceLink
+
+    reading, writing = os.memfd_create("in"), os.memfd_create("out")
+    try:
+        os.write(reading, content)
+        os.lseek(reading, 0, os.SEEK_SET)
+        link = ServiceLink(reading, writing)
+        return [link.receive(5.0) for _ in range(8)]
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _screen_worker_link(content: bytes) -> object:
+    """Cut anywhere: the frames are the same, and each is a message of the service or is refused."""
+    from agent.capabilities.screen.worker_link import FrameCutter
+    from agent.desktop.ipc_messages import TO_WORKER_CODEC
+
+    cutter = FrameCutter(TO_WORKER_CODEC.limit_bytes)
+    middle = len(content) // 3
+    frames = [*cutter.feed(content[:middle]), *cutter.feed(content[middle:])]
+    assert FrameCutter(TO_WORKER_CODEC.limit_bytes).feed(content) == frames
+    return [TO_WORKER_CODEC.decode(frame) for frame in frames]
+
+
 def _support_code(content: bytes) -> object:
     from protocol.support_code import means_code, read_code
 
@@ -353,6 +414,9 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "ticket.sealed": lambda: Target(lambda content: _ticket(content, is_sealed=True)),
     "console-page": lambda: Target(_console_page),
     "local-frames": lambda: Target(_local_frames),
+    "desktop.frames": lambda: Target(_desktop_frames, (SupportError, EOFError), limit_bytes=64 << 10),
+    "exec.service-link": lambda: Target(_exec_service_link),
+    "screen.worker-link": lambda: Target(_screen_worker_link),
     "support-code": lambda: Target(_support_code),
     "pairing-element": lambda: Target(_pairing_element, limit_bytes=PAIRING_MESSAGE_LIMIT_BYTES),
     "shown-texts": lambda: Target(_shown_texts, limit_bytes=OUTPUT_CHUNK_LIMIT_BYTES),

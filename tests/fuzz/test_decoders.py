@@ -18,7 +18,15 @@ import technician_client
 from protocol.codec import Codec
 from tests.fuzz.__main__ import CORPUS
 from tests.fuzz.seeds import seeds
-from tests.fuzz.targets import CODECS, DECODING_FILES, OWN_FILES, TARGETS, feed
+from tests.fuzz.targets import (
+    CODECS,
+    DECODING_FILES,
+    FRAMING_FILES,
+    NUMBERS_OF_OUR_OWN,
+    OWN_FILES,
+    TARGETS,
+    feed,
+)
 
 ROOT = Path(__file__).parents[2]
 MEMORY_LIMIT_BYTES = 24 << 20
@@ -182,6 +190,27 @@ def test_every_file_that_decodes_is_fuzzed_or_reads_its_own_files_alone() -> Non
         "technician_client/console/shown.py",  # codecs, shown-texts
     }
     assert decoding_files() - not_bytes_of_others == set(DECODING_FILES) | OWN_FILES
+
+
+def cutting_files() -> set[str]:
+    """Files that make numbers out of bytes."""
+    found = set()
+    for folder in ("agent", "protocol", "relay", "technician_client"):
+        for path in (ROOT / folder).rglob("*.py"):
+            calls = (
+                node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+            )
+            if any(isinstance(call.func, ast.Attribute) and call.func.attr in CUTTING for call in calls):
+                found.add(str(path.relative_to(ROOT)))
+    return found
+
+
+CUTTING = {"from_bytes", "unpack", "unpack_from", "iter_unpack"}
+
+
+def test_every_file_that_cuts_bytes_into_frames_is_fuzzed() -> None:
+    assert cutting_files() == set(FRAMING_FILES) | set(NUMBERS_OF_OUR_OWN)
+    assert set(FRAMING_FILES.values()) <= set(TARGETS)
 
 
 def test_the_search_would_notice_a_new_decoder() -> None:

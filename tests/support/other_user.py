@@ -23,6 +23,8 @@ for _ in range(int(sys.argv[2])):
             tried.settimeout(20)
             tried.connect(sys.argv[1])
             tried.sendall(sent)
+            if sys.argv[3] == "True":
+                tried.shutdown(socket.SHUT_WR)
             answer = b""
             while read := tried.recv(4096):
                 answer += read
@@ -33,14 +35,19 @@ for _ in range(int(sys.argv[2])):
 
 
 def as_other_user(
-    code: str, *words: str, stdin: bytes = b"", uid: int = OTHER_UID, with_site: bool = False
+    code: str,
+    *words: str,
+    stdin: bytes = b"",
+    uid: int = OTHER_UID,
+    with_site: bool = False,
+    timeout_s: float = 60,
 ) -> list[str]:
     """What this Python code prints as that user, by lines; `with_site`: it may import what is installed."""
     ended = subprocess.run(
         [sys.executable, "-I", *([] if with_site else ["-S"]), "-c", code, *words],
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=timeout_s,
         user=uid,
         group=uid,
         extra_groups=[],
@@ -52,11 +59,11 @@ def as_other_user(
 
 
 def connect_as_other_user(
-    socket_path: Path, payload: bytes, times: int = 1, uid: int = OTHER_UID
+    socket_path: Path, payload: bytes, times: int = 1, uid: int = OTHER_UID, *, stop_sending: bool = False
 ) -> list[str]:
-    """How each connection ended: "answered HEX", or the name of the error."""
+    """How each connection ended: "answered HEX", or the error's name. `stop_sending`: nothing follows."""
     frame = len(payload).to_bytes(4, "big") + payload
-    return as_other_user(_CLIENT, str(socket_path), str(times), stdin=frame, uid=uid)
+    return as_other_user(_CLIENT, str(socket_path), str(times), str(stop_sending), stdin=frame, uid=uid)
 
 
 @contextmanager
