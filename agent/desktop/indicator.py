@@ -26,6 +26,7 @@ TICK_MS = 500
 REST_TICK_MS = 5000  # while it is in sight and `RestackWatch` tells of what may cover it
 REMAP_MS = 10
 TEXT_WIDTH_PX = 560
+MINIMAL_TEXT_PX = 120
 _SIGHTS = {
     "VisibilityUnobscured": Sight.CLEAR,
     "VisibilityPartiallyObscured": Sight.PARTLY,
@@ -104,7 +105,7 @@ class Bar:
         self._may.configure(text=may)
         self._owes_shown = True
         self._restart_tick()
-        self._window.update_idletasks()
+        self._fit()
         self._place()
         self._window.deiconify()
         self._window.lift()
@@ -156,7 +157,7 @@ class Bar:
         for line in (self._here, self._left):
             line.configure(anchor="e", justify="right")
             line.pack(anchor="e", fill="x")
-        words = tk.Frame(bar, background=lk.ACCENT)
+        words = self._words = tk.Frame(bar, background=lk.ACCENT)
         words.pack(side="left", pady=px(5))
         width_px = TEXT_WIDTH_PX
         self._who = lk.label(words, self._looks, "", lk.Type(14, lk.ON_ACCENT, True, width_px))
@@ -225,6 +226,18 @@ class Bar:
         wait_ms = min(REST_TICK_MS if is_at_rest else TICK_MS, holds_s * 1000 + 1)
         self._window.after_cancel(self._ticking)
         self._ticking = self._window.after(int(wait_ms), self._tick)
+
+    def _fit(self) -> None:
+        """Wrap the words where the display ends, so that Stop stays on it at any scale."""
+        window = self._window
+        window.update_idletasks()
+        beside = window.winfo_reqwidth() - self._words.winfo_reqwidth()
+        room = primary_place(window, self._properties).width - beside
+        wrap = max(MINIMAL_TEXT_PX, min(self._looks.px(TEXT_WIDTH_PX), room))
+        for line in (self._who, self._may):
+            if int(str(line.cget("wraplength"))) != wrap:
+                line.configure(wraplength=wrap)
+        window.update_idletasks()
 
     def _place(self) -> None:
         window = self._window
