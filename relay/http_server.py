@@ -79,6 +79,7 @@ class HttpServer:
 
 async def _one_request_only(_: web.Request, response: web.StreamResponse) -> None:
     """Nobody makes a connection work for hundreds of requests that were sent at once."""
+    response.headers.pop("Server", None)  # nobody needs to know which versions serve him
     if not isinstance(response, web.WebSocketResponse):
         response.force_close()
 

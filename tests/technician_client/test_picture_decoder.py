@@ -70,7 +70,7 @@ def test_a_stream_goes_on_over_many_pictures():
 
 
 @pytest.mark.parametrize("factor", [2, 1000])
-def test_a_part_that_inflates_beyond_its_rectangles_is_refused(factor):
+def test_msg_07_a_part_that_inflates_beyond_its_rectangles_is_refused(factor):
     """A bomb: 24 MB of zeros in a few kilobytes."""
     with pytest.raises(PeerViolation):
         PictureDecoder().feed(part(flushed(stream(), bytes(len(RAW) * factor))))
@@ -93,7 +93,7 @@ def test_a_stream_that_ends_is_refused():
         PictureDecoder().feed(part(ended + b"more"))
 
 
-def test_a_window_that_is_larger_than_ours_is_refused():
+def test_msg_07_a_window_that_is_larger_than_ours_is_refused():
     compressor = stream(window_log=ZSTD_WINDOW_LOG + 1)
     with pytest.raises(PeerViolation):
         PictureDecoder().feed(part(flushed(compressor, RAW)))
