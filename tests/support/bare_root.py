@@ -23,7 +23,7 @@ DEVICES = ("null", "random", "tty", "urandom", "zero")
 
 @dataclass(frozen=True, slots=True)
 class BareRoot:
-    """One root file system, and its network namespace."""
+    """One root file system, and its network namespace; "" is the machine's own network."""
 
     path: Path
     namespace: str
@@ -31,7 +31,7 @@ class BareRoot:
     def run(self, *words: str, text: str = "") -> "subprocess.CompletedProcess[str]":
         """Run a program inside to its end, with this on its standard input."""
         return subprocess.run(
-            ["ip", "netns", "exec", self.namespace, "chroot", str(self.path), *words],
+            [*self.entering, *words],
             input=text,
             capture_output=True,
             text=True,
@@ -39,6 +39,12 @@ class BareRoot:
             check=False,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )
+
+    @property
+    def entering(self) -> list[str]:
+        """The words that a program inside is started with."""
+        network = ["ip", "netns", "exec", self.namespace] if self.namespace else []
+        return [*network, "chroot", str(self.path)]
 
     def put(self, inside: str, content: bytes, mode: int = 0o755) -> None:
         """A file."""
@@ -78,9 +84,11 @@ def kept_root() -> Path:
 
 
 @contextmanager
-def bare_root(lower: Path, folder: Path, *, room_mib: int = 1024) -> Iterator[BareRoot]:
+def bare_root(
+    lower: Path, folder: Path, *, room_mib: int = 1024, has_own_network: bool = True
+) -> Iterator[BareRoot]:
     """The root as it is, with so much room for what changes; nothing of that is left at the end."""
-    namespace = f"alongside-{secrets.token_hex(4)}"
+    namespace = f"alongside-{secrets.token_hex(4)}" if has_own_network else ""
     merged, store = folder / "root", folder / "store"
     merged.mkdir()
     store.mkdir()
@@ -93,9 +101,10 @@ def bare_root(lower: Path, folder: Path, *, room_mib: int = 1024) -> Iterator[Ba
             do("mount", *words)
             undone.callback(do, "umount", "--lazy", words[-1])
 
-        do("ip", "netns", "add", namespace)
-        undone.callback(do, "ip", "netns", "del", namespace)
-        do("ip", "-n", namespace, "link", "set", "lo", "up")
+        if namespace:
+            do("ip", "netns", "add", namespace)
+            undone.callback(do, "ip", "netns", "del", namespace)
+            do("ip", "-n", namespace, "link", "set", "lo", "up")
         mount("-t", "tmpfs", "-o", f"size={room_mib}m", "tmpfs", str(store))
         for name in ("upper", "work"):
             (store / name).mkdir()
