@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 import structlog
+from aiohttp import web_app
 
 from tests.support.postgres import IS_THERE, PostgresServer, running_postgres
 
@@ -40,6 +41,13 @@ def plain_logs() -> Iterator[None]:
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def servers_that_ended_are_forgotten() -> Iterator[None]:
+    """aiohttp remembers a thousand applications, and so every server of a test with all its pictures."""
+    yield
+    web_app._cached_build_middleware.cache_clear()
 
 
 @pytest.fixture(scope="session")
