@@ -334,6 +334,12 @@ def own_uids() -> frozenset[int]:
     return frozenset({os.geteuid(), 0})
 
 
+def others_uid(connection: LocalConnection) -> int | None:
+    """The user who is told of their own alone; None for the service's own user and root, who are told all."""
+    uid = connection.peer.uid
+    return None if uid in own_uids() else uid
+
+
 def _set(event: asyncio.Event, *, to: bool) -> None:
     if to:
         event.set()

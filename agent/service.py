@@ -14,7 +14,7 @@ from typing import Literal
 import structlog
 
 from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello, Left, Status
-from agent.desktop_link import DesktopLink, own_uids
+from agent.desktop_link import DesktopLink, others_uid
 from agent.desktop_process import DesktopProcess
 from agent.link import RelayLink
 from agent.local_frames import LocalConnection
@@ -110,7 +110,7 @@ class Service:
 
     async def handle_status(self, _hello: Hello, connection: LocalConnection) -> None:
         """Answer `StatusAsked`."""
-        await connection.send(TO_COMMAND_LINE_CODEC.encode(self.status(_whose(connection))))
+        await connection.send(TO_COMMAND_LINE_CODEC.encode(self.status(others_uid(connection))))
         await connection.finish()
 
     async def handle_leave(self, _hello: Hello, connection: LocalConnection) -> None:
@@ -199,12 +199,6 @@ class Service:
             "link_code": parts.link.code,
             "socket": str(server.socket_path),
         }
-
-
-def _whose(connection: LocalConnection) -> int | None:
-    """The user to whom their own sessions are told; None for the service's own and root."""
-    uid = connection.peer.uid
-    return None if uid in own_uids() else uid
 
 
 def note_agent(audit_log: Appends, kind: AuditKind, device_id: DeviceId) -> None:

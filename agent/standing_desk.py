@@ -11,7 +11,7 @@ from agent.desktop.ipc_messages import (
     StandingRevoked,
     StandingRow,
 )
-from agent.desktop_link import own_uids
+from agent.desktop_link import others_uid
 from agent.local_frames import LocalConnection
 from agent.session_audit import Appends
 from agent.standing import StandingConsent, StandingConsents
@@ -34,7 +34,7 @@ class StandingDesk:
         assert isinstance(hello, StandingAsked | StandingRevoked)
         answer: StandingList | IpcRefused
         try:
-            told = self._told(hello, _whose(connection))
+            told = self._told(hello, others_uid(connection))
             answer = StandingList([_row(each) for each in told])
         except SupportError as exc:
             answer = IpcRefused(code=exc.code)
@@ -59,12 +59,6 @@ class StandingDesk:
             event = AuditEvent(AuditKind.STANDING_ENDED, "person", self._device_id, "", True, facts)
             self._audit.append(event)
         return ended
-
-
-def _whose(connection: LocalConnection) -> int | None:
-    """The user who sees and takes back their own alone; None for the service's own and root, who see all."""
-    uid = connection.peer.uid
-    return None if uid in own_uids() else uid
 
 
 def _row(each: StandingConsent) -> StandingRow:

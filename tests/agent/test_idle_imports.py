@@ -14,9 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.identity import save_identity
-from tests.support.agent_commands import call
-from tests.support.organisation import acme
+from tests.support.agent_commands import call, joined_folder
 from tests.support.xvfb import start_xvfb
 
 END_LIMIT_S = 20.0
@@ -39,11 +37,7 @@ THERE = {"service": {"cryptography", "websockets", "asyncio"}, "desktop": {"tkin
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """By process what it imported, with the packages above it, until both had met and were told to end."""
     folder = tmp_path_factory.mktemp("idle")
-    data = folder / "agent"
-    data.mkdir(mode=0o700)
-    save_identity(acme().device(), data / "identity.pem")
-    (data / "relay.json").write_text(json.dumps({"url": "http://127.0.0.1:9", "relay_id": "0" * 64}))
-    (data / "relay.json").chmod(0o600)
+    data = joined_folder(folder)
     logs = {role: folder / f"{role}.log" for role in NEVER_IDLE}
     with start_xvfb() as server:
         service = _start(logs["service"], "agent", f"--data={data}", "--no-desktop", "--json")

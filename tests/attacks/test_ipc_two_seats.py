@@ -1,7 +1,6 @@
 """Several people on one device (decision 0029): who is asked, whose screen is shown, who may say what."""
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -13,10 +12,9 @@ import pytest
 from agent.desktop import ipc_messages as ipc
 from protocol.errors import ErrorCode
 from protocol.grantables import Grantable
-from protocol.identity import save_identity
 from protocol.messages.screen import FROM_AGENT_CODEC, PicturePart
 from technician_client.sessions import TechnicianSession
-from tests.support.agent_commands import RunningAgent, call, running_agent
+from tests.support.agent_commands import RunningAgent, call, joined_folder, running_agent
 from tests.support.attacked import until
 from tests.support.organisation import acme
 from tests.support.other_user import (
@@ -98,16 +96,6 @@ def refusal_in(line: str) -> str:
     answer = ipc.TO_COMMAND_LINE_CODEC.decode(bytes.fromhex(line.removeprefix("answered "))[4:])
     assert isinstance(answer, ipc.IpcRefused), answer
     return answer.code
-
-
-def joined_folder(folder: Path) -> Path:
-    """A data folder of a device whose relay does not answer."""
-    data = folder / "agent"
-    data.mkdir(mode=0o700)
-    save_identity(acme().device(), data / "identity.pem")
-    (data / "relay.json").write_text(json.dumps({"url": "http://127.0.0.1:9", "relay_id": "0" * 64}))
-    (data / "relay.json").chmod(0o600)
-    return data
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,9 @@ from pathlib import Path
 import psutil
 
 from agent.desktop import ipc_messages as ipc
-from protocol.identity import save_identity
 from protocol.version import PROTOCOL_VERSION
 from tests.fuzz.seeds import seeds
-from tests.support.agent_commands import RunningAgent, call, running_agent
-from tests.support.organisation import acme
+from tests.support.agent_commands import RunningAgent, call, joined_folder, running_agent
 from tests.support.other_user import OTHER_UID, as_other_user, reachable_folder
 
 # standard library alone: it runs as another user. Prints how many connections there were, how many answers.
@@ -79,11 +77,7 @@ def shared_socket(data: Path) -> Path:
 
 def prepare(folder: Path) -> Path:
     """The data folder of a joined device whose relay does not answer; one other user is named on it."""
-    data = folder / "agent"
-    data.mkdir(mode=0o700)
-    save_identity(acme().device(), data / "identity.pem")
-    (data / "relay.json").write_text(json.dumps({"url": "http://127.0.0.1:9", "relay_id": "0" * 64}))
-    (data / "relay.json").chmod(0o600)
+    data = joined_folder(folder)
     (data / "agent.toml").write_text(f'seat_users = "{OTHER_UID}"\nseats_socket = "{shared_socket(data)}"\n')
     return data
 

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from protocol.identity import save_identity
 from protocol.join_token import TokenTerms, make_token
-from tests.support.organisation import Organisation
+from tests.support.organisation import Organisation, acme
 from tests.support.relay_process import RelayProcess
 
 AGENT = (sys.executable, "-c", "from agent.cli import main; main()")
@@ -68,6 +69,16 @@ def running_agent(data: Path, *words: str) -> Iterator[RunningAgent]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def joined_folder(folder: Path) -> Path:
+    """The data folder of a device of Acme whose relay does not answer."""
+    data = folder / "agent"
+    data.mkdir(mode=0o700)
+    save_identity(acme().device(), data / "identity.pem")
+    (data / "relay.json").write_text(json.dumps({"url": "http://127.0.0.1:9", "relay_id": "0" * 64}))
+    (data / "relay.json").chmod(0o600)
+    return data
 
 
 def new_token(relay: RelayProcess, organisation: Organisation, group: str = "default", **terms: Any) -> str:
