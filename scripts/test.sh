@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What CI runs: format, lint, types, then every test. `--fast` runs the pure part only; other arguments go to pytest.
-# Real tests run one after another in one process, pure ones beside them in another (tests/conftest.py);
+# Tests with a screen run one after another in one process, the others beside them in another (tests/conftest.py);
 # with a file or a folder to run, or one of pytest's -n, -s and --pdb, everything runs in one process.
 set -euo pipefail
 

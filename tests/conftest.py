@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import os
 import signal
 from collections.abc import Generator, Iterator
 
@@ -10,6 +11,8 @@ from aiohttp import web_app
 from tests.support.postgres import IS_THERE, PostgresServer, running_postgres
 
 ID_LIMIT = 60
+BESIDE_NICE = 10
+NO_SCREEN = {"loopback", "protocol", "relay"}  # their real tests need neither a screen nor a quiet machine
 
 
 def pytest_configure() -> None:
@@ -20,14 +23,27 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """Two at a time: a real test runs beside pure ones, which stay in their files, never beside another."""
+    """Two at a time: what needs a screen, a browser or the whole system never runs beside its like."""
     is_grouped = config.getoption("loadgroup", default=False)
     for item in items if is_grouped else []:
-        is_real = item.get_closest_marker("real") is not None
-        item.add_marker(pytest.mark.xdist_group("real" if is_real else item.path.name))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     yield
     if is_grouped and not all("@" in item.nodeid for item in items):
         raise pytest.UsageError("this pytest ignores the groups of pytest-xdist: see pyproject.toml")
+
+
+def _group(item: pytest.Item) -> str:
+    """Pure tests stay in their files; real ones follow each other, those without a screen by themselves."""
+    if item.get_closest_marker("real") is None:
+        return item.path.name
+    return "relay" if item.path.parent.name in NO_SCREEN else "real"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Whoever runs beside those with a screen leaves them the processor: they type, click and measure."""
+    is_beside = hasattr(item.config, "workerinput") and not item.nodeid.endswith("@real")
+    if is_beside and os.name == "posix" and os.getpriority(os.PRIO_PROCESS, 0) == 0:
+        os.nice(BESIDE_NICE)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
