@@ -7,7 +7,7 @@ set -euo pipefail
 main() {
   # shellcheck source=scripts/environment.sh
   . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-  local fast="" arguments=() two_at_a_time=(-n 2 --dist loadgroup)
+  local fast="" arguments=() two_at_a_time=(-n 2 --dist loadgroup --no-loadscope-reorder)
   for argument in "$@"; do
     case "$argument" in
       --fast) fast=yes ;;

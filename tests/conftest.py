@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     is_grouped = config.getoption("loadgroup", default=False)
     for item in items if is_grouped else []:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+    if is_grouped:
+        items.sort(key=lambda item: _group(item) != "real")  # the longest first, in a fresh process
     yield
     if is_grouped and not all("@" in item.nodeid for item in items):
         raise pytest.UsageError("this pytest ignores the groups of pytest-xdist: see pyproject.toml")
