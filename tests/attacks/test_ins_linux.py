@@ -18,12 +18,46 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 OLD, NEW = "1.2.3", "1.3.0"
 SCRIPT, AGENT = "/media/install.sh", "/usr/local/bin/alongside-agent"
+CALLS, KILL_ONCE = "media/systemctl-calls", "/media/kill-once"
+PRETENDED = f"""#!/bin/sh
+echo "$*" >>/{CALLS}
+[ ! -e {KILL_ONCE} ] || {{ rm {KILL_ONCE}; kill -9 $PPID; }}
+"""
+PROXY = "http://127.0.0.1:3128"
+FORWARDER = b"""import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.request import urlopen
+
+
+class Forwarder(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.headers["Proxy-Authorization"] != "Basic aXQ6c2VjcmV0":
+            self.send_error(407)
+            return
+        assert self.path.startswith(sys.argv[1] + "/")
+        with open("/media/handed-on", "a") as seen, urlopen(self.path) as answer:
+            seen.write(self.path)
+            content = answer.read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+server = HTTPServer(("127.0.0.1", 3128), Forwarder)
+print("ready", flush=True)
+server.serve_forever()
+"""
+UNITS = ("etc/systemd/system/alongside-agent.service", "etc/systemd/user/alongside-agent-desktop.service")
 ALTERED_AT = 400
 MAY_CHANGE = (
     *("opt/alongside", "usr/local/bin/alongside-agent", "var/lib/alongside-agent", "etc/systemd"),
     *("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/subuid", "etc/subgid", "etc/.pwd.lock"),
 )
-KILLS = 7
+KILLS = 20
 
 
 @dataclass(frozen=True)
@@ -75,6 +109,20 @@ def lower() -> Path:
 def root(lower: Path, medium: Medium, tmp_path: Path) -> Iterator[BareRoot]:
     with with_medium(lower, medium, tmp_path, 1024) as made:
         yield made
+
+
+@contextmanager
+def serving_proxy(root: BareRoot, relay_url: str) -> Iterator[Path]:
+    """A proxy inside that asks for a password and hands on to this relay; the file of what it handed on."""
+    root.put("/media/proxy.py", FORWARDER)
+    words = [*root.entering, "python3", "-I", "/media/proxy.py", relay_url]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as proxy:
+        try:
+            assert proxy.stdout is not None
+            assert proxy.stdout.readline() == "ready\n"
+            yield root.path / "media/handed-on"
+        finally:
+            proxy.terminate()
 
 
 def terms(medium: Medium, bundle: str, *more: str) -> list[str]:
@@ -163,6 +211,66 @@ def test_ins_01_killed_anywhere_one_version_works_and_a_second_run_ends_it(
     assert sorted(name.partition("-")[0] for name in names) == [OLD, NEW]
 
 
+def pretend_systemd(root: BareRoot) -> None:
+    """A `systemctl` that writes down what it is told; no systemd is started for this."""
+    root.put("/usr/bin/systemctl", PRETENDED.encode())
+    (root.path / "run/systemd/system").mkdir(parents=True)
+
+
+def calls(root: BareRoot) -> list[str]:
+    """What systemctl was told since the last look."""
+    place = root.path / CALLS
+    told = place.read_text().splitlines() if place.exists() else []
+    place.unlink(missing_ok=True)
+    return told
+
+
+def test_ins_01_units_are_enabled_and_started_once_and_a_removal_ends_them(
+    root: BareRoot, medium: Medium
+) -> None:
+    install(root, medium, "old", "--no-join")
+    assert not [path for path in root.listing() if ".wants/alongside" in path], "nothing is enabled"
+    root.run(SCRIPT, "--uninstall", "--purge")
+    pretend_systemd(root)
+    install(root, medium, "old", "--no-join")
+    told = calls(root)
+    assert "--quiet enable alongside-agent.service" in told
+    assert "--quiet --global enable alongside-agent-desktop.service" in told
+    assert told[-1] == "restart alongside-agent.service"
+    assert "unchanged" in install(root, medium, "old", "--no-join")
+    assert calls(root) == []
+    root.run(SCRIPT, "--uninstall", "--purge")
+    assert "--quiet disable --now alongside-agent.service" in calls(root)
+
+
+def test_ins_01_killed_after_the_switch_the_next_run_still_starts_the_new_version(
+    root: BareRoot, medium: Medium
+) -> None:
+    pretend_systemd(root)
+    install(root, medium, "old", "--no-join")
+    calls(root)
+    root.put(KILL_ONCE, b"")
+    done = root.run(SCRIPT, *terms(medium, "new", "--no-join"))
+    assert (done.returncode, version(root)) == (-9, NEW), "control: the switch was made, the start was not"
+    assert "restart alongside-agent.service" not in calls(root)
+    assert "unchanged" not in install(root, medium, "new", "--no-join")
+    assert "restart alongside-agent.service" in calls(root)
+    assert "unchanged" in install(root, medium, "new", "--no-join")
+
+
+def test_ins_02_what_killed_runs_left_is_removed_too(root: BareRoot, medium: Medium) -> None:
+    before = root.listing()
+    install(root, medium, "old", "--no-join")
+    for half in (AGENT.lstrip("/"), *UNITS):
+        root.put(f"{half}.new", b"half")
+    assert root.run(SCRIPT, "--uninstall").returncode == 0
+    root.run("rm", "-r", "/var/lib/alongside-agent")
+    assert "alongside-agent" in (root.path / "etc/passwd").read_text(), "control: only the account is left"
+    assert root.run(SCRIPT, "--uninstall", "--purge").returncode == 0
+    assert {path for path in settled(root.listing()) if path not in before} <= {"etc/systemd/user"}
+    assert "alongside-agent" not in (root.path / "etc/passwd").read_text()
+
+
 @pytest.mark.parametrize("bundle", ["altered", "cut", "none", "foreign"])
 def test_ins_03_what_the_organisation_did_not_sign_changes_nothing(
     root: BareRoot, medium: Medium, bundle: str
@@ -204,6 +312,15 @@ def test_ins_05_from_a_real_relay_and_through_a_proxy(root: BareRoot, medium: Me
         words = ["--fingerprint", medium.fingerprint, "--relay", relay.relay_url, "--no-join"]
         done = root.run(SCRIPT, *words, "--proxy", "http://127.0.0.1:1")
         assert (done.returncode, "proxy" in done.stderr) == (4, True), "control: it asks the proxy"
+        with serving_proxy(root, relay.relay_url) as seen:
+            done = root.run(SCRIPT, *words, "--proxy", PROXY)
+            assert (done.returncode, "407" in done.stderr) == (4, True), "it wants a password"
+            assert not (root.path / "opt/alongside").exists()
+            done = root.run(SCRIPT, *words, "--proxy", PROXY.replace("//", "//it:secret@"))
+            assert (done.returncode, version(root)) == (0, NEW), done.stderr
+            assert "/release/" in seen.read_text()
+            assert "secret" not in done.stdout + done.stderr
+        root.run(SCRIPT, "--uninstall", "--purge")
         done = root.run(SCRIPT, *words)
         assert (done.returncode, version(root)) == (0, NEW), done.stderr
     done = root.run(SCRIPT, *words)

@@ -18,6 +18,7 @@ COMMAND=/usr/local/bin/alongside-agent
 ACCOUNT=alongside-agent
 LOCK=/run/alongside-install.lock
 STAMP=.complete
+PENDING="$PREFIX/.pending"
 BUNDLE_LIMIT_BYTES=536870912
 WORK=""
 
@@ -53,6 +54,13 @@ run() {
   else
     "$@"
   fi
+}
+
+# change: something is different from here on; a run that is cut short after this is finished by the next one.
+change() {
+  CHANGED=yes
+  [ -z "$DRY_RUN" ] || return 0
+  (umask 022 && mkdir -p -- "$PREFIX" && : >"$PENDING") || fail 6 "$PREFIX cannot be written. Is the disk full?"
 }
 
 clean_up() { [ -z "$WORK" ] || rm -rf -- "$WORK"; }
@@ -158,7 +166,7 @@ check_version() {
 stage() {
   local wheels="$WORK/wheels" pip="" name sha256
   [ ! -f "$HERE/$STAMP" ] || return 0
-  CHANGED=yes
+  change
   if [ -n "$DRY_RUN" ]; then
     say "would install version $VERSION in $HERE"
     return
@@ -188,7 +196,7 @@ stage() {
 
 make_account() {
   if ! id -u "$ACCOUNT" >/dev/null 2>&1; then
-    CHANGED=yes
+    change
     run useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$ACCOUNT"
   fi
   [ -n "$DRY_RUN" ] || install -d -m 0700 -o "$ACCOUNT" -g "$ACCOUNT" -- "$STATE"
@@ -202,14 +210,15 @@ unit() {
   if cmp -s -- "$WORK/$name" "$1"; then
     return
   fi
-  CHANGED=yes
-  run install -D -m 0644 -- "$WORK/$name" "$1"
+  change
+  run install -D -m 0644 -- "$WORK/$name" "$1.new"
+  run mv -T -- "$1.new" "$1"
 }
 
 # link TARGET PLACE: in one step, so that whoever looks finds the old target or the new one.
 link() {
   [ "$(readlink -- "$2" || true)" != "$1" ] || return 0
-  CHANGED=yes
+  change
   [ "$2" != "$PREFIX/current" ] || SWITCHED=yes
   run mkdir -p -- "${2%/*}"
   run ln -sfnT -- "$1" "$2.new"
@@ -246,7 +255,7 @@ join() {
     say "Not joined: nobody can be asked for a token here. Run this again with --token-file FILE."
     return
   fi
-  CHANGED=yes
+  change
   # on standard input: nobody can read it in a list of processes
   printf '%s' "$token" | as_agent "$PREFIX/current/bin/alongside-agent" join --data "$STATE" - ||
     fail 7 "version $VERSION is installed, but this device could not join. Run this again with a token that works."
@@ -268,10 +277,15 @@ start() {
 }
 
 uninstall() {
-  local each found=""
-  for each in "$PREFIX" "$COMMAND" "$SYSTEM_UNIT" "$USER_UNIT" ${PURGE:+"$STATE"}; do
+  local each found="" files=("$COMMAND" "$SYSTEM_UNIT" "$USER_UNIT")
+  # .new: what a killed run left
+  files+=("${files[@]/%/.new}")
+  for each in "$PREFIX" "${files[@]}" ${PURGE:+"$STATE"}; do
     [ ! -e "$each" ] && [ ! -L "$each" ] || found=yes
   done
+  if [ -n "$PURGE" ] && id -u "$ACCOUNT" >/dev/null 2>&1; then
+    found=yes
+  fi
   if [ -z "$found" ]; then
     say "unchanged: it is not installed."
     return
@@ -283,7 +297,7 @@ uninstall() {
   if [ -n "$PURGE" ] && [ -e "$STATE/identity.pem" ] && [ -x "$PREFIX/current/bin/alongside-agent" ]; then
     run as_agent "$PREFIX/current/bin/alongside-agent" leave --data "$STATE" >/dev/null || true
   fi
-  run rm -f -- "$COMMAND" "$SYSTEM_UNIT" "$USER_UNIT"
+  run rm -f -- "${files[@]}"
   run rm -rf -- "$PREFIX"
   if has_systemd; then
     run systemctl daemon-reload
@@ -315,6 +329,8 @@ main() {
   take_bundle
   (verify "$WORK/bundle" "$FINGERPRINT" "$WORK") || exit "$?"
   check_version
+  # the run before was cut short: perhaps after the switch and before the start
+  [ ! -e "$PENDING" ] || CHANGED=yes SWITCHED=yes
   stage
   make_account
   unit "$SYSTEM_UNIT"
@@ -328,6 +344,7 @@ main() {
   fi
   start
   drop_old
+  run rm -f -- "$PENDING"
   [ -n "$DRY_RUN" ] || say "Version $VERSION is installed."
 }
 
