@@ -82,6 +82,8 @@ class Programs:
             line = self._output(name).read_bytes().partition(b"\n")
             if line[1]:
                 facts: dict[str, Any] = json.loads(line[0])
+                if "error" in facts:
+                    raise QuickstartFailed(f"{name} did not start:\n{self._tail(name)}", 6)
                 self._all[name] = Started(started.pid, started.created_at_s, words, facts)
                 self._save()
                 return facts
