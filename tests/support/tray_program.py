@@ -20,6 +20,7 @@ class TrayProgram:
     def start(self) -> None:
         """Start it; when it has the tray's selection it says so to everybody."""
         words = ["trayer", "--edge", "bottom", "--align", "right", "--widthtype", "request", "--height", "32"]
+        words += ["--distance", "40", "--margin", "40"]  # clear of our coloured edge
         self._process = subprocess.Popen(
             words, env={"DISPLAY": self._display}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
