@@ -96,6 +96,12 @@ class StandingConsents:
             for each in found.standing[:STANDING_LIMIT]
             if bool(each.technician_id) != bool(each.group)
         ]
+        # what this clock cannot judge at the start does not hold later either, when the clock is set again
+        try:
+            self.keep()
+        except SupportError as exc:
+            log.error("standing.unkept", path=str(self._path), detail=exc.detail[:200])
+            self._standing = []
 
     def live(self) -> list[StandingConsent]:
         """What holds now, each with what is left of it."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.lasting_time import Moment
@@ -74,6 +74,17 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example([("set", -26700.0), ("restarts", 5704.0), ("set", 18516.0), ("passes", 5517.0)])
+@example(
+    [
+        ("set", 18516.0),
+        ("set", 68540.0),
+        ("set", -100406.0),
+        ("restarts", 5704.0),
+        ("set", 5722.0),
+        ("passes", 5517.0),
+    ]
+)
 def test_con_19_no_setting_of_the_clock_prolongs_it(steps: list[tuple[str, float]]) -> None:
     """However clock and power are turned: it holds for no more running time than was given."""
     import tempfile
