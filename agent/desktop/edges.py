@@ -62,11 +62,13 @@ class Edges:
         self._connection: Any = None
         self._shape: Any = None
         self._errors: tuple[type[Exception], ...] = (ImportError, OSError)
+        self._late_error: type[Exception] = OSError
         with contextlib.suppress(*self._errors):
             xcffib = import_module("xcffib")
             shape = import_module("xcffib.shape")
             import_module("xcffib.randr")
             self._errors = (xcffib.XcffibException, OSError, KeyError)
+            self._late_error = xcffib.Error
             with contextlib.suppress(*self._errors):
                 self._connection = xcffib.Connection(display)
                 screen = self._connection.setup.roots[self._connection.pref_screen]
@@ -163,9 +165,12 @@ class Edges:
         return lost
 
     def _drop_news(self) -> None:
-        """A window that went away between two requests is found by `_lost`; its error says nothing more."""
+        """A window that went away between two requests is found by `_lost`; its error says nothing more.
+
+        Raises what says that the server is gone.
+        """
         while True:
-            with contextlib.suppress(*self._errors):
+            with contextlib.suppress(self._late_error):
                 if self._connection.poll_for_event() is None:
                     return
 

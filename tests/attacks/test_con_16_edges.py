@@ -1,5 +1,7 @@
 """The coloured edge: thin, on every display, never in the way of a click, and back when it is taken away."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +19,7 @@ from protocol.messages.diagnostics import Display
 from tests.support.desktop_service import DesktopProcess, an_indicator, wait_for
 from tests.support.x_display import x_display
 from tests.support.x_person import Seen, XPerson
+from tests.support.xvfb import start_xvfb
 
 LIMIT_S = 20.0
 COLOUR = "#0a675f"
@@ -156,3 +159,15 @@ def test_an_edge_that_stands_right_is_left_alone() -> None:
         assert person.connection.poll_for_event() is None
         edges.close()
         person.close()
+
+
+@pytest.mark.real
+def test_con_16_without_its_server_the_edge_gives_up_at_once() -> None:
+    with start_xvfb() as server:
+        edges = Edges(server.display, 4)
+        edges.show(COLOUR, 0)
+        os.kill(server.pid, signal.SIGKILL)
+        for _ in range(3):
+            edges.show(COLOUR, 0)
+        edges.hide()
+        edges.close()
