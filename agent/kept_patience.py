@@ -7,7 +7,7 @@ import structlog
 
 from agent.ask_patience import AskPatience, KeptPatience
 from agent.lasting_time import Moment, Now, elapsed_s, now
-from agent.state import read_bounded
+from agent.state import read_kept
 from protocol.errors import SupportError
 from protocol.private_files import write_private_file
 
@@ -38,11 +38,11 @@ def load_patience(path: Path, now_s: float, moment_now: Now = now) -> AskPatienc
 
     patience = AskPatience(keep)
     try:
-        found = msgspec.json.decode(read_bounded(path, FILE_LIMIT_BYTES), type=_File)
+        found = read_kept(path, _File, FILE_LIMIT_BYTES)
     except FileNotFoundError:
         return patience
-    except (SupportError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        log.error("patience.unreadable", path=str(path), detail=str(exc)[:200])
+    except SupportError as exc:
+        log.error("patience.unreadable", path=str(path), detail=exc.detail[:200])
         return patience
     patience.restore(found.kept, now_s, away_s=elapsed_s(found.written, started) or 0.0)
     return patience

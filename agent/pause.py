@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from agent.lasting_time import Moment, Now, elapsed_s, now
-from agent.state import read_bounded
+from agent.state import read_kept
 from protocol.errors import SupportError
 from protocol.limits import PAUSE_LENGTH_S
 from protocol.private_files import write_private_file
@@ -41,11 +41,11 @@ class Pause:
             return
         moment = self._now()
         try:
-            found = msgspec.json.decode(read_bounded(self._path, FILE_LIMIT_BYTES), type=_File)
+            found = read_kept(self._path, _File, FILE_LIMIT_BYTES)
         except FileNotFoundError:
             return
-        except (SupportError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            log.error("pause.unreadable", path=str(self._path), detail=str(exc)[:200])
+        except SupportError as exc:
+            log.error("pause.unreadable", path=str(self._path), detail=exc.detail[:200])
             found = _File(moment, PAUSE_LENGTH_S)
         passed_s = elapsed_s(found.written, moment) or 0.0
         self._kept = _File(moment, min(found.left_s, PAUSE_LENGTH_S) - passed_s)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from agent.state import read_bounded
+from agent.state import read_kept
 from protocol.errors import ErrorCode, Refused, SupportError
 from protocol.limits import RATING_LIFETIME_DAYS, RATINGS_LIMIT
 from protocol.private_files import write_private_file
@@ -47,12 +47,11 @@ class RatingBook:
         if self._path is None:
             return
         try:
-            content = read_bounded(self._path, FILE_LIMIT_BYTES)
-            self._waiting = msgspec.json.decode(content, type=list[Rating])
+            self._waiting = read_kept(self._path, list[Rating], FILE_LIMIT_BYTES)
         except FileNotFoundError:
             return
-        except (SupportError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            log.error("ratings.unreadable", path=str(self._path), detail=str(exc)[:200])
+        except SupportError as exc:
+            log.error("ratings.unreadable", path=str(self._path), detail=exc.detail[:200])
 
     def waiting_for(self, technician_id: str) -> list[Rating]:
         """What this technician is to be told; too old ones are forgotten."""

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from agent.lasting_time import Moment, Now, elapsed_s, now
-from agent.state import read_bounded
+from agent.state import read_kept
 from protocol.errors import ErrorCode, Refused, SupportError
 from protocol.grantables import Grantable
 from protocol.limits import STANDING_LENGTH_LIMIT_S, STANDING_LIMIT
@@ -84,11 +84,11 @@ class StandingConsents:
         if self._path is None:
             return
         try:
-            found = msgspec.json.decode(read_bounded(self._path, FILE_LIMIT_BYTES), type=_File)
+            found = read_kept(self._path, _File, FILE_LIMIT_BYTES)
         except FileNotFoundError:
             return
-        except (SupportError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            log.error("standing.unreadable", path=str(self._path), detail=str(exc)[:200])
+        except SupportError as exc:
+            log.error("standing.unreadable", path=str(self._path), detail=exc.detail[:200])
             return
         self._written = found.written
         self._standing = [

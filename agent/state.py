@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ from protocol.identity import Identity
 from protocol.private_files import write_private_file
 from protocol.trust import Trust
 from protocol.trust_store import STATUS_FILE, SUCCESSORS_FILE, TrustStore
+
+T = TypeVar("T")
 
 RELAY_FILE_LIMIT_BYTES = 4096
 ENVELOPE_FILE_LIMIT_BYTES = 1 << 20
@@ -159,6 +161,19 @@ class DataDir:
         policy_files = (self.policy.with_suffix(suffix) for suffix in (".dsse", ".mark", ".rival"))
         for path in (*ours, *policy_files, self.standing, self.patience, self.pause, self.ratings):
             path.unlink(missing_ok=True)
+
+
+def read_kept(path: Path, kind: type[T], limit_bytes: int) -> T:
+    """What an earlier run of the agent wrote there as JSON.
+
+    Raises:
+        FileNotFoundError: there is none.
+        EnvironmentFault: E_DATA_DISK, it cannot be read, is larger than the limit, or is no such thing.
+    """
+    try:
+        return msgspec.json.decode(read_bounded(path, limit_bytes), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise EnvironmentFault(f"{path}: {exc}"[:300]) from None
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes:
