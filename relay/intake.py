@@ -41,7 +41,25 @@ class IntakeCount:
         self._waiting.pop(one, None)
 
 
-class Intake(asyncio.Protocol):
+class PassesOn(asyncio.BaseProtocol):
+    """What a protocol that stands before another one leaves to it."""
+
+    _inner: asyncio.Protocol | asyncio.BufferedProtocol
+
+    def eof_received(self) -> bool | None:
+        """See `asyncio.Protocol`."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._inner.resume_writing()
+
+
+class Intake(PassesOn, asyncio.Protocol):
     """Stands before an HTTP protocol and cuts the connection at its bounds, until `lift` is called.
 
     What comes is handed on in slices, one in each turn of the event loop: thousands of tiny frames behind one
@@ -49,7 +67,7 @@ class Intake(asyncio.Protocol):
     """
 
     def __init__(self, inner: asyncio.Protocol, count: IntakeCount) -> None:
-        self._inner = inner
+        self._inner: asyncio.Protocol = inner
         self._count = count
         self._received_bytes = 0
         self._held = bytearray()
@@ -89,18 +107,6 @@ class Intake(asyncio.Protocol):
         self._held += data
         if not is_due:
             self._next_slice()
-
-    def eof_received(self) -> bool | None:
-        """See `asyncio.Protocol`."""
-        return self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        """See `asyncio.BaseProtocol`."""
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """See `asyncio.BaseProtocol`."""
-        self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""

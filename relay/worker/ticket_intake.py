@@ -4,13 +4,14 @@ import asyncio
 from typing import cast
 
 from protocol.limits import TICKET_LIMIT_BYTES
+from relay.intake import PassesOn
 
 # a ticket, cut into frames by a proxy at the worst, and pings around it
 TICKET_INTAKE_BYTES = 8 * TICKET_LIMIT_BYTES
 _SLICE_BYTES = 2 * TICKET_LIMIT_BYTES
 
 
-class TicketIntake(asyncio.BufferedProtocol):
+class TicketIntake(PassesOn, asyncio.BufferedProtocol):
     """Takes the place of a transport's protocol, and reads little for it, until `lift` is called.
 
     The WebSocket parser itself would collect a whole message of the size that sessions may send, and fill a
@@ -19,7 +20,7 @@ class TicketIntake(asyncio.BufferedProtocol):
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._inner = cast(asyncio.BufferedProtocol, transport.get_protocol())
+        self._inner: asyncio.BufferedProtocol = cast(asyncio.BufferedProtocol, transport.get_protocol())
         self._left_bytes = TICKET_INTAKE_BYTES
         transport.set_protocol(self)
 
@@ -39,18 +40,6 @@ class TicketIntake(asyncio.BufferedProtocol):
             self._transport.abort()
         else:
             self._inner.buffer_updated(nbytes)
-
-    def eof_received(self) -> bool | None:
-        """See `asyncio.BufferedProtocol`."""
-        return self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        """See `asyncio.BaseProtocol`."""
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """See `asyncio.BaseProtocol`."""
-        self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
