@@ -8,6 +8,7 @@ loggers that we do not use: 8 MiB in the desktop process, which has no event loo
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import cast
 
 _UNUSED = ("rich", "greenlet")
 
@@ -17,8 +18,7 @@ def _import_lean() -> None:
     hidden: dict[str, ModuleType | None] = dict.fromkeys(each for each in _UNUSED if each not in sys.modules)
     if "asyncio" not in sys.modules:
         hidden["asyncio"] = _put_off("asyncio")
-    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None hides a name
-    modules.update(hidden)
+    cast("dict[str, ModuleType | None]", sys.modules).update(hidden)
     try:
         import_module("structlog")
     finally:
@@ -29,7 +29,7 @@ def _import_lean() -> None:
 def _put_off(name: str) -> ModuleType:
     """Stands for the module, and imports it as soon as somebody wants anything of it (PEP 562)."""
     stand_in = ModuleType(name)
-    stand_in.__getattr__ = lambda attribute: getattr(import_module(name), attribute)  # type: ignore[method-assign]
+    vars(stand_in)["__getattr__"] = lambda attribute: getattr(import_module(name), attribute)
     return stand_in
 
 

@@ -65,8 +65,8 @@ class Page:
             self._text.tag_configure(tag, foreground=colour, font=looks.font(14, is_bold=is_bold))
         self._text.tag_configure(TITLE, foreground=lk.INK, font=looks.font(19, is_bold=True))
         self._text.tag_configure("gap", font=looks.font(6))
-        for key, units in (("<Up>", -1), ("<Down>", 1)):
-            self._text.bind(key, lambda _, by=units: self._scroll(by))  # type: ignore[misc]
+        self._text.bind("<Up>", lambda _: self._scroll(-1))
+        self._text.bind("<Down>", lambda _: self._scroll(1))
         self._text.bind("<Tab>", lambda _: self._reveal(0))
 
     @property

@@ -68,7 +68,7 @@ def test_a_disc_that_is_full_by_nature_is_no_problem() -> None:
 
 
 def test_memory_and_processor_name_the_program() -> None:
-    poor = replace(WELL, memory=Memory(8 * GIB, GIB // 4, 0, 0), cpu=replace(WELL.cpu, busy_percent=99.0))  # type: ignore[type-var]
+    poor = replace(WELL, memory=Memory(8 * GIB, GIB // 4, 0, 0), cpu=replace(WELL.cpu, busy_percent=99.0))
     facts = {finding.name: finding.facts for finding in judge(poor)}
     assert facts["memory_low"] == {"program": "big"}
     assert facts["processor_busy"] == {"program": "busy"}

@@ -67,7 +67,7 @@ async def test_enr_06_a_copied_device_is_quarantined_until_both_join_anew(
         await until(lambda: _is(status_of(relay, device_id), "quarantined"), "the quarantine")
         assert await outcome_of_opening(relay, device_id) == CLONED
         for data in (one, two):
-            await until(lambda data=data: _now(bool(refusals(data))), "the refusal at the agent")  # type: ignore[misc]
+            await until(lambda data=data: _now(bool(refusals(data))), "the refusal at the agent")
             status = call("status", data=data)
             assert (status["link"], status["link_code"]) == ("refused", CLONED)
         assert [refusals(data) for data in (one, two)] == [[CLONED], [CLONED]], "one record each"
@@ -99,7 +99,7 @@ async def test_enr_06_control_one_agent_that_is_killed_and_started_again_is_neve
 
 async def link_of(relay: RelayProcess, device: object, instance_id: str) -> ControlClient:
     """A link of the device; the relay has taken its facts in."""
-    client = await log_in_client(relay, device)  # type: ignore[arg-type]
+    client = await log_in_client(relay, device)
     await client.send(DeviceFacts("pc", "linux", "1", instance_id))
     return client
 
