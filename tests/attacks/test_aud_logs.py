@@ -338,8 +338,9 @@ def test_aud_12_crt_15_a_successor_root_proves_receipts_with_the_steps_that_lead
     steps.write_bytes(msgspec.json.encode([step]))
     for given in (root, evidence.root):
         assert evidence.verify(evidence.log, receipt, given, steps).status == 0
-    steps.write_bytes(b"[1")
-    assert evidence.verify(evidence.log, receipt, root, steps).status == 2
+    for odd in (b"[1", b'["\xff\xff"]', b"[" * 100_000):
+        steps.write_bytes(odd)
+        assert evidence.verify(evidence.log, receipt, root, steps).status == 2
 
 
 def test_looking_up_a_record_finds_each_one_and_none_that_is_not_there(evidence: Evidence) -> None:
