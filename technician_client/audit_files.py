@@ -116,7 +116,7 @@ def _steps_in(paths: Sequence[Path]) -> list[bytes]:
         if path.name == SUCCESSORS_FILE:
             try:
                 return msgspec.json.decode(path.read_bytes(), type=list[bytes])
-            except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            except (OSError, msgspec.MsgspecError) as exc:
                 raise UsageError(f"{path} holds no steps between roots: {exc}"[:300]) from None
     return []
 
