@@ -3,6 +3,7 @@
 Support-code sessions of strangers have no receipt, so the log is read and not the receipts.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +58,6 @@ def visit_of(records: Sequence[AuditRecord]) -> Visit:
     for record in records:
         trail.add(record)
     ready, ended = records[0], trail.ended
-    kinds = {record.kind for record in records}
     until = ended.at_utc if ended is not None else datetime.now(UTC)
     commands = list(trail.commands.values())
     name = str(ready.facts.get("name", ""))
@@ -68,7 +68,7 @@ def visit_of(records: Sequence[AuditRecord]) -> Visit:
         started_at_utc=f"{ready.at_utc.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         length_s=max(0.0, (until - ready.at_utc).total_seconds()),
         grantables=in_order(_known(trail.grants)),
-        acts=[act for act, kind in _ACTS if kind in kinds],
+        acts=_acts(records),
         commands=[
             shown_text(f"{line.command_id}: {line.outcome}", 60) for line in commands[:VISIT_COMMANDS_LIMIT]
         ],
@@ -77,11 +77,17 @@ def visit_of(records: Sequence[AuditRecord]) -> Visit:
     )
 
 
-_ACTS = (
-    ("screen", AuditKind.SCREEN_STARTED),
-    ("input", AuditKind.INPUT_STARTED),
-    ("diagnostics", AuditKind.DIAGNOSTICS_READ),
-)
+def _acts(records: Sequence[AuditRecord]) -> list[str]:
+    """What was really done: control that was open, and through which no event came, is not."""
+    kinds = Counter(record.kind for record in records)
+    ended = [record for record in records if record.kind == AuditKind.INPUT_ENDED]
+    is_open = kinds[AuditKind.INPUT_STARTED] > len(ended)
+    done = {
+        "screen": kinds[AuditKind.SCREEN_STARTED] > 0,
+        "input": is_open or any(record.facts.get("events", 0) != 0 for record in ended),
+        "diagnostics": kinds[AuditKind.DIAGNOSTICS_READ] > 0,
+    }
+    return [act for act, was_done in done.items() if was_done]
 
 
 def _known(words: Iterable[str]) -> set[Grantable]:

@@ -55,6 +55,19 @@ def test_a_session_is_told_with_who_when_what_and_how_it_ended() -> None:
     assert (visit.commands, visit.cause) == (["restart-spooler: exit 0"], "technician_left")
 
 
+@pytest.mark.parametrize(
+    ("records", "is_told"),
+    [
+        ([(K.INPUT_STARTED, "s1", {})], True),  # it is open, or its end was lost with a process
+        ([(K.INPUT_STARTED, "s1", {}), (K.INPUT_ENDED, "s1", {"events": 7, "late": 0, "paused": 0})], True),
+        ([(K.INPUT_STARTED, "s1", {}), (K.INPUT_ENDED, "s1", {"events": 0, "late": 2, "paused": 3})], False),
+    ],
+)
+def test_control_that_no_event_came_through_was_not_used(records: list[Step], is_told: bool) -> None:
+    [visit] = visits_of(log_of(*ONE[:4], *records, *ONE[4:])[::-1], 5)
+    assert visit.acts == (["screen", "input"] if is_told else ["screen"])
+
+
 def test_an_offer_that_came_to_nothing_is_no_visit_and_a_live_one_is() -> None:
     log = log_of((K.SESSION_OFFERED, "s0", {}), (K.SESSION_REFUSED, "s0", {"code": "E_BUSY"}), *ONE[:4])
     [visit] = visits_of(log[::-1], 5)
