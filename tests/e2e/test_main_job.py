@@ -1,6 +1,8 @@
 """The main job, with every part real: console in a browser, relay, agent, prompt, screen, keys, Stop."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.support.x_screen import pattern_window
 pytestmark = pytest.mark.real
 
 STOP_LIMIT_S = 0.25
+BLOCKED_S = 5.0
 
 
 def ended_at_s(pid: int) -> float:
@@ -63,6 +66,28 @@ async def test_a_technician_sees_controls_and_is_stopped(system, page, stages):
     stages.done("the console says that the person stopped it")
     until(lambda: not person.sees("alongside-indicator"))
     system.stop_on_screen("editor")
+
+
+async def test_con_05_stop_ends_the_picture_while_the_service_is_blocked_for_five_seconds(system, page):
+    person = Person(system.screen)
+    await connect(page, system)
+    person.wait_for_prompt()
+    person.allow()
+    await until_live(page)
+    [worker] = system.screen_workers()
+    os.kill(system.pids["agent"], signal.SIGSTOP)  # nothing runs on its event loop any more
+    blocked_s = time.monotonic()
+    try:
+        person.press("stop")
+        ended_at_s(worker)
+        assert time.monotonic() - blocked_s < BLOCKED_S, "the service still stood when the capture ended"
+        await page.wait_for_timeout(1000 * (blocked_s + BLOCKED_S - time.monotonic()))
+        assert psutil.Process(system.pids["agent"]).status() == psutil.STATUS_STOPPED
+    finally:
+        os.kill(system.pids["agent"], signal.SIGCONT)
+    await expect(page.get_by_text("The person at the device stopped the session.").first).to_be_visible()
+    until(lambda: not person.sees("alongside-indicator"))
+    assert system.screen_workers() == []
 
 
 async def test_a_refused_prompt_shows_nothing(system, page, stages):
@@ -115,6 +140,56 @@ async def test_diagnostics_and_commands_from_the_command_line(system, stages):
     assert running.returncode == 0, said
     assert "127.0.0.1" in output or "::1" in output
     stages.done("an approved command run, prompt included")
+
+
+async def test_p10_a_command_that_takes_two_people_runs_after_the_second_one_approved_it(system):
+    folder, ran = system.technician_folder, system.folder / "ran"
+    policy = folder / "org" / "policy.json"
+    document = json.loads(policy.read_text())
+    size = {"type": "integer", "description": "Bytes", "minimum": 0, "maximum": 9}
+    document["catalogue"]["commands"].append(
+        {
+            "command_id": "drastic",
+            "title": "Something drastic",
+            "person_text": "Does something drastic.",
+            "argv": ["/usr/bin/truncate", "-s", "{size}", str(ran)],
+            "parameters": {"size": size},
+            "platforms": ["linux"],
+            "timeout_s": 30,
+            "output_limit_bytes": 1000,
+            "risk": "high",
+        }
+    )
+    policy.write_text(json.dumps(document))
+    passphrase = ["--passphrase-file", str(system.folder / "organisation-passphrase")]
+    system.alongside("policy", "sign", "--yes", *passphrase)
+    system.alongside("policy", "publish")
+
+    alone = system.alongside("run", system.device_id, "drastic", "size=1", "--json", status=3)
+    assert "E_APPROVAL_MISSING" in alone.stdout
+    asked = folder / "drastic.request"
+    system.alongside("run", system.device_id, "drastic", "size=1", "--ask-approval", str(asked))
+    own = system.alongside("approve", str(asked), "--yes", "--json", status=3)
+    assert "E_APPROVAL_PERSON" in own.stdout
+    shown = system.alongside("approve", str(asked), "--as-admin", "--yes")
+    assert "Something drastic" in shown.stderr
+    approval = ("--approval", str(asked.with_suffix(".approval")))
+    other = system.alongside("run", system.device_id, "drastic", "size=2", *approval, "--json", status=None)
+    assert "E_APPROVAL_REQUEST" in other.stdout
+
+    person = Person(system.screen)
+    running = system.start_alongside("run", system.device_id, *approval)
+    person.wait_for_prompt()
+    person.allow()
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 0, said
+    assert ran.stat().st_size == 1
+    [started] = [
+        record["facts"]
+        for record in map(json.loads, (system.agent_folder / "audit.jsonl").read_bytes().splitlines())
+        if record["kind"] == "command.started" and record["facts"]["program"] == "/usr/bin/truncate"
+    ]
+    assert started["approved_by"]
 
 
 async def test_the_audit_logs_of_both_ends_hold(system):
