@@ -7,9 +7,10 @@ from aiohttp import web
 
 @dataclass
 class ForeignSite:
-    """Serves `html` at every address, and keeps the headers of what it was asked."""
+    """Serves `html` at every address with these headers, and keeps the headers of what it was asked."""
 
     html: str = "<!doctype html><title>foreign</title>"
+    headers: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
     port: int = 0
     _runner: web.AppRunner | None = None
@@ -32,4 +33,4 @@ class ForeignSite:
         self.asked.append(
             {"path": request.path, **{name.lower(): value for name, value in request.headers.items()}}
         )
-        return web.Response(text=self.html, content_type="text/html")
+        return web.Response(text=self.html, content_type="text/html", headers=self.headers)
