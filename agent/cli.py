@@ -195,6 +195,28 @@ def doctor(
 
 
 @app.command()
+def update(
+    check: Annotated[
+        bool, typer.Option("--check", help="Look what is offered, and install nothing.")
+    ] = False,
+    prefix: Annotated[
+        Path | None,
+        typer.Option("--prefix", metavar="DIR", help="The installation. Default: /opt/alongside."),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look whether the organisation offers a newer version of the agent; for administrators."""
+    # imported here, and by no running service: TUF's libraries are large
+    from agent.update.command import check_for_update
+
+    if not check:
+        raise UsageError("only --check is there; a newer version is installed with install.sh")
+    found = check_for_update(DataDir(data or default_data()), prefix)
+    render.result(found.as_json(), found.text(), as_json=as_json)
+
+
+@app.command()
 def history(
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=100_000, help="How many of the newest lines.")

@@ -83,6 +83,10 @@ class AuditKind(StrEnum):
     TOKEN_MADE = "token.made"  # noqa: S105 - a kind of record
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a kind of record
     RELEASE_SIGNED = "release.signed"
+    RELEASE_OFFERED = "release.offered"
+    RELEASE_RENEWED = "release.renewed"
+    UPDATE_KEYS_MADE = "update_keys.made"
+    UPDATE_REFUSED = "update.refused"
     CODE_SHOWN = "code.shown"
     CODE_TRIED = "code.tried"
     CODE_MATCHED = "code.matched"

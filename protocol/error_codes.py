@@ -1,6 +1,7 @@
 """The registry of permanent error codes: sentence, remedy and exit status of each (`protocol.error_names`)."""
 
 from protocol.error_names import ErrorCode as ErrorCode
+from protocol.release_errors import RELEASE_TEXTS
 
 _C = ErrorCode
 
@@ -476,24 +477,5 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Free some space, or check the folder's owner.",
         6,
     ),
-    _C.E_RELEASE_FORMAT: (
-        "The release of the agent is not well formed.",
-        "Make it again with: alongside release create.",
-        2,
-    ),
-    _C.E_RELEASE_SIGNATURE: (
-        "The release of the agent is not what the organisation signed.",
-        "Do not install it; get it again from your administrator.",
-        5,
-    ),
-    _C.E_RELEASE_VERSION: (
-        "The release of the agent is older than the one that is there.",
-        "Make a release with a higher version.",
-        5,
-    ),
-    _C.E_RELEASE_EXPIRED: (
-        "The release of the agent is too old to be installed.",
-        "Make a fresh one with: alongside release create.",
-        5,
-    ),
+    **RELEASE_TEXTS,
 }

@@ -1,5 +1,6 @@
 """What a relay hands out as plain files: `index.json`, which `alongside release create` writes."""
 
+import re
 from typing import Annotated, Final
 
 import msgspec
@@ -11,6 +12,16 @@ FILES_FOLDER: Final = "files"
 INSTALL_SCRIPTS: Final = {"/install.sh": "text/x-shellscript", "/install.ps1": "text/plain"}
 RELEASE_PATH: Final = "/release/"
 INDEX_LIMIT_BYTES: Final = 256 << 10
+
+
+_UPDATES: Final = re.compile(
+    r"/release/((([0-9]{1,9}\.)?(root|targets|snapshot)|timestamp)\.json|[0-9a-f]{64}\.[a-z0-9_.-]{1,40}\.bundle)"
+)
+
+
+def is_of_updates(path: str) -> bool:
+    """Whether this is a file of the list of updates, which stays where it is when a release is made."""
+    return _UPDATES.fullmatch(path) is not None
 
 
 class PublishedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ org/policy-published.dsse the policy as it was published last: what devices have
 org/successors.json       the steps from former roots to this one, if there were any
 org/recovery-kit.json     the key that may sign this root's successor, encrypted; belongs off this computer
 org/technicians.json      which technician certificates were issued
+org/updates/              keys and list of updates, see `update_list`
 org/tokens.json           which join tokens were made (never the tokens themselves)
 """
 
@@ -78,6 +79,7 @@ class OrganisationFolder:
         self.recovery_kit_file = folder / "recovery-kit.json"
         self.technicians_file = folder / "technicians.json"
         self.tokens_file = folder / "tokens.json"
+        self.updates_folder = folder / "updates"
 
     @property
     def is_complete(self) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -23,6 +23,7 @@ from protocol.published import (
     RELEASE_PATH,
     PublishedFile,
     PublishedIndex,
+    is_of_updates,
 )
 from protocol.release import (
     MANIFEST_NAME,
@@ -36,6 +37,7 @@ from protocol.release import (
     sign_release,
 )
 from protocol.succession import RootLine
+from protocol.update_offer import UPDATE_ROOT_NAME
 from technician_client.organisation import Root
 from technician_client.release_wheels import Wheel, fitting_pythons, parts_list, release_version
 
@@ -53,7 +55,8 @@ _PUBLIC_FOLDER = 0o755
 class ReleaseTerms:
     """What a new release is made of. `scripts` is the folder `scripts/install` of the same sources.
 
-    `roots` are the organisation's, from its first to the one that signs.
+    `roots` are the organisation's, from its first to the one that signs; `update_root` is what the computers
+    that install it believe about updates, b"" for none.
     """
 
     roots: RootLine
@@ -62,6 +65,7 @@ class ReleaseTerms:
     machine: str
     days: int
     now: datetime
+    update_root: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,8 @@ def _contents(terms: ReleaseTerms) -> dict[str, bytes]:
         unit.name: unit.read_bytes() for unit in units if unit.suffix in {".service", ".socket", ".slice"}
     }
     parts = parts_list(terms.wheels, release_version(terms.wheels), release_time(terms.now))
-    return contents | {PARTS_LIST_NAME: parts}
+    updates = {UPDATE_ROOT_NAME: terms.update_root} if terms.update_root else {}
+    return contents | {PARTS_LIST_NAME: parts} | updates
 
 
 def _script(folder: Path, path: str) -> bytes:
@@ -143,13 +148,59 @@ def _lay_out(
         _publish(files, RELEASE_PATH + release.bundle_name, bundle),
         _publish(files, RELEASE_PATH + PARTS_LIST_NAME, contents[PARTS_LIST_NAME]),
     ]
+    published += _of_updates(folder)
     by_path = {each.path: each.sha256 for each in published}
     bundle_sha256 = by_path[RELEASE_PATH + release.bundle_name]
     with Bundle.open(files / bundle_sha256, release.organisation_id) as made:
         assert made.release == release  # what was written can be read, by the rules of whoever installs it
-    index = msgspec.json.encode(PublishedIndex(1, release.version, published))
-    _write(folder / INDEX_NAME, msgspec.json.format(index, indent=2) + b"\n")
+    _write_index(folder, PublishedIndex(1, release.version, published))
     return MadeRelease(release, bundle_sha256, {path: by_path[path] for path in scripts})
+
+
+def _of_updates(folder: Path) -> list[PublishedFile]:
+    if not (folder / INDEX_NAME).exists():
+        return []
+    return [each for each in read_published(folder).files if is_of_updates(each.path)]
+
+
+def _write_index(folder: Path, index: PublishedIndex) -> None:
+    _write(folder / INDEX_NAME, msgspec.json.format(msgspec.json.encode(index), indent=2) + b"\n")
+
+
+def publish_updates(folder: Path, listed: dict[str, bytes], bundles: Iterable[PublishedFile]) -> None:
+    """Put the list of updates and the bundles that it names in the place of the former ones.
+
+    Raises:
+        UsageError: the folder holds no release. EnvironmentFault: E_DATA_DISK.
+    """
+    index = read_published(folder)
+    try:
+        files = [
+            _publish(folder / FILES_FOLDER, RELEASE_PATH + name, content) for name, content in listed.items()
+        ]
+    except OSError as exc:
+        raise EnvironmentFault(str(exc)) from None
+    for each in bundles:
+        name = each.path.removeprefix(RELEASE_PATH)
+        files.append(PublishedFile(f"{RELEASE_PATH}{each.sha256}.{name}", each.sha256, each.length_bytes))
+    others = [each for each in index.files if not is_of_updates(each.path)]
+    _write_index(folder, PublishedIndex(1, index.version, others + files))
+
+
+def offered_bundles(folder: Path, offered: Collection[str]) -> list[PublishedFile]:
+    """The bundles of this folder with these hashes, under their plain names.
+
+    Raises:
+        UsageError: one of them is not there, or the folder holds no release.
+    """
+    found: dict[str, PublishedFile] = {}
+    for each in read_published(folder).files:
+        name = each.path.removeprefix(RELEASE_PATH).removeprefix(f"{each.sha256}.")
+        if each.sha256 in offered and name.endswith(".bundle"):
+            found[each.sha256] = PublishedFile(RELEASE_PATH + name, each.sha256, each.length_bytes)
+    if len(found) != len(set(offered)):
+        raise UsageError(f"{folder} does not hold every bundle that is offered")
+    return list(found.values())
 
 
 def pack_bundle(contents: dict[str, bytes], moment: datetime) -> bytes:
@@ -196,6 +247,8 @@ def read_published(folder: Path) -> PublishedIndex:
 def export_bundle(folder: Path, target: Path) -> Iterable[Path]:
     """Copy bundle and install scripts out under their own names, for a computer without a relay to ask."""
     for each in read_published(folder).files:
+        if is_of_updates(each.path):
+            continue
         copied = target / each.path.rpartition("/")[2]
         try:
             target.mkdir(parents=True, exist_ok=True)

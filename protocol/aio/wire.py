@@ -120,7 +120,7 @@ async def connect_wire(
     """
     is_encrypted = url.startswith("wss://")
     host = urlsplit(url).hostname or ""
-    context = _tls_context(tls_ca) if is_encrypted else None
+    context = relay_tls_context(tls_ca) if is_encrypted else None
     try:
         connection = await _Straight(
             url,
@@ -156,7 +156,7 @@ def _bound_unsent(connection: ClientConnection) -> None:
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT_BYTES)
 
 
-def _tls_context(tls_ca: Path | None) -> ssl.SSLContext:
+def relay_tls_context(tls_ca: Path | None) -> ssl.SSLContext:
     """TLS 1.3 with full verification. The environment has no say (SSL_CERT_FILE, SSLKEYLOGFILE, …), which is
     why this is not `ssl.create_default_context`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -177,7 +177,7 @@ def passphrase(
     new_passphrase_file: NewPassphraseOption = None,
     no_passphrase: NoPassphraseOption = False,
 ) -> None:
-    """Give the organisation's keys another passphrase: the root's, the policy signer's and the admin's.
+    """Give the organisation's keys another passphrase: root, policy signer, updates and admin.
 
     With --no-passphrase the admin's key alone stays open; the others always have one. Copies of the folder
     keep the passphrase they were made with.
@@ -186,9 +186,12 @@ def passphrase(
     folder = OrganisationFolder(config.organisation_folder)
     folder.root_certificate()
     former = read_passphrase(passphrase_file)
-    changed = change_passphrase(
-        folder, former, read_new_passphrase(new_passphrase_file), locks_admin=not no_passphrase
-    )
+    new = read_new_passphrase(new_passphrase_file)
+    changed = change_passphrase(folder, former, new, locks_admin=not no_passphrase)
+    if folder.updates_folder.is_dir():
+        from technician_client.update_keys import encrypt_anew  # TUF's libraries are slow to import
+
+        changed += encrypt_anew(folder.updates_folder, former, new)
     document: JsonObject = {"files": [str(path) for path in changed], "is_admin_locked": not no_passphrase}
     output.result(document, Text("The passphrase was changed."))
     if no_passphrase:

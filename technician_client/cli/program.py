@@ -13,7 +13,7 @@ import typer
 
 from protocol.errors import EnvironmentFault, ExitStatus, SupportError, UsageError
 from protocol.runtime import outlive_a_full_disk
-from technician_client.cli import approve, audit, diagnose, fleet, org, policy, release, run, session
+from technician_client.cli import approve, audit, diagnose, fleet, org, policy, release, run, session, updates
 from technician_client.cli.output import report_error
 from technician_client.unlocking import current_passphrases, passphrases_for_command
 
@@ -35,6 +35,7 @@ app.add_typer(org.app, name="org")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+updates.add_to(release.app)
 app.add_typer(release.app, name="release")
 app.command("connect")(session.connect)
 app.command("console")(session.console)

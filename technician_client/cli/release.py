@@ -63,7 +63,9 @@ def create(
     root = organisation.unlock(read_passphrase(passphrase_file))
     target = published_folder(organisation, folder)
     moment = released_at.replace(tzinfo=UTC) if released_at else datetime.now(UTC)
-    terms = ReleaseTerms(organisation.roots(), found, scripts, machine, days, moment)
+    terms = ReleaseTerms(
+        organisation.roots(), found, scripts, machine, days, moment, _update_root(organisation)
+    )
     made = create_release(root, terms, target)
     version = made.release.version
     AdminAudit(config).note(AuditKind.RELEASE_SIGNED, version=version, sha256=made.bundle_sha256)
@@ -97,3 +99,11 @@ def export(
     organisation = OrganisationFolder(load_config(data).organisation_folder)
     copied = [str(path) for path in export_bundle(published_folder(organisation, folder), target)]
     Output(is_json=is_json).result({"files": copied}, *(Text(path) for path in copied))
+
+
+def _update_root(organisation: OrganisationFolder) -> bytes:
+    if not organisation.updates_folder.is_dir():
+        return b""
+    from technician_client.update_list import UpdateList
+
+    return UpdateList(organisation.updates_folder, datetime.now(UTC)).root_bytes()

@@ -1,5 +1,6 @@
 """The install script in a bare Debian: nothing runs unsigned; however it is cut short, one version works."""
 
+import json
 import platform
 import subprocess
 from collections.abc import Iterator
@@ -58,6 +59,7 @@ MAY_CHANGE = (
     *("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/subuid", "etc/subgid", "etc/.pwd.lock"),
 )
 KILLS = 20
+UPDATE_ROOT = b'{"signatures":[],"signed":{}}'
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def medium(tmp_path_factory: pytest.TempPathFactory) -> Medium:
         "old": installable_release(ours, folder / "old", OLD, machine),
         "new": installable_release(ours, folder / "new", NEW, machine),
         "foreign": installable_release(other, folder / "foreign", NEW, machine),
+        "listed": installable_release(ours, folder / "listed", "1.4.0", machine, UPDATE_ROOT),
         "elsewhere": installable_release(ours, folder / "elsewhere", NEW, "riscv64"),
     }
     bundles = {name: bundle.read_bytes() for name, (bundle, _) in made.items()}
@@ -352,3 +355,21 @@ def test_ins_01_a_dry_run_does_nothing_and_wrong_words_are_said(root: BareRoot, 
         assert root.run(SCRIPT, *words).returncode == 2
     assert "--token-file" in root.run(SCRIPT, "--help").stdout
     assert root.listing() == before
+
+
+def test_upd_01_what_updates_are_believed_by_comes_out_of_the_checked_bundle_and_is_roots(
+    root: BareRoot, medium: Medium
+) -> None:
+    install(root, medium, "new", "--no-join")
+    place = root.path / "opt/alongside/update"
+    assert not place.exists(), "a release without the keys of updates"
+    install(root, medium, "listed", "--no-join")
+    assert (place / "root.json").read_bytes() == UPDATE_ROOT
+    settings = json.loads((place / "settings.json").read_text())
+    assert settings == {"fingerprint": medium.fingerprint, "relay": ""}
+    for path in (place, place / "root.json", place / "settings.json"):
+        assert (path.stat().st_uid, path.stat().st_mode & 0o022) == (0, 0), path
+    assert "unchanged" in install(root, medium, "listed", "--no-join")
+    (place / "root.json").write_bytes(b"another")
+    install(root, medium, "listed", "--no-join")
+    assert (place / "root.json").read_bytes() == UPDATE_ROOT

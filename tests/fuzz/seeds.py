@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tests.fuzz.targets import CODECS
+from tests.fuzz.targets import CODECS, UPDATE_LISTS
 from tests.support.audit_sets import audit_set, session_id
 from tests.support.message_examples import example, kinds, kinds_of
 from tests.support.organisation import acme
@@ -176,6 +176,18 @@ def _pairing_element() -> list[bytes]:
     return [TechnicianPairing("012345678", Binding("123", b"one", b"two", b"exporter")).element()]
 
 
+def _update_list(part: str) -> list[bytes]:
+    from tests.support.update_noise import seeds_of
+
+    return seeds_of(part)
+
+
+def _update_offer() -> list[bytes]:
+    from tests.support.update_noise import CUSTOM
+
+    return [json.dumps(CUSTOM).encode()]
+
+
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "frames": _frames,
     "tunnel.device": _hello,
@@ -186,6 +198,8 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "policy": _policy,
     "status-list": _status_list,
     "release": _release,
+    **{f"update-list.{part}": (lambda part=part: _update_list(part)) for part in UPDATE_LISTS},
+    "update-offer": _update_offer,
     "root-step": _root_step,
     "join-token": lambda: [acme().token().encode()],
     "receipt": lambda: [receipt.line for receipt in audit_set().receipts],

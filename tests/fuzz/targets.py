@@ -84,11 +84,15 @@ NUMBERS_OF_OUR_OWN = {
     "agent/platform/x11/window_words.py": "the display server's answers",
     "protocol/join_token.py": "a key of fixed length, behind the token's own decoder",
     "protocol/readback.py": "eight bytes that it derived itself",
+    "protocol/update_offer.py": "a hash that it made itself; what others sent is the target update-offer",
+    "technician_client/update_list.py": "the administrator's own files, by python-tuf's reader",
     "technician_client/console/peer_owner.py": "the kernel's own table",
 }
 """Files that read numbers out of bytes, and whose bytes those are."""
 
 OWN_FILES = {
+    "agent/update/places.py",
+    "agent/update/status.py",
     "agent/state.py",
     "agent/policy_store.py",
     "agent/private_windows.py",
@@ -387,7 +391,22 @@ def _shown_texts(content: bytes) -> object:
     return None
 
 
+def _update_list(part: str) -> Target:
+    from tests.support.update_noise import take
+
+    return Target(lambda content: take(part, content))
+
+
+def _update_offer() -> Target:
+    from tests.support.update_noise import take_custom
+
+    return Target(take_custom)
+
+
+UPDATE_LISTS = ("root", "timestamp", "snapshot", "targets")
 TARGETS: dict[str, Callable[[], Target]] = {
+    **{f"update-list.{part}": (lambda part=part: _update_list(part)) for part in UPDATE_LISTS},
+    "update-offer": _update_offer,
     **{name: (lambda where=where: _codec(where)) for name, where in CODECS.items()},
     "frames": lambda: Target(_frames),
     "tunnel.device": lambda: Target(lambda content: _tunnel(content, is_device=True)),

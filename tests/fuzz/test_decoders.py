@@ -25,6 +25,7 @@ from tests.fuzz.targets import (
     NUMBERS_OF_OUR_OWN,
     OWN_FILES,
     TARGETS,
+    UPDATE_LISTS,
     feed,
 )
 
@@ -217,3 +218,9 @@ def test_the_search_would_notice_a_new_decoder() -> None:
     assert _is_decoder("msgspec.json.decode")
     assert _is_decoder("msgspec.msgpack.Decoder")
     assert not _is_decoder("text.decode")
+
+
+@pytest.mark.parametrize("part", UPDATE_LISTS)
+def test_control_the_list_of_updates_is_read_to_its_end_also_when_it_was_signed_anew(part: str) -> None:
+    for content in seeds(f"update-list.{part}"):
+        assert TARGETS[f"update-list.{part}"]().decode(content) is not None

@@ -131,6 +131,13 @@ def test_only_the_screen_worker_has_capture_and_only_the_desktop_process_has_win
         assert not names & WINDOW_LIBRARIES
 
 
+@pytest.mark.parametrize("path", [p for p in OURS if "agent" in p.relative_to(ROOT).parts[:1]], ids=named)
+def test_only_the_updater_imports_what_reads_the_list_of_updates(path):
+    """The service is long-lived and stays small; what the updater fetches never meets its memory."""
+    if path.relative_to(ROOT).parts[1] != "update":
+        assert not tops(imports(path)) & {"tuf", "securesystemslib"}
+
+
 @pytest.mark.parametrize(
     "path", [p for p in OURS if "technician_client" in p.relative_to(ROOT).parts[:1]], ids=named
 )

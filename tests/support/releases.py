@@ -75,11 +75,13 @@ def installable_wheels(folder: Path, version: str) -> Path:
     return folder
 
 
-def installable_release(root: Root, folder: Path, version: str, machine: str) -> tuple[Path, Path]:
+def installable_release(
+    root: Root, folder: Path, version: str, machine: str, update_root: bytes = b""
+) -> tuple[Path, Path]:
     """A release with the real scripts and units: its bundle, and its one-file install script."""
     folder.mkdir()
     wheels = read_wheels(installable_wheels(folder / "wheels", version))
-    terms = ReleaseTerms(RootLine(root.der), wheels, SCRIPTS, machine, 30, datetime.now(UTC))
+    terms = ReleaseTerms(RootLine(root.der), wheels, SCRIPTS, machine, 30, datetime.now(UTC), update_root)
     made = create_release(root, terms, folder / "release")
     files = folder / "release" / "files"
     return files / made.bundle_sha256, files / made.script_sha256["/install.sh"]

@@ -194,6 +194,20 @@ stage() {
   sync -f -- "$HERE"
 }
 
+# What updates are believed by: the fingerprint that was given, and the first root of their list, out of the checked bundle.
+updates() {
+  local name
+  grep -qF "update-root.json " "$WORK/list" || return 0
+  member "$WORK/bundle" update-root.json 65536 >"$WORK/root.json"
+  printf '{"fingerprint":"%s","relay":"%s"}\n' "$FINGERPRINT" "$RELAY" >"$WORK/settings.json"
+  for name in root.json settings.json; do
+    if ! cmp -s -- "$WORK/$name" "$PREFIX/update/$name"; then
+      CHANGED=yes
+      run install -D -m 0644 -- "$WORK/$name" "$PREFIX/update/$name"
+    fi
+  done
+}
+
 make_account() {
   if ! id -u "$ACCOUNT" >/dev/null 2>&1; then
     change
@@ -332,6 +346,7 @@ main() {
   # the run before was cut short: perhaps after the switch and before the start
   [ ! -e "$PENDING" ] || CHANGED=yes SWITCHED=yes
   stage
+  updates
   make_account
   unit "$SYSTEM_UNIT"
   unit "$USER_UNIT"
