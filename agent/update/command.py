@@ -5,6 +5,7 @@ import platform
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,7 @@ from agent.update.places import DEFAULT_PREFIX, UpdatePlaces
 from agent.update.status import UpdateStatus, read_status
 from protocol.errors import EnvironmentFault, ErrorCode, SupportError
 
+ASK_LIMIT_S: Final = 10.0
 _TEXTS = {
     CURRENT: "This computer has the version that is offered.",
     OFFERED: "A newer version is offered to this computer.",
@@ -60,8 +62,8 @@ def this_device(places: UpdatePlaces, data: DataDir) -> Device:
     """
     before = read_status(places.status) or UpdateStatus()
     device_id, relay_url = before.device_id, places.settings().relay or before.relay_url
-    with suppress(SupportError):
-        status = asyncio.run(ask_status(data.socket))
+    with suppress(SupportError, TimeoutError):
+        status = asyncio.run(asyncio.wait_for(ask_status(data.socket), ASK_LIMIT_S))
         device_id, relay_url = status.device_id, places.settings().relay or status.relay_url
     if not relay_url:
         raise EnvironmentFault("start the agent first: its relay is not known", code=ErrorCode.E_UPDATE_NONE)

@@ -397,8 +397,8 @@ def test_upd_08_nothing_is_offered_to_another_kind_of_computer(stage: Stage) -> 
 def test_upd_14_a_list_far_ahead_is_recovered_from_by_new_keys(
     stage: Stage, lists: Lists, tmp_path: Path
 ) -> None:
-    """A thief of the targets and timestamp keys wrote version 2^31; the next root names other keys."""
-    far = 2**31
+    """A thief of the targets and timestamp keys wrote version 2^63; the next root names other keys."""
+    far = 2**63
     stage.server.files = relisted(lists, lambda targets: None, far)
     stage.look()
     stage.server.files = dict(lists.newer)
