@@ -12,7 +12,7 @@ from tests.support.postgres import IS_THERE, PostgresServer, running_postgres
 
 ID_LIMIT = 60
 BESIDE_NICE = 10
-NO_SCREEN = {"loopback", "protocol", "relay"}  # their real tests need neither a screen nor a quiet machine
+NO_SCREEN = {"loopback", "protocol", "relay"}  # folders whose real tests are all as if marked `beside`
 
 
 def pytest_configure() -> None:
@@ -28,17 +28,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items if is_grouped else []:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
     if is_grouped:
-        items.sort(key=lambda item: _group(item) != "real")  # the longest first, in a fresh process
+        items.sort(key=_turn)
     yield
     if is_grouped and not all("@" in item.nodeid for item in items):
         raise pytest.UsageError("this pytest ignores the groups of pytest-xdist: see pyproject.toml")
 
 
 def _group(item: pytest.Item) -> str:
-    """Pure tests stay in their files; real ones follow each other, those without a screen by themselves."""
+    """Those with a screen follow each other in one process; the others stay in their files."""
+    return "real" if _turn(item) == 0 else item.path.name
+
+
+def _turn(item: pytest.Item) -> int:
+    """The longest first: with a screen, then other real ones beside them, then pure ones."""
     if item.get_closest_marker("real") is None:
-        return item.path.name
-    return "relay" if item.path.parent.name in NO_SCREEN else "real"
+        return 2
+    return int(item.get_closest_marker("beside") is not None or item.path.parent.name in NO_SCREEN)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -33,7 +33,7 @@ from tests.support.approved_commands import (
 )
 from tests.support.organisation import Organisation, acme, intruders
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 PYTHON = "/usr/bin/python3"
 KEPT: list[CommandBook] = []  # for as long as workers may read them

@@ -17,7 +17,7 @@ from protocol.errors import ErrorCode, SupportError, Unreachable, UsageError
 from protocol.version import PROTOCOL_VERSION
 from tests.support.desktop import FakeDesktop
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from tests.support.agent_process import AgentProcess
 from tests.support.organisation import acme
 from tests.support.relay_process import RelayProcess, claim_relay, running_relay
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from protocol.errors import ErrorCode, SupportError
 from protocol.messages.diagnostics import Display
 from tests.support.window_answers import STATUS
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 
 async def no_displays() -> tuple[list[Display], str]:

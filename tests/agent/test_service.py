@@ -28,7 +28,7 @@ from tests.support.policies import signed_policy
 from tests.support.relay_process import RelayProcess, claim_relay, log_in_client, running_relay
 from tests.support.xvfb import start_xvfb
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 PICTURE = FROM_AGENT_CODEC.encode(CursorMoved(1, 2))
 

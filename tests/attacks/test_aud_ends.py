@@ -20,7 +20,7 @@ from tests.support.device_end import DeviceEnd, attached, device_end
 from tests.support.organisation import acme
 from tests.support.proving import ProvingTechnician, ended, prove
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 VIEW, CONTROL, READ = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL, Grantable.DIAGNOSTICS_READ
 FULL = Path("/dev/full")  # every write to it is ENOSPC by the kernel

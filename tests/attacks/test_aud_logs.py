@@ -26,6 +26,8 @@ from tests.support.audit_sets import audit_set, chained, roots, session_events
 from tests.support.organisation import Organisation, acme, der
 from tests.support.said import Said, said_here
 
+pytestmark = pytest.mark.beside
+
 DEVICE_ID = audit_set().device.subject_id
 LENGTH = len(audit_set().records)
 

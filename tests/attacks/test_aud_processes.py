@@ -33,7 +33,7 @@ from tests.support.office import PASSPHRASE, Office, open_office
 from tests.support.proving import records_of
 from tests.support.said import command, said_here
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 VIEW, CONTROL, RUN = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN
 

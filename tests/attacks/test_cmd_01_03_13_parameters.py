@@ -22,6 +22,8 @@ from tests.support.approved_commands import CommandBench, entry, signed_policy
 from tests.support.command_probes import ECHO, PYTHON, TEXT_TYPES, echo_bench, echoed, script
 from tests.support.organisation import acme
 
+pytestmark = pytest.mark.beside
+
 METACHARACTERS = [
     *(";id", "a|b", "a&b", "a&&b", "$(id)", "`id`", "%PATH%", "%COMSPEC%", "^", "!", ">x", "<x", "*", "?"),
     *("'", '"', "$HOME", "a b", "\\", "~", "#x", "{x}", "[a-z]", "a;b", "\u037e", "\uff1bid", "a\u00a0b"),

@@ -17,6 +17,8 @@ from tests.support.approved_commands import CommandBench, Outcome, entry, signed
 from tests.support.command_probes import PYTHON, script
 from tests.support.organisation import acme
 
+pytestmark = pytest.mark.beside
+
 HOSTILE_NAMES = [
     *(
         "LD_PRELOAD",

@@ -22,7 +22,7 @@ from tests.support.approved_commands import CommandBench, entry, request_for, si
 from tests.support.killed_service import WORKER_STEPS, audit_of, book_of, prepare
 from tests.support.organisation import acme
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 PYTHON = "/usr/bin/python3"
 APPEND = """

@@ -25,7 +25,7 @@ from tests.support.device_end import DeviceEnd, attached, device_end, shown_code
 from tests.support.organisation import acme, intruders
 from tests.support.policies import signed_policy
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 ATTEMPTS = 60
 

@@ -20,7 +20,7 @@ from tests.support.device_end import DeviceEnd, attached, device_end
 from tests.support.organisation import acme
 from tests.support.policies import signed_policy
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 VIEW = Grantable.SCREEN_VIEW
 

@@ -24,7 +24,7 @@ from tests.support.desktop import FakeDesktop, deny
 from tests.support.device_end import DeviceEnd, attached, device_end
 from tests.support.organisation import acme
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 VIEW = Grantable.SCREEN_VIEW
 

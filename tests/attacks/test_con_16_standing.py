@@ -28,7 +28,7 @@ from tests.support.organisation import acme
 from tests.support.policies import signed_policy
 from tests.support.virtual_time import run_virtually
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 VIEW, CONTROL = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL
 

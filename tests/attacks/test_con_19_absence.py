@@ -21,7 +21,7 @@ from tests.support.device_end import DeviceEnd, attached, device_end
 from tests.support.fake_logind import MANAGER_PATH, SESSION_PATH, FakeLogind, fake_logind, message_bus
 from tests.support.organisation import acme
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 VIEW, CONTROL = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL
 DISPLAY = ":7"

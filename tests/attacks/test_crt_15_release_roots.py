@@ -91,7 +91,7 @@ def fingerprint_of(organisation: Organisation) -> str:
     return root_fingerprint(organisation.root_der)
 
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 
 @pytest.mark.parametrize("known", [FIRST, SECOND, THIRD], ids=["first", "second", "newest"])

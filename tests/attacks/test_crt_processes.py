@@ -25,7 +25,7 @@ from tests.support.organisation import intruders, new_key
 from tests.support.running_session import ConsolePage
 from tests.support.said import Said, command, said_here
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 E = ErrorCode
 WAIT_S = 15.0

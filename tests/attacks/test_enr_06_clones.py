@@ -19,7 +19,7 @@ from tests.support.organisation import acme
 from tests.support.proving import records_of
 from tests.support.relay_process import ControlClient, RelayProcess, log_in_client
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 # real restarts of a real agent; the whole count: ALONGSIDE_RESTARTS=20 python -m pytest THIS_FILE
 RESTARTS = int(os.environ.get("ALONGSIDE_RESTARTS", "2"))

@@ -27,7 +27,7 @@ from tests.support.organisation import acme, der, intruders, new_key
 from tests.support.relay_process import ControlClient, RelayProcess, log_in_client
 from tests.support.wires import wire_pair
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 C = ErrorCode
 

@@ -12,7 +12,7 @@ from tests.support.canaries import Canary
 from tests.support.organisation import Organisation, acme
 from tests.support.relay_process import RelayProcess, claim_relay, running_relay
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 
 async def test_enr_07_a_second_organisation_gets_no_device_before_a_local_admin_leaves_the_first(

@@ -31,7 +31,7 @@ from tests.support.desktop import leave_open
 from tests.support.hostile_relay import replace_row
 from tests.support.organisation import Organisation, acme, intruders
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 E = ErrorCode
 CONTROL = Grantable.INPUT_CONTROL

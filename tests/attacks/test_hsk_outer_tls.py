@@ -31,7 +31,7 @@ from tests.support.organisation import acme
 from tests.support.relay_process import RelayProcess
 from tests.support.tls_server import HOUR, ServerFiles, server_files
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 E = ErrorCode
 

@@ -47,7 +47,7 @@ from tests.support.office import Office, open_office
 from tests.support.organisation import Organisation, der
 from tests.support.relay_process import ControlClient, log_in_client, wait_until_gone
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 E = ErrorCode
 CONTROL = Grantable.INPUT_CONTROL

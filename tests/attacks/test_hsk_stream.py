@@ -35,7 +35,7 @@ from tests.support.hostile_sessions import Which, going, numbered
 from tests.support.organisation import acme
 from tests.support.wires import wire_pair
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 E = ErrorCode
 TO_DEVICE, TO_TECHNICIAN = Direction.TO_DEVICE, Direction.TO_TECHNICIAN

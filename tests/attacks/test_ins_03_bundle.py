@@ -18,6 +18,8 @@ from protocol.release import Bundle, check_release_time, version_order
 from technician_client.organisation import Root
 from tests.support.releases import made_release, new_root
 
+pytestmark = pytest.mark.beside
+
 
 @dataclass(frozen=True)
 class Stage:

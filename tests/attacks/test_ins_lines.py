@@ -14,7 +14,7 @@ from technician_client.release_bundle import read_published
 from tests.support.relay_process import RelayProcess, running_relay
 from tests.support.releases import made_release, new_root
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 FINGERPRINT = "ab" * 32
 

@@ -15,7 +15,7 @@ from tests.support.bare_root import BareRoot, bare_root, kept_root
 from tests.support.relay_process import running_relay
 from tests.support.releases import installable_release, new_root
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.beside, pytest.mark.timeout(900)]
 
 OLD, NEW = "1.2.3", "1.3.0"
 SCRIPT, AGENT = "/media/install.sh", "/usr/local/bin/alongside-agent"

@@ -35,6 +35,8 @@ from tests.support.approved_commands import (
 from tests.support.organisation import acme, intruders
 from tests.support.statuses import revoked, signed_status
 
+pytestmark = pytest.mark.beside
+
 E = ErrorCode
 DEVICE = acme().device()
 BEN = acme().technician("ben")

@@ -18,7 +18,7 @@ from tests.bench.preauth import Stranger, frame
 from tests.support.organisation import acme, intruders
 from tests.support.relay_process import RelayProcess, claim_relay, log_in_client, running_relay
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 LIMIT_S = 30.0
 

@@ -47,7 +47,7 @@ from tests.support.organisation import Organisation, acme
 from tests.support.picture_decoder import residues_of
 from tests.support.relay_process import RelayProcess, claim_relay
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 NOISE = np.random.default_rng().integers(0, 256, (64, 64, 3), np.uint8)  # pixels that do not compress
 PAGE_BYTES = 4096

@@ -26,7 +26,7 @@ from tests.support.forged import expired_technician
 from tests.support.organisation import acme, intruders
 from tests.support.relay_process import ControlClient, RelayProcess, claim_relay, log_in_client, running_relay
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 E = ErrorCode
 ABSENT = "d-" + "a" * 20

@@ -17,7 +17,7 @@ from tests.relay.test_sessions import meeting
 from tests.support.organisation import acme
 from tests.support.relay_process import RelayProcess, claim_relay, running_relay
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 LIMIT_S = 30.0
 TELLING = (b"server:", b"python", b"aiohttp", b"picows", b"traceback", b'file "', b"x-powered-by", b"version")

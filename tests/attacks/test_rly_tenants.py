@@ -15,7 +15,7 @@ from protocol.messages.presence import DeviceList
 from tests.support.organisation import Organisation, acme
 from tests.support.relay_process import ControlClient, RelayProcess, claim_relay, log_in_client
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 NEIGHBOUR = Organisation("Neighbour")
 ABSENT = "d-" + "a" * 20

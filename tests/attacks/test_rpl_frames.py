@@ -23,7 +23,7 @@ from tests.support.hostile_middle import Direction
 from tests.support.hostile_relay import HostileRelay
 from tests.support.hostile_sessions import Struck, everything, going, large
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 E = ErrorCode
 CONTROL, RUN, VIEW = Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN, Grantable.DIAGNOSTICS_READ

@@ -15,6 +15,8 @@ from tests.support.relay_process import RelayProcess, running_relay
 from tests.support.said import Said, said_here
 from tests.support.terminal import at_terminal
 
+pytestmark = pytest.mark.beside
+
 CANARY = "canary battery staple 7"
 NEXT = "another canary of the same 8"
 ORGANISATION = "the passphrase of the organisation"

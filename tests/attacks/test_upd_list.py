@@ -28,7 +28,7 @@ from tests.support.said import said_here
 from tests.support.update_lists import Admin, installed
 from tests.support.update_server import UpdateServer, drip, drip_header, endless, redirect, update_server
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 QUICK = Patience(silence_s=1.0, first_s=2.0, bytes_per_s=50_000)
 BUNDLE = "agent-linux-x86_64.bundle"

@@ -15,7 +15,7 @@ from technician_client.console.assets import read_assets
 from technician_client.console.server import ConsoleOptions, ConsoleServer, run_console
 from tests.support.console_fakes import DESK, FakeConsoleApp
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 PATHS = ["/", "/device", "/session", "/session?device=x&kiosk=1", "/api/me", "/api/devices", "/api/catalogue"]
 PATHS += [f"/static/{name}" for name in read_assets() if not name.endswith((".html", ".css", ".svg"))]

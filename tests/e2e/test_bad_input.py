@@ -22,7 +22,7 @@ from tests.support.office import Office, open_office
 from tests.support.organisation import Organisation
 from tests.support.said import command, said, said_here
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 CTRL_C_LIMIT_S = 5.0
 READY_TIMEOUT_S = 20.0

@@ -12,6 +12,8 @@ from technician_client.config import TechnicianConfig
 from technician_client.relay_address import RelayAddress, write_relay
 from tests.support.organisation import Organisation, acme
 
+pytestmark = pytest.mark.beside
+
 LAST_MONTH = datetime.now(UTC) - timedelta(days=31)
 
 

@@ -14,7 +14,7 @@ import pytest
 from protocol.join_token import join, read_token
 from tests.support.relay_process import RelayProcess, log_in_client, running_relay
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 PASSPHRASE = "correct horse battery"
 

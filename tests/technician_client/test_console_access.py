@@ -16,6 +16,8 @@ from technician_client.console.access import (
 )
 from technician_client.console.peer_owner import may_connect, owner_in
 
+pytestmark = pytest.mark.beside
+
 PORT = 4321
 HOST = f"127.0.0.1:{PORT}"
 OWN = f"http://{HOST}"

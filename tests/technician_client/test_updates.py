@@ -15,6 +15,8 @@ from protocol.update_offer import UPDATE_ROOT_NAME, is_among, ring_of
 from tests.support.relay_process import running_relay
 from tests.support.update_lists import Admin
 
+pytestmark = pytest.mark.beside
+
 
 def test_two_of_three_root_keys_sign_and_every_key_is_locked(tmp_path: Path) -> None:
     admin = Admin(tmp_path)
