@@ -1,9 +1,13 @@
-"""`python -m tests.screens DIR [--languages en,de] [--scales 1,2]`: pictures of our windows, to look at."""
+"""Pictures of our windows, to look at.
+
+`python -m tests.screens DIR [--languages en,de] [--scales 1,2] [--schemes light,dark]`.
+"""
 
 import argparse
 import tkinter as tk
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +22,7 @@ from agent.desktop.indicator import BarCalls, Bars
 from agent.desktop.ipc_messages import ShowCard, Visit
 from agent.desktop.language import LANGUAGES, PSEUDO_NAME, language_of
 from agent.desktop.looks import BASE_DPI, Looks
+from agent.desktop.palette import PALETTES, Scheme
 from agent.desktop.panel import Panel, PanelCalls
 from agent.desktop.prompt import Prompt, PromptTools
 from agent.desktop.questions import Questions
@@ -31,28 +36,29 @@ SIZE = "2560x1800"
 EVERYTHING = ("screen.view", "input.control", "diagnostics.read", "commands.run")
 
 
-def pictures(folder: Path, languages: list[str], scales: list[float]) -> list[Path]:
-    """Show each window in each language at each scale on a display of its own; returns the files."""
+def pictures(folder: Path, languages: list[str], scales: list[float], schemes: list[Scheme]) -> list[Path]:
+    """Show each window in each language, at each scale, light or dark; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     with x_display(SIZE) as display:
         for name in languages:
-            for scale in scales:
-                made += _windows(display, name, scale, folder)
+            for scale, scheme in product(scales, schemes):
+                made += _windows(display, name, scale, scheme, folder)
     return made
 
 
-def _windows(display: str, name: str, scale: float, folder: Path) -> list[Path]:
+def _windows(display: str, name: str, scale: float, scheme: Scheme, folder: Path) -> list[Path]:
     root = open_root(display)
     properties = WindowProperties(display)
-    looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)))
+    palette = PALETTES[scheme]
+    looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)), lambda: palette)
     tools = PromptTools(looks, properties, has_hot_key=True, is_input_settled=lambda: True)
     known = replace(a_prompt(EVERYTHING, timeout_s=300.0), may_stand=True, readback="0417")
     visitor = replace(known, organisation_name="", technician_name="", may_stand=False)
     made = []
 
     def take(title: str, close: Callable[[], None]) -> None:
-        file = folder / f"{title}-{name}-{round(scale * 100)}.png"
+        file = folder / f"{title}-{name}-{round(scale * 100)}-{scheme}.png"
         _picture(root, display, file)
         close()
         made.append(file)
@@ -71,7 +77,7 @@ def _windows(display: str, name: str, scale: float, folder: Path) -> list[Path]:
 def _panel(page: str, state: TrayState, looks: Looks, properties: WindowProperties) -> Callable[[], None]:
     """The person's window with this page."""
     answers = WindowAnswers()
-    nothing = PanelCalls(lambda: None, lambda: None)
+    nothing = PanelCalls(lambda: None, lambda: None, lambda _: None, lambda: Scheme.DESKTOP)
     panel = Panel(looks, properties, cast(Questions, answers), nothing)
     panel.show_state(state, 3000.0)
     panel.window.deiconify()
@@ -128,9 +134,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--languages", default=",".join((*LANGUAGES, PSEUDO_NAME)))
     parser.add_argument("--scales", default="1,2")
+    parser.add_argument("--schemes", default="light,dark")
     given = parser.parse_args()
+    schemes = [Scheme(scheme) for scheme in given.schemes.split(",")]
     scales = [float(scale) for scale in given.scales.split(",")]
-    for file in pictures(given.folder, given.languages.split(","), scales):
+    for file in pictures(given.folder, given.languages.split(","), scales, schemes):
         print(file)
 
 

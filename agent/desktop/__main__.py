@@ -9,6 +9,7 @@ from pathlib import Path
 import agent.lean_log  # noqa: F401  -- before structlog
 from agent.desktop.app import Settings, run
 from agent.desktop.language import wanted_names
+from agent.desktop.wishes import choice_path
 from agent.user_names import uid_of
 from protocol.errors import SupportError, exit_status
 from protocol.runtime import outlive_a_full_disk
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.display,
             languages=languages,
             has_tray=not given.no_tray,
+            choice_path=choice_path(os.environ, Path.home()),
             service_uid=uid_of(given.service_user) if given.service_user else None,
         )
         return run(settings)

@@ -34,6 +34,7 @@ from protocol.version import PROTOCOL_VERSION
 if TYPE_CHECKING:
     import tkinter as tk
 
+    from agent.desktop.prompt import Prompt
     from agent.desktop.questions import Questions
     from agent.desktop.tray import Tray
 
@@ -47,7 +48,8 @@ RESTACK_MS = 100  # a dragged window tells of every step
 class Settings:
     """Read once at the start. `display` is an X display, for example ":0"; `languages` best first.
 
-    `service_uid`: whom the service runs as, where that is another user.
+    `choice_path`: the file that keeps light or dark. `service_uid`: whom the service runs as, where that is
+    another user.
     """
 
     socket_path: Path
@@ -55,6 +57,7 @@ class Settings:
     worker_argv: tuple[str, ...] = WORKER_ARGV
     languages: tuple[str, ...] = ()
     has_tray: bool = False
+    choice_path: Path | None = None
     service_uid: int | None = None
 
 
@@ -125,15 +128,18 @@ class Desktop:
         from agent.desktop.edges import Edges
         from agent.desktop.indicator import BarCalls, Bars
         from agent.desktop.looks import Looks
-        from agent.desktop.prompt import Prompt, PromptTools
+        from agent.desktop.prompt import PromptTools
         from agent.desktop.questions import Questions
+        from agent.desktop.wishes import Wishes
 
         self._root, self._link, self._display = root, link, settings.display
         self._status = int(ExitStatus.OK)
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_fd, self._waker_fd = os.pipe()
         self._properties = WindowProperties(settings.display)
-        self._looks = Looks(root, self._properties.resource("Xft.dpi"), language_of(settings.languages))
+        self._wishes = Wishes(self._properties.desktop_settings, settings.choice_path)
+        dots_per_inch = self._properties.resource("Xft.dpi")
+        self._looks = Looks(root, dots_per_inch, language_of(settings.languages), self._wishes.palette)
         self._keys = HotKey(settings.display, lambda: self._orders.stop_all())
         has_hot_key = self._keys.is_available()
         self._restacked = RestackWatch(settings.display, lambda: self._bars.frame_ids())
@@ -148,15 +154,14 @@ class Desktop:
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
         self._gate = InputGate(lambda: open_guarded_injector(settings.display), link.send)
         self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)
-        tools = PromptTools(self._looks, self._properties, has_hot_key, lambda: self._gate.is_settled)
-
-        def open_prompt(order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> Prompt:
-            return Prompt(tools, order, on_answer)
+        self._prompt_tools = PromptTools(
+            self._looks, self._properties, has_hot_key, lambda: self._gate.is_settled
+        )
 
         self._orders = Orders(
             Parts(
                 send=link.send,
-                open_prompt=open_prompt,
+                open_prompt=self._open_prompt,
                 bars=self._bars,
                 workers=self._workers,
                 gate=self._gate,
@@ -170,6 +175,12 @@ class Desktop:
         self._cards = Cards(self._looks, self._properties, questions)
         self._tray = self._new_tray(questions) if settings.has_tray else None
 
+    def _open_prompt(self, order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> "Prompt":
+        from agent.desktop.prompt import Prompt
+
+        self._looks.dress()
+        return Prompt(self._prompt_tools, order, on_answer)
+
     def _new_tray(self, questions: "Questions") -> "Tray":
         from agent.desktop.tray import Tray, TrayTools
 
@@ -179,6 +190,7 @@ class Desktop:
                 looks=self._looks,
                 properties=self._properties,
                 questions=questions,
+                wishes=self._wishes,
                 session_count=lambda: len(self._bars.session_ids),
             )
         )

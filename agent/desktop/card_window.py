@@ -35,6 +35,7 @@ class Cards:
     def show(self, order: ShowCard) -> None:
         """Show this one instead of an older one."""
         self.hide()
+        self._looks.dress()
         self._card = Card(self._looks, self._properties, self._questions, order)
 
     def hide(self) -> None:
@@ -54,7 +55,9 @@ class Card:
         self._say = looks.language.say
         self._is_good: bool | None = None
         self._parts: dict[str, tk.Misc] = {}
-        self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
+        self.window = tk.Toplevel(
+            looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=self._looks.colours.background
+        )
         self.window.withdraw()
         self.window.title(f"{tray_text.TITLE}: {self._say('The session is over')}")
         self.window.resizable(width=False, height=False)
@@ -62,7 +65,7 @@ class Card:
         self.window.bind("<Escape>", lambda _: self.close())
         self._page = Page(self.window, looks, PAGE_PX, PAGE_HEIGHT_PX)
         self._build_report(order.visit)
-        self._rating = tk.Frame(self._page.text, background=lk.BACKGROUND)
+        self._rating = tk.Frame(self._page.text, background=self._looks.colours.background)
         if order.may_rate:
             self._build_question()
             self._page.embed(self._rating)
@@ -91,8 +94,13 @@ class Card:
 
     def _build_question(self) -> None:
         px = self._looks.px
-        self._write(self._rating, self._say("Did it help?"), lk.Type(14, lk.INK, True, TEXT_PX), above=14)
-        row = tk.Frame(self._rating, background=lk.BACKGROUND)
+        self._write(
+            self._rating,
+            self._say("Did it help?"),
+            lk.Type(14, self._looks.colours.ink, True, TEXT_PX),
+            above=14,
+        )
+        row = tk.Frame(self._rating, background=self._looks.colours.background)
         row.pack(anchor="w", padx=0, pady=(px(4), 0))
         words = (self._say("It helped"), self._say("It did not help"))
         self._thumbs = [Button(row, self._looks, lk.PLAIN, (word, CHOSEN + word)) for word in words]
@@ -105,7 +113,9 @@ class Card:
             thumb.pack(side="left" if fits else "top", anchor="w")
         whom = self._visit.name
         invitation = self._say("Something to add? Only {name} reads it. Write no password.", name=whom)
-        self._write(self._rating, invitation, lk.Type(14, lk.MUTED, width_px=TEXT_PX), above=10)
+        self._write(
+            self._rating, invitation, lk.Type(14, self._looks.colours.muted, width_px=TEXT_PX), above=10
+        )
         self._comment = tk.Text(
             self._rating,
             height=COMMENT_LINES,
@@ -113,14 +123,7 @@ class Card:
             // tkfont.Font(root=self._looks.root, font=self._looks.font(14)).measure("0"),
             wrap="word",
             font=self._looks.font(14),
-            foreground=lk.INK,
-            background=lk.BACKGROUND,
-            insertbackground=lk.INK,
-            relief="solid",
-            borderwidth=1,
-            highlightthickness=px(2),
-            highlightcolor=lk.FOCUS,
-            highlightbackground=lk.BACKGROUND,
+            **lk.field_options(self._looks, self._looks.colours.background),
         )
         self._comment.pack(fill="x", pady=(px(4), 0))
         self._comment.bind("<Tab>", lambda _: _focus(self._comment.tk_focusNext()))
@@ -131,9 +134,9 @@ class Card:
 
     def _build_footer(self, *, may_rate: bool) -> None:
         px = self._looks.px
-        footer = tk.Frame(self.window, background=lk.QUIET)
+        footer = tk.Frame(self.window, background=self._looks.colours.quiet)
         footer.pack(side="bottom", fill="x")
-        row = tk.Frame(footer, background=lk.QUIET)
+        row = tk.Frame(footer, background=self._looks.colours.quiet)
         row.pack(side="right", padx=px(20), pady=px(12))
         if may_rate:
             self._send_button = Button(row, self._looks, lk.PRIMARY, (self._say("Send"),))
@@ -187,7 +190,7 @@ class Card:
             self._write(
                 self._rating,
                 tray_text.fault_text(answer, self._looks.language),
-                lk.Type(14, lk.DANGER, True, TEXT_PX),
+                lk.Type(14, self._looks.colours.danger, True, TEXT_PX),
                 above=8,
             )
             self._send_button.enable(is_enabled=True)
@@ -197,7 +200,7 @@ class Card:
         thanks = self._say(
             "Thank you. {name} gets it when you are connected the next time.", name=self._visit.name
         )
-        self._write(self._rating, thanks, lk.Type(14, lk.INK, True, TEXT_PX), above=14)
+        self._write(self._rating, thanks, lk.Type(14, self._looks.colours.ink, True, TEXT_PX), above=14)
         self._send_button.pack_forget()
         self._page.fit()
 

@@ -47,33 +47,33 @@ def plate_ppm(plate: Plate) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A tick box in a square of `side` pixels, with `gap` free pixels after it."""
+    """A tick box in a square of `side` pixels, with `gap` free pixels after it; `tick` "" for none."""
 
     side: int
     gap: int
-    is_ticked: bool
-    accent: str
+    tick: str
+    fill: str
     border: str
     background: str
     ring: str = ""
 
 
 def box_ppm(box: Box) -> bytes:
-    """The box; ticked it is filled and has a white tick, so that colour is not the only sign."""
-    side, is_ticked = box.side, box.is_ticked
+    """The box; ticked it is filled and has a tick, so that colour is not the only sign."""
+    side = box.side
     margin = max(2, side // 7)
     body = side - 2 * margin
-    fill, border = (box.accent, box.accent) if is_ticked else ("#ffffff", box.border)
-    plate = Plate(body, body, max(3, body // 5), margin, fill, border, box.background, box.ring)
+    plate = Plate(body, body, max(3, body // 5), margin, box.fill, box.border, box.background, box.ring)
+    tick = rgb(box.tick) if box.tick else None
     base = _plate_colour(plate, side, side)
     points = [(margin + body * x, margin + body * y) for x, y in ((0.24, 0.53), (0.43, 0.72), (0.77, 0.31))]
 
     def colour_at(x: float, y: float) -> Colour:
         shown = base(x, y)
-        if not is_ticked:
+        if tick is None:
             return shown
         away = min(_to_segment(x, y, *points[0], *points[1]), _to_segment(x, y, *points[1], *points[2]))
-        return _mix(shown, (255.0, 255.0, 255.0), _covered(away - body * 0.075))
+        return _mix(shown, tick, _covered(away - body * 0.075))
 
     return _ppm(side + box.gap, side, colour_at)
 

@@ -32,7 +32,9 @@ class HelpWindow:
         self._code = ""
         self._until_s = 0.0
         self._ticking = ""
-        self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
+        self.window = tk.Toplevel(
+            looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=self._looks.colours.background
+        )
         self._say = looks.language.say
         self.window.title(f"{texts.TITLE}: {self._say('Get help')}")
         self.window.resizable(width=False, height=False)
@@ -58,20 +60,29 @@ class HelpWindow:
 
     def _build(self) -> None:
         px = self._looks.px
-        body = tk.Frame(self.window, background=lk.BACKGROUND)
+        body = tk.Frame(self.window, background=self._looks.colours.background)
         body.pack(fill="both", expand=True, padx=px(28), pady=px(24))
-        lk.label(body, self._looks, self._say(texts.READ_ALOUD), lk.Type(15, lk.INK)).pack(anchor="w")
-        self._digits = lk.label(body, self._looks, "", lk.Type(CODE_SIZE_PX, lk.ACCENT, is_bold=True))
+        lk.label(body, self._looks, self._say(texts.READ_ALOUD), lk.Type(15, self._looks.colours.ink)).pack(
+            anchor="w"
+        )
+        self._digits = lk.label(
+            body, self._looks, "", lk.Type(CODE_SIZE_PX, self._looks.colours.accent, is_bold=True)
+        )
         self._digits.pack(pady=px(18))
         warning = lk.label(
-            body, self._looks, self._say(texts.NEVER_TO_CALLERS), lk.Type(15, lk.DANGER, is_bold=True)
+            body,
+            self._looks,
+            self._say(texts.NEVER_TO_CALLERS),
+            lk.Type(15, self._looks.colours.danger, is_bold=True),
         )
         warning.pack(anchor="w")
-        self._said = lk.label(body, self._looks, self._say("One moment …"), lk.Type(14, lk.INK))
+        self._said = lk.label(
+            body, self._looks, self._say("One moment …"), lk.Type(14, self._looks.colours.ink)
+        )
         self._said.pack(anchor="w", pady=(px(10), 0))
-        footer = tk.Frame(self.window, background=lk.QUIET)
+        footer = tk.Frame(self.window, background=self._looks.colours.quiet)
         footer.pack(side="bottom", fill="x")
-        row = tk.Frame(footer, background=lk.QUIET)
+        row = tk.Frame(footer, background=self._looks.colours.quiet)
         row.pack(side="right", padx=px(24), pady=px(14))
         self._copy = Button(row, self._looks, lk.PLAIN, (self._say("Copy the code"), self._say("Copied")))
         self._again = Button(row, self._looks, lk.PLAIN, (self._say("New code"),))

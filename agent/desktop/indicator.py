@@ -63,7 +63,10 @@ class Bar:
         self._frame_id = 0
         self._rules = CoverRules(time.monotonic())
         window = self._window = tk.Toplevel(
-            looks.root, name=f"alongside-indicator-{number}", class_=WINDOW_CLASS, background=lk.ACCENT_DARK
+            looks.root,
+            name=f"alongside-indicator-{number}",
+            class_=WINDOW_CLASS,
+            background=looks.colours.bar_line,
         )
         window.withdraw()
         window.overrideredirect(boolean=True)
@@ -140,29 +143,33 @@ class Bar:
 
     def _build(self) -> None:
         px = self._looks.px
-        bar = tk.Frame(self._window, background=lk.ACCENT)
+        bar = tk.Frame(self._window, background=self._looks.colours.bar)
         bar.pack(fill="both", expand=True, padx=px(1), pady=(0, px(1)))
-        mark = tk.Canvas(bar, width=px(28), height=px(28), background=lk.ACCENT, highlightthickness=0)
-        mark.create_image(0, 0, anchor="nw", image=self._looks.mark(28, lk.ACCENT))
+        mark = tk.Canvas(
+            bar, width=px(28), height=px(28), background=self._looks.colours.bar, highlightthickness=0
+        )
+        mark.create_image(0, 0, anchor="nw", image=self._looks.mark(28, self._looks.colours.bar))
         mark.pack(side="left", padx=(px(14), px(10)), pady=px(6))
         self._stop = Button(bar, self._looks, lk.STOP, (self._say("Stop"), self._say("Stopped")))
         self._stop.pack(side="right", padx=(px(4), px(8)), pady=px(3))
         # the press already stops: waiting for the release would be waiting
         self._stop.bind("<ButtonPress-1>", self._on_stop_pressed)
         name_parts(self._properties, {"stop": self._stop})
-        times = tk.Frame(bar, background=lk.ACCENT)
+        times = tk.Frame(bar, background=self._looks.colours.bar)
         times.pack(side="right", padx=(px(10), px(6)), pady=px(5))
-        self._here = lk.label(times, self._looks, "", lk.Type(14, lk.ON_ACCENT, is_bold=True))
-        self._left = lk.label(times, self._looks, "", lk.Type(13, lk.ON_ACCENT))
+        self._here = lk.label(times, self._looks, "", lk.Type(14, self._looks.colours.on_bar, is_bold=True))
+        self._left = lk.label(times, self._looks, "", lk.Type(13, self._looks.colours.on_bar))
         for line in (self._here, self._left):
             line.configure(anchor="e", justify="right")
             line.pack(anchor="e", fill="x")
-        words = self._words = tk.Frame(bar, background=lk.ACCENT)
+        words = self._words = tk.Frame(bar, background=self._looks.colours.bar)
         words.pack(side="left", pady=px(5))
         width_px = TEXT_WIDTH_PX
-        self._who = lk.label(words, self._looks, "", lk.Type(14, lk.ON_ACCENT, True, width_px))
+        self._who = lk.label(words, self._looks, "", lk.Type(14, self._looks.colours.on_bar, True, width_px))
         self._who.pack(anchor="w")
-        self._may = lk.label(words, self._looks, "", lk.Type(13, lk.ON_ACCENT, width_px=width_px))
+        self._may = lk.label(
+            words, self._looks, "", lk.Type(13, self._looks.colours.on_bar, width_px=width_px)
+        )
         self._may.pack(anchor="w")
 
     def _on_stop_pressed(self, _: Any) -> None:
@@ -312,7 +319,9 @@ class Bars:
             self._edges.hide()
             return
         bars = list(self._bars.values())
-        colour = lk.ACCENT if all(bar.is_verified for bar in bars) else lk.DANGER
+        colour = (
+            self._looks.colours.bar if all(bar.is_verified for bar in bars) else self._looks.colours.bar_alarm
+        )
         self._edges.show(colour, bars[0].frame_id)
 
     def _stack(self) -> None:

@@ -3,60 +3,48 @@
 import tkinter as tk
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from tkinter import font as tkfont
 from typing import Any
 
 from agent.desktop.drawing import Box, Plate, box_ppm, mark_ppm, plate_ppm
 from agent.desktop.language import ENGLISH, Language
-
-BACKGROUND = "#ffffff"
-QUIET = "#f2f6f5"
-INK = "#16292b"
-MUTED = "#4c6063"
-LINE = "#c3cecc"
-ACCENT = "#0a675f"
-ACCENT_DARK = "#074d47"
-ACCENT_SOFT = "#8fc7bf"
-ON_ACCENT = "#ffffff"
-DANGER = "#a61b1b"
-DANGER_DARK = "#821414"
-FOCUS = "#1b64d1"
-DISABLED = "#e3e9e8"
-
-# (text, ground): each pair that stands on a screen of ours; a test holds them to 4.5 : 1
-TEXT_PAIRS = (
-    (INK, BACKGROUND),
-    (MUTED, BACKGROUND),
-    (INK, QUIET),
-    (MUTED, QUIET),
-    (ACCENT, BACKGROUND),
-    (ON_ACCENT, ACCENT),
-    (ON_ACCENT, ACCENT_DARK),
-    (ON_ACCENT, DANGER),
-    (ON_ACCENT, DANGER_DARK),
-    (DANGER, BACKGROUND),
-    (DANGER, QUIET),
-    (ACCENT, QUIET),
-    (MUTED, DISABLED),
-)
+from agent.desktop.palette import LIGHT, Palette
 
 FONT_FAMILIES = ("Inter", "Noto Sans", "DejaVu Sans", "Liberation Sans", "Helvetica")
 TEXT_WIDTH_PX = 510
 BASE_DPI = 96.0
 SCALE_LIMIT = 4.0
+ROOM_PX = (640, 360)  # what a display has to have for us, at any scale
 
 
 class Looks:
     """Fonts and pictures at this display's scale; one for each Tk root."""
 
-    def __init__(self, root: tk.Tk, dots_per_inch: str = "", language: Language = ENGLISH) -> None:
-        """`dots_per_inch` as the desktop's settings have it; "" takes what the display says of its size."""
-        self.root, self.language = root, language
+    def __init__(
+        self,
+        root: tk.Tk,
+        dots_per_inch: str = "",
+        language: Language = ENGLISH,
+        wanted: Callable[[], Palette] = lambda: LIGHT,
+    ) -> None:
+        """`dots_per_inch` as the desktop's settings have it; "" takes what the display says of its size.
+
+        `wanted` says which palette the person wants at that moment.
+        """
+        self.root, self.language, self._wanted = root, language, wanted
+        self.colours = wanted()
         given = dots_per_inch if dots_per_inch.isdecimal() else root.winfo_fpixels("1i")
-        self.scale = min(max(float(given) / BASE_DPI, 1.0), SCALE_LIMIT)
+        room = min(root.winfo_screenwidth() / ROOM_PX[0], root.winfo_screenheight() / ROOM_PX[1])
+        self.scale = max(min(float(given) / BASE_DPI, room, SCALE_LIMIT), 1.0)
         known = set(tkfont.families(root))
         self.family = next((name for name in FONT_FAMILIES if name in known), "TkDefaultFont")
         self._pictures: dict[Any, tk.PhotoImage] = {}
+
+    def dress(self) -> bool:
+        """Take the palette that is wanted now, for windows made from now on; whether it is another one."""
+        before, self.colours = self.colours, self._wanted()
+        return before is not self.colours
 
     def px(self, length: float) -> int:
         """A length that was drawn for 96 dots an inch, in this display's pixels."""
@@ -69,8 +57,11 @@ class Looks:
     def mark(self, side_px: float, background: str) -> tk.PhotoImage:
         """The Alongside mark."""
         side = self.px(side_px)
-        is_dark = background in (ACCENT, ACCENT_DARK)
-        first, second = (ON_ACCENT, ACCENT_SOFT) if is_dark else (ACCENT, ACCENT_SOFT)
+        colours = self.colours
+        is_on_bar = background == colours.bar
+        first, second = (
+            (colours.on_bar, colours.bar_soft) if is_on_bar else (colours.accent, colours.accent_soft)
+        )
         return self._picture(
             ("mark", side, background),
             lambda: mark_ppm(side, accent=first, second=second, background=background),
@@ -82,8 +73,11 @@ class Looks:
 
     def box(self, *, is_ticked: bool, is_focused: bool, background: str) -> tk.PhotoImage:
         """A tick box."""
-        ring = FOCUS if is_focused else ""
-        box = Box(self.px(28), self.px(8), is_ticked, ACCENT, MUTED, background, ring)
+        colours = self.colours
+        ring = colours.focus if is_focused else ""
+        fill, border = (colours.accent, colours.accent) if is_ticked else (colours.background, colours.muted)
+        tick = colours.on_accent if is_ticked else ""
+        box = Box(self.px(28), self.px(8), tick, fill, border, background, ring)
         return self._picture(box, lambda: box_ppm(box))
 
     def _picture(self, key: Any, draw: Callable[[], bytes]) -> tk.PhotoImage:
@@ -119,26 +113,83 @@ def label(parent: tk.Frame, looks: Looks, text: str, kind: Type) -> tk.Label:
     )
 
 
+def scroll_bar(parent: tk.Misc, looks: Looks, move: Callable[..., Any]) -> tk.Scrollbar:
+    """For what is higher than its window; the keyboard scrolls without it."""
+    return tk.Scrollbar(
+        parent,
+        orient="vertical",
+        command=move,
+        width=looks.px(12),
+        relief="flat",
+        borderwidth=0,
+        elementborderwidth=looks.px(1),
+        highlightthickness=0,
+        background=looks.colours.line,
+        activebackground=looks.colours.muted,
+        troughcolor=looks.colours.quiet,
+        takefocus=False,
+    )
+
+
+def field_options(looks: Looks, ground: str) -> dict[str, Any]:
+    """How a field to write in looks on this ground. Its cursor does not blink: nothing of ours moves."""
+    colours = looks.colours
+    return {
+        "relief": "flat",
+        "borderwidth": 0,
+        "highlightthickness": looks.px(2),
+        "highlightcolor": colours.focus,
+        "highlightbackground": colours.muted,
+        "background": ground,
+        "foreground": colours.ink,
+        "insertbackground": colours.ink,
+        "insertofftime": 0,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class ButtonStyle:
-    """Colours of a button; `hover` while the pointer is over it."""
+    """A button's colours: `hover` while the pointer is over it, `ring` while it has the keyboard."""
 
     fill: str
     hover: str
     border: str
     text: str
+    ring: str
 
 
-PRIMARY = ButtonStyle(ACCENT, ACCENT_DARK, ACCENT, ON_ACCENT)
-PLAIN = ButtonStyle(BACKGROUND, QUIET, MUTED, INK)
-STOP = ButtonStyle(DANGER, DANGER_DARK, DANGER, ON_ACCENT)
+class ButtonKind(Enum):
+    """What a button is for: the main thing, something else, or Stop."""
+
+    PRIMARY = auto()
+    PLAIN = auto()
+    STOP = auto()
+
+
+PRIMARY, PLAIN, STOP = ButtonKind.PRIMARY, ButtonKind.PLAIN, ButtonKind.STOP
+
+
+def style_of(kind: ButtonKind, colours: Palette) -> ButtonStyle:
+    """How such a button looks in this palette."""
+    match kind:
+        case ButtonKind.PRIMARY:
+            return ButtonStyle(
+                colours.accent, colours.accent_hover, colours.accent, colours.on_accent, colours.focus
+            )
+        case ButtonKind.PLAIN:
+            return ButtonStyle(colours.background, colours.quiet, colours.muted, colours.ink, colours.focus)
+        case ButtonKind.STOP:
+            return ButtonStyle(
+                colours.stop, colours.stop_hover, colours.stop, colours.on_bar, colours.bar_focus
+            )
 
 
 class Button(tk.Button):
     """A rounded button with a focus ring, for pointer and keyboard; as wide as its longest text."""
 
-    def __init__(self, parent: tk.Misc, looks: Looks, style: ButtonStyle, texts: tuple[str, ...]) -> None:
-        self._looks, self._style = looks, style
+    def __init__(self, parent: tk.Misc, looks: Looks, kind: ButtonKind, texts: tuple[str, ...]) -> None:
+        self._looks, self._colours = looks, looks.colours
+        self._style = style_of(kind, looks.colours)
         self._background = str(parent["background"])
         family = looks.font(15, is_bold=True)
         measure = tkfont.Font(root=looks.root, font=family).measure
@@ -192,7 +243,7 @@ class Button(tk.Button):
         fill = style.hover if self._is_over else style.fill
         text, border = style.text, style.border
         if not self._is_enabled:
-            fill, text, border = DISABLED, MUTED, DISABLED
+            fill, text, border = self._colours.disabled, self._colours.muted, self._colours.disabled
         self.configure(
             foreground=text,
             activeforeground=text,
@@ -205,7 +256,7 @@ class Button(tk.Button):
                     fill,
                     border,
                     self._background,
-                    FOCUS if self._has_focus else "",
+                    style.ring if self._has_focus else "",
                 )
             ),
         )
@@ -236,8 +287,8 @@ class TickBox(tk.Checkbutton):
             background=self._background,
             activebackground=self._background,
             selectcolor=self._background,
-            foreground=INK,
-            activeforeground=INK,
+            foreground=looks.colours.ink,
+            activeforeground=looks.colours.ink,
             cursor="hand2",
         )
         self.bind("<FocusIn>", lambda _: self._draw(is_focused=True), add=True)

@@ -4,7 +4,7 @@ A read-only text of Tk: it wraps, scrolls with the keyboard, and what it says ca
 """
 
 import tkinter as tk
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.desktop import looks as lk
 from agent.desktop.looks import Button, Looks
@@ -19,51 +19,39 @@ class Page:
 
     def __init__(self, parent: tk.Misc, looks: Looks, width_px: int, height_px: int = HEIGHT_PX) -> None:
         """It is never higher than `height_px`, nor than the display has room for."""
-        px = looks.px
+        px, colours = looks.px, looks.colours
         self._looks, self._parent = looks, parent
         self._height = px(height_px)
         self._embedded: list[tk.Misc] = []
-        self._frame = tk.Frame(parent, background=lk.BACKGROUND, width=px(width_px), height=1)
+        self._frame = tk.Frame(parent, background=colours.background, width=px(width_px), height=1)
         self._frame.pack_propagate(False)
         self._frame.pack(fill="x", padx=px(20), pady=(px(10), px(16)))
         self._text = tk.Text(
             self._frame,
             wrap="word",
             font=looks.font(14),
-            foreground=lk.INK,
-            background=lk.BACKGROUND,
+            foreground=colours.ink,
+            background=colours.background,
             borderwidth=0,
             highlightthickness=px(2),
-            highlightcolor=lk.FOCUS,
-            highlightbackground=lk.BACKGROUND,
+            highlightcolor=colours.focus,
+            highlightbackground=colours.background,
             padx=px(4),
             pady=px(2),
             cursor="arrow",
             takefocus=True,
             state="disabled",
         )
-        self._bar = tk.Scrollbar(
-            self._frame,
-            command=self._text.yview,
-            width=px(12),
-            relief="flat",
-            borderwidth=0,
-            elementborderwidth=px(1),
-            highlightthickness=0,
-            background=lk.LINE,
-            activebackground=lk.MUTED,
-            troughcolor=lk.QUIET,
-            takefocus=False,
-        )
+        self._bar = lk.scroll_bar(self._frame, looks, self._text.yview)
         self._text.configure(yscrollcommand=self._bar.set)
         for tag, colour, is_bold in (
-            (INK, lk.INK, False),
-            (MUTED, lk.MUTED, False),
-            (STRONG, lk.INK, True),
-            (ALARM, lk.DANGER, True),
+            (INK, colours.ink, False),
+            (MUTED, colours.muted, False),
+            (STRONG, colours.ink, True),
+            (ALARM, colours.danger, True),
         ):
             self._text.tag_configure(tag, foreground=colour, font=looks.font(14, is_bold=is_bold))
-        self._text.tag_configure(TITLE, foreground=lk.INK, font=looks.font(19, is_bold=True))
+        self._text.tag_configure(TITLE, foreground=colours.ink, font=looks.font(19, is_bold=True))
         self._text.tag_configure("gap", font=looks.font(6))
         self._text.bind("<Up>", lambda _: self._scroll(-1))
         self._text.bind("<Down>", lambda _: self._scroll(1))
@@ -105,6 +93,23 @@ class Page:
         button.bind("<ISO_Left_Tab>", lambda _: self._reveal(at - 1), add=True)
         self.embed(button)
         return button
+
+    def choices(self, choices: Sequence[tuple[tuple[str, ...], Callable[[], None]]]) -> list[Button]:
+        """Buttons that belong together: side by side where there is room."""
+        frame = tk.Frame(self._text, background=self._text["background"])
+        made = []
+        for words, call in choices:
+            button = Button(frame, self._looks, lk.PLAIN, words)
+            button.configure(command=call)
+            button.bind("<Key-Return>", lambda event: event.widget.invoke(), add=True)
+            button.bind("<FocusIn>", lambda event: self._see(frame, event.widget), add=True)
+            made.append(button)
+        room = int(self._frame["width"]) - self._looks.px(24)
+        fits = sum(button.winfo_reqwidth() for button in made) <= room
+        for button in made:
+            button.pack(side="left" if fits else "top", anchor="w")
+        self.embed(frame)
+        return made
 
     def embed(self, widget: tk.Misc) -> None:
         """A child of `text`, at the end of the page."""
@@ -148,6 +153,17 @@ class Page:
         if 0 <= number < len(self._embedded):
             self._text.see(str(self._embedded[number]))
             self._text.update_idletasks()
+
+    def _see(self, frame: tk.Frame, part: tk.Misc) -> None:
+        """Scroll so far that this part of an embedded frame is in sight."""
+        self._text.see(str(frame))
+        self._text.update_idletasks()
+        top = frame.winfo_y() + part.winfo_y()
+        below = top + part.winfo_height() - self._text.winfo_height()
+        if below > 0:
+            self._text.yview_scroll(below, "pixels")
+        elif top < 0:
+            self._text.yview_scroll(top, "pixels")
 
     def _scroll(self, units: int) -> str:
         self._text.yview_scroll(units, "units")

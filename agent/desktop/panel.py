@@ -12,6 +12,7 @@ from agent.desktop import looks as lk
 from agent.desktop import tray_text as texts
 from agent.desktop.looks import Button, Looks
 from agent.desktop.page import ALARM, INK, MUTED, STRONG, Page
+from agent.desktop.palette import Scheme
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_state import TrayState, tray_ppm
 from agent.desktop.x11_windows import WindowProperties, name_parts
@@ -22,16 +23,19 @@ WINDOW_NAME = "alongside-panel"
 PICTURE_PX = 48
 TEXT_PX = 430
 TICK_MS = 1000
+CHOSEN = "✓ "
 
 Call: TypeAlias = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class PanelCalls:
-    """What the window has done elsewhere: the code's window, and a fresh look at the state."""
+    """What the window has done elsewhere: the code's window, a fresh look at the state, light or dark."""
 
     get_help: Call
     refresh: Call
+    choose_scheme: Callable[[Scheme], None]
+    scheme: Callable[[], Scheme]
 
 
 class Panel:
@@ -42,11 +46,14 @@ class Panel:
     ) -> None:
         self._looks, self._properties, self._questions, self._calls = looks, properties, questions, calls
         self._say = looks.language.say
+        self.colours = looks.colours
         self._pictures: dict[TrayState, tk.PhotoImage] = {}
         self._is_paused = self._is_in_tray = False
         self._page_no = 0
         self._ticking = ""
-        self.window = tk.Toplevel(looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=lk.BACKGROUND)
+        self.window = tk.Toplevel(
+            looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=self._looks.colours.background
+        )
         self.window.withdraw()
         self.window.title(texts.TITLE)
         self.window.resizable(width=False, height=False)
@@ -67,12 +74,17 @@ class Panel:
         if state not in self._pictures:
             side = self._looks.px(PICTURE_PX)
             self._pictures[state] = tk.PhotoImage(
-                master=self._looks.root, data=tray_ppm(state, side), format="PPM"
+                master=self._looks.root, data=tray_ppm(state, side, self._looks.colours), format="PPM"
             )
         self._picture.configure(image=self._pictures[state])
         self._word.configure(text=texts.state_word(state, language))
         self._sentence.configure(text=texts.state_sentence(state, paused_s, language))
         self.window.title(f"{texts.TITLE}: {texts.state_word(state, language)}")
+
+    @property
+    def is_in_sight(self) -> bool:
+        """Whether the person has it open."""
+        return self.window.state() == "normal"
 
     def press(self, name: str) -> None:
         """As if the person pressed this button."""
@@ -104,16 +116,18 @@ class Panel:
 
     def _build_head(self) -> None:
         px = self._looks.px
-        head = tk.Frame(self.window, background=lk.BACKGROUND)
+        head = tk.Frame(self.window, background=self._looks.colours.background)
         head.pack(fill="x", padx=px(24), pady=(px(22), px(14)))
-        self._picture = tk.Label(head, background=lk.BACKGROUND, borderwidth=0)
+        self._picture = tk.Label(head, background=self._looks.colours.background, borderwidth=0)
         self._picture.pack(side="left", padx=(0, px(16)))
-        words = tk.Frame(head, background=lk.BACKGROUND)
+        words = tk.Frame(head, background=self._looks.colours.background)
         words.pack(side="left", fill="x", expand=True)
         narrow = TEXT_PX - PICTURE_PX - 16
-        self._word = lk.label(words, self._looks, "", lk.Type(19, lk.INK, True, narrow))
+        self._word = lk.label(words, self._looks, "", lk.Type(19, self._looks.colours.ink, True, narrow))
         self._word.pack(anchor="w")
-        self._sentence = lk.label(words, self._looks, "", lk.Type(14, lk.MUTED, width_px=narrow))
+        self._sentence = lk.label(
+            words, self._looks, "", lk.Type(14, self._looks.colours.muted, width_px=narrow)
+        )
         self._sentence.pack(anchor="w", pady=(px(3), 0))
 
     def _pause_words(self) -> tuple[str, str]:
@@ -129,7 +143,7 @@ class Panel:
             ("about", (self._say("About"),), self._open_about),
         )
         every = tuple(word for _, words, _ in actions for word in words)
-        grid = tk.Frame(self.window, background=lk.BACKGROUND)
+        grid = tk.Frame(self.window, background=self._looks.colours.background)
         grid.pack(fill="x", padx=self._looks.px(20))
         made = {}
         for name, words, call in actions:
@@ -202,8 +216,23 @@ class Panel:
                     self._page.gap()
                 self._page.write(name, MUTED)
                 self._page.write(value)
+            self._offer_schemes()
 
         self._open(ipc.StatusAsked(), show)
+
+    def _offer_schemes(self) -> None:
+        self._page.gap()
+        self._page.write(self._say("Light or dark"), MUTED)
+        chosen, choices = self._calls.scheme(), []
+        for scheme, word in texts.SCHEME_WORDS.items():
+            said = self._say(word)
+            words = (CHOSEN + said, said) if scheme is chosen else (said, CHOSEN + said)
+            choices.append((words, partial(self._calls.choose_scheme, scheme)))
+        buttons = self._page.choices(choices)
+        name_parts(
+            self._properties,
+            {f"panel:scheme:{scheme}": button for scheme, button in zip(Scheme, buttons, strict=True)},
+        )
 
     def _open_visits(self) -> None:
         def show(answer: Answer) -> None:

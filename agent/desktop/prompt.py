@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from agent.desktop import looks as lk
 from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
 from agent.desktop.looks import Looks, TickBox
 from agent.desktop.place import place_at_pointer
 from agent.desktop.prompt_rules import VERIFIED, Answer, ArmingTerms, PromptRules
 from agent.desktop.prompt_text import GROUP, TECHNICIAN, clock, prompt_text
-from agent.desktop.prompt_view import PromptView, allow_in
+from agent.desktop.prompt_view import ARMED_IN, NO_ANSWER, PromptView, allow_in
 from agent.desktop.x11_windows import WindowProperties, name_parts
 from protocol.limits import VISITOR_ARMING_S
 
@@ -49,7 +48,7 @@ class Prompt:
             terms=VERIFIED if self._text.is_verified else ArmingTerms(VISITOR_ARMING_S, self._text.word),
         )
         self._place = place_at_pointer(tools.looks.root, tools.properties)
-        self._view = PromptView(tools.looks, self._text, self._place.height)
+        self._view = PromptView(tools.looks, self._text, self._place)
         self._window = self._view.window
         self._ticking = ""
         self._is_visible = False
@@ -147,9 +146,9 @@ class Prompt:
         seconds = math.ceil(arming_s)
         self._view.allow.configure(text=allow_in(self._looks, seconds) if arming_s else self._text.allow)
         say = self._looks.language.say
-        left = say("No answer means no: {time}", time=clock(self._rules.left_s(now_s)))
+        left = say(NO_ANSWER, time=clock(self._rules.left_s(now_s)))
         if arming_s:
-            announced = say("Allow can be pressed in {seconds} s.", seconds=str(seconds))
+            announced = say(ARMED_IN, seconds=str(seconds))
         elif self._rules.is_word_missing:
             announced = say("The word is not typed yet.")
         else:
@@ -180,7 +179,7 @@ class Prompt:
     def _on_more_time(self) -> None:
         self._rules.more_time(time.monotonic())
         if not self._rules.extensions_left:
-            self._view.more.configure(state="disabled", disabledforeground=lk.MUTED)
+            self._view.more.configure(state="disabled", disabledforeground=self._looks.colours.muted)
 
     def _on_allow(self) -> None:
         answer = self._rules.allow(time.monotonic())

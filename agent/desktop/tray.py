@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from agent.desktop.help_window import HelpWindow
 from agent.desktop.ipc_messages import Status, StatusAsked
 from agent.desktop.looks import Looks
+from agent.desktop.palette import Scheme
 from agent.desktop.panel import Panel, PanelCalls
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_icon import IconCalls, TrayIcon
 from agent.desktop.tray_state import TrayState, tray_ppm, tray_state
 from agent.desktop.tray_text import TITLE, state_word
+from agent.desktop.wishes import Wishes
 from agent.desktop.x11_windows import WindowProperties
 
 LOOK_MS = 15_000
@@ -26,6 +28,7 @@ class TrayTools:
     looks: Looks
     properties: WindowProperties
     questions: Questions
+    wishes: Wishes
     session_count: Callable[[], int]
 
 
@@ -56,6 +59,7 @@ class Tray:
             self._help.window.lift()
             return
         tools = self._tools
+        tools.looks.dress()
         self._help = HelpWindow(tools.looks, tools.properties, tools.questions, self._help_closed)
 
     def descriptor(self) -> int | None:
@@ -87,6 +91,8 @@ class Tray:
     def _choose_place(self) -> None:
         if self._is_closed:
             return
+        if self._panel is not None and not self._panel.is_in_sight:
+            self._dress_panel()
         if self._panel is not None:
             self._panel.wait(in_tray=self._icon.is_placed)
         elif not self._icon.is_placed and self._tools.properties.has_window_manager():
@@ -95,12 +101,35 @@ class Tray:
     def _open_panel(self) -> None:
         if self._panel is None:
             self._panel = self._new_panel()
+        elif not self._panel.is_in_sight:
+            self._dress_panel()
         self._panel.open()
         self._ask_status()
 
+    def _dress_panel(self) -> None:
+        """A new one where the person or the desktop wants other colours than it has."""
+        panel = self._panel
+        if panel is None or self._tools.wishes.palette() is panel.colours:
+            return
+        self._panel = None
+        panel.window.destroy()
+        self._panel = self._new_panel()
+
+    def _choose_scheme(self, scheme: Scheme) -> None:
+        self._tools.wishes.choose(scheme)
+        self._root.after_idle(self._show_choice)  # Tk is not done with the button yet
+
+    def _show_choice(self) -> None:
+        if self._is_closed or self._panel is None:
+            return
+        self._dress_panel()
+        self._panel.open()
+        self._panel.press("about")
+
     def _new_panel(self) -> Panel:
         tools = self._tools
-        calls = PanelCalls(self.get_help, self._ask_status)
+        tools.looks.dress()
+        calls = PanelCalls(self.get_help, self._ask_status, self._choose_scheme, lambda: tools.wishes.scheme)
         panel = Panel(tools.looks, tools.properties, tools.questions, calls)
         panel.show_state(self._state, self._paused_s)
         panel.wait(in_tray=self._icon.is_placed)

@@ -3,10 +3,7 @@
 from enum import StrEnum
 
 from agent.desktop.drawing import Badge, mark_ppm
-
-BACKGROUND = "#ffffff"
-OFFLINE_INK, READY_INK, SECOND_INK = "#4c6063", "#0a675f", "#8fc7bf"
-SESSION_INK = "#a61b1b"
+from agent.desktop.palette import LIGHT, Palette
 
 
 class TrayState(StrEnum):
@@ -19,10 +16,10 @@ class TrayState(StrEnum):
 
 
 _BADGES = {
-    TrayState.OFFLINE: (OFFLINE_INK, Badge.CROSS),
-    TrayState.PAUSED: (READY_INK, Badge.BARS),
-    TrayState.READY: (READY_INK, Badge.NONE),
-    TrayState.IN_SESSION: (READY_INK, Badge.DISC),
+    TrayState.OFFLINE: Badge.CROSS,
+    TrayState.PAUSED: Badge.BARS,
+    TrayState.READY: Badge.NONE,
+    TrayState.IN_SESSION: Badge.DISC,
 }
 
 
@@ -35,14 +32,14 @@ def tray_state(link: str, sessions: int, paused_s: float = 0.0) -> TrayState:
     return TrayState.READY if link == "connected" else TrayState.OFFLINE
 
 
-def tray_ppm(state: TrayState, side: int) -> bytes:
-    """The tray's picture of this state, as a PPM."""
-    ink, badge = _BADGES[state]
+def tray_ppm(state: TrayState, side: int, colours: Palette = LIGHT) -> bytes:
+    """The picture of this state, as a PPM; on light ground in a tray, whatever that looks like."""
+    badge = _BADGES[state]
     return mark_ppm(
         side,
-        accent=ink,
-        second=SECOND_INK,
-        background=BACKGROUND,
+        accent=colours.muted if state is TrayState.OFFLINE else colours.accent,
+        second=colours.accent_soft,
+        background=colours.background,
         badge=badge,
-        badge_colour=SESSION_INK if badge is Badge.DISC else OFFLINE_INK,
+        badge_colour=colours.danger if badge is Badge.DISC else colours.muted,
     )

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from agent.desktop.ipc_messages import HelpNews, HelpOutcome, StandingRow, Status
 from agent.desktop.language import Language
+from agent.desktop.palette import Scheme
 from agent.desktop.prompt_text import duration
 from agent.desktop.tray_state import TrayState
 from protocol.errors import ErrorCode, SupportError, error_text
@@ -24,6 +25,11 @@ STATE_SENTENCES: Mapping[TrayState, str] = {
     TrayState.PAUSED: "Nobody can ask or connect until {until}.",
     TrayState.READY: "Nobody is connected. A technician can ask, and you decide.",
     TrayState.IN_SESSION: "The bar at the top of the screen says who it is and has Stop.",
+}
+SCHEME_WORDS: Mapping[Scheme, str] = {
+    Scheme.DESKTOP: "As my desktop",
+    Scheme.LIGHT: "Light",
+    Scheme.DARK: "Dark",
 }
 _NO_SERVICE = "Alongside is not running. Start this computer again, or tell whoever looks after it."
 # faults that a person at this window can do something about; the sentences of the others stay English

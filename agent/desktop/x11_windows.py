@@ -77,6 +77,26 @@ class WindowProperties:
         found = (line.partition(":") for line in lines.splitlines())
         return next((value.strip() for key, _, value in found if key.strip() == name), "")
 
+    def desktop_settings(self) -> bytes:
+        """What the desktop's settings program says, for `xsettings`; empty where there is none.
+
+        Source: freedesktop.org, "XSETTINGS - cross toolkit configuration proposal" 0.5.
+        """
+        if self._connection is None:
+            return b""
+        core, name = self._connection.core, "_XSETTINGS_SETTINGS"
+        selection = f"_XSETTINGS_S{self._connection.pref_screen}"
+        try:
+            asked = [core.InternAtom(False, len(each), each) for each in (selection, name)]
+            owned, kind = (int(request.reply().atom) for request in asked)
+            owner = int(core.GetSelectionOwner(owned).reply().owner)
+            if not owner:
+                return b""
+            reply = core.GetProperty(False, owner, kind, kind, 0, _RESOURCES_LIMIT_WORDS).reply()
+            return bytes(reply.value.raw if hasattr(reply.value, "raw") else reply.value)
+        except self._errors:
+            return b""
+
     def has_window_manager(self) -> bool:
         """Whether windows can be minimised and found again (Extended Window Manager Hints 1.5)."""
         if self._connection is None:

@@ -11,7 +11,7 @@ from agent.desktop.cover_rules import COVERED_LIMIT_S, CoverRules, Order, Sight
 from agent.desktop.drawing import Box, Plate, box_ppm, contrast, mark_ppm, plate_ppm
 from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc_messages import Inject, InputHeldBack
-from agent.desktop.looks import TEXT_PAIRS
+from agent.desktop.palette import DARK, LIGHT, OUTLINE_PAIRS, TEXT_PAIRS, Palette
 from agent.desktop.prompt_rules import KEYS_QUIET_S, PromptRules
 from agent.desktop.prompt_text import (
     clock,
@@ -173,15 +173,20 @@ def test_the_indicator_says_who_and_what() -> None:
     assert "without asking" in may
 
 
-@pytest.mark.parametrize("pair", TEXT_PAIRS)
-def test_con_21_every_text_has_a_contrast_of_four_and_a_half(pair: tuple[str, str]) -> None:
-    assert contrast(*pair) >= 4.5
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_con_21_every_text_has_a_contrast_of_four_and_a_half_and_every_outline_one_of_three(
+    palette: Palette,
+) -> None:
+    for least, pairs in ((4.5, TEXT_PAIRS), (3.0, OUTLINE_PAIRS)):
+        for first, second in pairs:
+            colours = (getattr(palette, first), getattr(palette, second))
+            assert contrast(*colours) >= least, (first, second)
 
 
 def test_pictures_have_the_size_that_they_claim() -> None:
     for picture, width, height in (
         (plate_ppm(Plate(120, 40, 8, 4, "#ffffff", "#000000", "#f0f0f0", "#0000ff")), 128, 48),
-        (box_ppm(Box(28, 8, True, "#006060", "#444444", "#ffffff")), 36, 28),
+        (box_ppm(Box(28, 8, "#ffffff", "#006060", "#444444", "#ffffff")), 36, 28),
         (mark_ppm(32, accent="#006060", second="#80c0c0", background="#ffffff"), 32, 32),
     ):
         header, _, pixels = picture.partition(b"255\n")

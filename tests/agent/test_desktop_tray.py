@@ -11,11 +11,8 @@ import pytest
 from agent.desktop.drawing import contrast
 from agent.desktop.ipc_messages import HelpNews, HelpOutcome, HideIndicator, RatingGiven, ShowCard
 from agent.desktop.language import ENGLISH
+from agent.desktop.palette import LIGHT
 from agent.desktop.tray_state import (
-    BACKGROUND,
-    OFFLINE_INK,
-    READY_INK,
-    SESSION_INK,
     TrayState,
     tray_ppm,
     tray_state,
@@ -58,9 +55,9 @@ def test_the_pictures_differ_in_shape_and_not_only_in_colour(side: int) -> None:
     assert len(shapes) == len(TrayState)
 
 
-@pytest.mark.parametrize("ink", [OFFLINE_INK, READY_INK, SESSION_INK])
+@pytest.mark.parametrize("ink", [LIGHT.muted, LIGHT.accent, LIGHT.danger])
 def test_what_tells_the_state_stands_out(ink: str) -> None:
-    assert contrast(ink, BACKGROUND) >= 4.5
+    assert contrast(ink, LIGHT.background) >= 4.5
 
 
 def test_a_fingerprint_is_read_in_groups_and_none_is_said() -> None:

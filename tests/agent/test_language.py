@@ -29,13 +29,14 @@ from agent.desktop.prompt_text import (
     indicator_text,
     prompt_text,
 )
-from agent.desktop.prompt_view import TITLE
+from agent.desktop.prompt_view import ARMED_IN, NO_ANSWER, TITLE
 from agent.desktop.tray_state import TrayState
 from agent.desktop.tray_text import (
     FAULTS,
     NEVER_TO_CALLERS,
     NOTHING_YET,
     READ_ALOUD,
+    SCHEME_WORDS,
     STATE_SENTENCES,
     STATE_WORDS,
 )
@@ -46,10 +47,19 @@ from tests.support.desktop_service import a_prompt, an_indicator
 DESKTOP = Path(language_module.__file__).parent
 TRANSLATED = tuple(name for name in LANGUAGES if name != ENGLISH.name)
 # said by name or from a table, so no literal stands in the call
-NAMED = {UNVERIFIED_WARNING, OTHERS_TOO, TITLE, *WORDS, *PLAIN_WORDS.values(), *_SHORT_WORDS.values()}
+NAMED = {
+    UNVERIFIED_WARNING,
+    OTHERS_TOO,
+    TITLE,
+    NO_ANSWER,
+    ARMED_IN,
+    *WORDS,
+    *PLAIN_WORDS.values(),
+    *_SHORT_WORDS.values(),
+}
 NAMED |= {READ_ALOUD, NEVER_TO_CALLERS, NOTHING_YET, *STATE_WORDS.values(), *STATE_SENTENCES.values()}
 NAMED |= {*FAULTS.values(), *ACTS.values(), *CAUSES.values(), *SENTENCES.values()}
-NAMED |= {*RECEIPTS.values()}
+NAMED |= {*RECEIPTS.values(), *SCHEME_WORDS.values()}
 NAMED |= {word for _, word in SEVERITIES.values()}
 
 # What decides whether somebody gets in. A change is deliberate, in every language: it changes a hash here.

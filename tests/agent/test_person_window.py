@@ -90,6 +90,15 @@ def test_con_22_every_text_goes_through_the_catalogue(display: str, title: str) 
         assert words.startswith("[") or line in FACTS, line
 
 
+@pytest.mark.parametrize("title", PERSON_WINDOWS)
+def test_con_21_nothing_blinks(display: str, title: str) -> None:
+    """Our windows have no picture that changes by itself; a field's cursor is what could."""
+    with shown(display, title, "en", 1.0) as window:
+        for widget in inside(window):
+            if isinstance(widget, tk.Text | tk.Entry) and str(widget.cget("state")) == "normal":
+                assert int(widget.cget("insertofftime")) == 0, str(widget)
+
+
 @pytest.mark.parametrize("language", LONGEST)
 @pytest.mark.parametrize("title", PERSON_WINDOWS)
 def test_con_21_at_three_times_the_size_all_is_reached_by_keyboard_and_in_sight(

@@ -46,6 +46,13 @@ def _frames() -> list[bytes]:
     return [sender.next_frames(1 << 16), b"\x02\x00\x01\x00\x04\x00\x00\x10\x00"]
 
 
+def _desktop_settings() -> list[bytes]:
+    from tests.support.xsettings import written
+
+    settings = {"Net/ThemeName": "Adwaita-dark", "Gtk/EnableAnimations": 0}
+    return [written(settings), written(settings, order=">")]
+
+
 def _hello() -> list[bytes]:
     from protocol.tunnel import Tunnel, TunnelEnd
 
@@ -212,6 +219,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "ticket.sealed": _ticket,
     "console-page": _console_page,
     "local-frames": _local_frames,
+    "desktop.settings": _desktop_settings,
     "desktop.frames": lambda: _behind_lengths(CODECS["local.to-desktop"]),
     "exec.service-link": lambda: _behind_lengths(CODECS["exec.to-worker"]),
     "screen.worker-link": lambda: _behind_lengths(CODECS["local.to-worker"]),

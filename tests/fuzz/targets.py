@@ -71,6 +71,7 @@ DECODING_FILES = {
 FRAMING_FILES = {
     "agent/capabilities/screen/worker_link.py": "screen.worker-link",
     "agent/desktop/ipc.py": "desktop.frames",
+    "agent/desktop/xsettings.py": "desktop.settings",
     "agent/exec/service_link.py": "exec.service-link",
     "agent/local_frames.py": "local-frames",
     "protocol/channels.py": "frames",
@@ -326,6 +327,12 @@ def _desktop_frames(content: bytes) -> object:
         return [TO_DESKTOP_CODEC.decode(read_frame(ours, TO_DESKTOP_CODEC.limit_bytes)) for _ in range(8)]
 
 
+def _desktop_settings(content: bytes) -> object:
+    from agent.desktop.xsettings import read_settings
+
+    return read_settings(content)
+
+
 def _exec_service_link(content: bytes) -> object:
     from agent.exec.service_link import ServiceLink
 
@@ -430,6 +437,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "console-page": lambda: Target(_console_page),
     "local-frames": lambda: Target(_local_frames),
     "desktop.frames": lambda: Target(_desktop_frames, (SupportError, EOFError), limit_bytes=64 << 10),
+    "desktop.settings": lambda: Target(_desktop_settings, (), limit_bytes=64 << 10),
     "exec.service-link": lambda: Target(_exec_service_link),
     "screen.worker-link": lambda: Target(_screen_worker_link),
     "support-code": lambda: Target(_support_code),

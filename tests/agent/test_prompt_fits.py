@@ -1,0 +1,97 @@
+"""The prompt at every scale: all its controls are on the display, whatever has to be scrolled."""
+
+import subprocess
+import sys
+import tkinter as tk
+
+import pytest
+from msgspec.structs import replace
+
+from agent.desktop.app import open_root
+from agent.desktop.language import PSEUDO_NAME, language_of
+from agent.desktop.looks import BASE_DPI, Looks, TickBox
+from agent.desktop.prompt import Prompt, PromptTools
+from agent.desktop.x11_windows import WindowProperties
+from protocol.grantables import Grantable
+from tests.support.desktop_service import a_prompt, wait_for
+from tests.support.x_display import x_display
+
+pytestmark = pytest.mark.real
+LIMIT_S = 20.0
+LONGEST = ("de", "fr", PSEUDO_NAME)  # the longest words on the buttons
+
+
+@pytest.mark.parametrize(("size", "scale"), [("1366x768", "1"), ("1366x768", "3"), ("1920x1080", "3")])
+def test_con_21_every_control_of_the_prompt_is_on_the_display(size: str, scale: str) -> None:
+    with x_display(size) as display:
+        # in a process of its own: Tk ends one that used a display which is gone
+        words = [sys.executable, "-m", __name__, display, scale]
+        looked = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (looked.returncode, looked.stdout) == (0, "all fits\n"), looked.stderr
+
+
+def look(display: str, scale: float) -> None:
+    """Show both prompts in every language, go through them by keyboard, and measure each stop."""
+    everything = [one.value for one in Grantable]
+    known = replace(a_prompt(), grantables=everything, may_stand=True, readback="0417", reason="why " * 40)
+    visitor = replace(known, organisation_name="", technician_name="", may_stand=False)
+    for name in LONGEST:
+        for order in (known, visitor):
+            root, properties = open_root(display), WindowProperties(display)
+            looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)))
+            tools = PromptTools(looks, properties, has_hot_key=True, is_input_settled=lambda: True)
+            prompt = Prompt(tools, order, lambda _: None)
+            measure(root, prompt, (name, order is known))
+            prompt.cancel()
+            properties.close()
+            root.destroy()
+    print("all fits")
+
+
+def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool]) -> None:
+    view, window = prompt._view, prompt._view.window
+
+    def is_shown() -> bool:
+        root.update()
+        return bool(window.winfo_viewable())
+
+    wait_for(is_shown, LIMIT_S)
+    root.update()
+    assert on_display(window), which
+    fields = [] if view.word is None else [view.word]
+    for control in (view.refuse, view.allow, view.more, view.block, *fields):
+        assert on_display(control), (which, str(control))
+        assert control.winfo_width() >= control.winfo_reqwidth(), (which, str(control))
+        if isinstance(control, tk.Entry):
+            assert int(control.cget("insertofftime")) == 0  # it does not blink
+    view.refuse.focus_force()
+    root.update()
+    reached: set[tk.Misc] = set()
+    while (at := window.focus_get()) is not None and at not in reached:
+        reached.add(at)
+        if isinstance(at, TickBox):
+            assert inside_canvas(at), (which, str(at))
+        at.event_generate("<Tab>")
+        root.update()
+    assert {*view.boxes.values(), *view.standing.values(), view.refuse, view.allow} <= reached, which
+
+
+def on_display(widget: tk.Misc) -> bool:
+    """Whether all of it is."""
+    right, bottom = widget.winfo_rootx() + widget.winfo_width(), widget.winfo_rooty() + widget.winfo_height()
+    is_left_top = widget.winfo_rootx() >= 0 and widget.winfo_rooty() >= 0
+    return is_left_top and right <= widget.winfo_screenwidth() and bottom <= widget.winfo_screenheight()
+
+
+def inside_canvas(box: tk.Misc) -> bool:
+    """Whether what is scrolled shows all of this line."""
+    part: tk.Misc = box
+    while not isinstance(part, tk.Canvas):
+        assert part.master is not None
+        part = part.master
+    top = box.winfo_rooty() - part.winfo_rooty()
+    return top >= 0 and top + box.winfo_height() <= part.winfo_height()
+
+
+if __name__ == "__main__":
+    look(sys.argv[1], float(sys.argv[2]))
