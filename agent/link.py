@@ -29,6 +29,9 @@ SLOW_RETRY_S = 60.0
 HEARTBEAT_SHORTEST_S = 1.0
 HOLD_TIMEOUT_S = 10.0
 
+# refusals that nobody has to do anything about here: the relay helps itself, or its people help it
+PASSING = frozenset({ErrorCode.E_RELAY_STORE, ErrorCode.E_INTERNAL})
+
 CONNECTED, CONNECTING, REFUSED = "connected", "connecting", "refused"
 
 
@@ -130,7 +133,7 @@ class RelayLink:
             except PeerViolation as exc:
                 self._note(CONNECTING, exc)
             except SupportError as exc:
-                self._note(REFUSED, exc)
+                self._note(CONNECTING if exc.code in PASSING else REFUSED, exc)
             except Exception:
                 log.exception("link.broke")
                 self._note(CONNECTING, SupportError())

@@ -1,6 +1,7 @@
 """The registry of permanent error codes: sentence, remedy and exit status of each (`protocol.error_names`)."""
 
 from protocol.error_names import ErrorCode as ErrorCode
+from protocol.local_errors import LOCAL_TEXTS
 from protocol.release_errors import RELEASE_TEXTS
 
 _C = ErrorCode
@@ -133,6 +134,21 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
     _C.E_RELAY_UNREACHABLE: (
         "The relay cannot be reached.",
         "Check the address and the network; it is tried again by itself where a program keeps running.",
+        4,
+    ),
+    _C.E_RELAY_NAME: (
+        "The relay's name has no address at the moment.",
+        "Check the network and its name server (DNS); it is tried again by itself where a program keeps running.",
+        4,
+    ),
+    _C.E_RELAY_PROXY: (
+        "The proxy on the way to the relay does not let the connection through.",
+        "Check HTTPS_PROXY and what the proxy wants; its answer is in the detail.",
+        4,
+    ),
+    _C.E_RELAY_STORE: (
+        "The relay cannot use its database at the moment.",
+        "Try again in a minute; if it goes on, whoever runs the relay finds the reason in its log.",
         4,
     ),
     _C.E_LINK_LOST: ("The connection was lost.", "Open the session again.", 4),
@@ -421,61 +437,6 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Ask another technician who may run commands on this device, or an administrator.",
         3,
     ),
-    _C.E_DATA_DISK: (
-        "The data folder cannot be written.",
-        "Free some space, or check the folder's owner; then try again.",
-        6,
-    ),
-    _C.E_PORT_IN_USE: (
-        "The address is already in use by another program.",
-        "Choose another port with --listen, or stop the other program.",
-        6,
-    ),
-    _C.E_LISTEN_PLAIN: (
-        "Without TLS the relay listens on loopback only.",
-        "Give --tls-cert and --tls-key, or --behind-proxy if TLS ends in front of it.",
-        2,
-    ),
-    _C.E_BROWSER_NONE: (
-        "No browser could be opened.",
-        "Open the address that was printed in a browser on this computer.",
-        6,
-    ),
-    _C.E_NOT_RUNNING: ("The program is not running.", "Start it first.", 4),
-    _C.E_ALREADY_RUNNING: (
-        "The program is already running with this data folder.",
-        "Use the running one, or stop it first.",
-        6,
-    ),
-    _C.E_CONSOLE_TOKEN: (
-        "This address was already used, or is too old.",
-        "Run alongside console again for a new address.",
-        3,
-    ),
-    _C.E_CONSOLE_ORIGIN: (
-        "The request did not come from the console's own page.",
-        "Open the console by its own address.",
-        3,
-    ),
-    _C.E_AUDIT_CHAIN: (
-        "The audit log was changed, cut or is damaged.",
-        "Keep the file as evidence and tell the administrator.",
-        5,
-    ),
-    _C.E_AUDIT_PEER: (
-        "The other side's audit log is not the one that was known: it was cut, rolled back or made anew.",
-        "Do not rely on that log; check it against the receipts and anchors with: alongside audit verify.",
-        5,
-    ),
-    _C.E_RECEIPT: (
-        "The receipt of a session does not fit, so it was not signed by both sides.",
-        "Compare both sides' audit logs with: alongside audit verify.",
-        5,
-    ),
-    _C.E_AUDIT_WRITE: (
-        "The audit log cannot be written, so nothing is allowed.",
-        "Free some space, or check the folder's owner.",
-        6,
-    ),
+    **LOCAL_TEXTS,
     **RELEASE_TEXTS,
 }

@@ -45,6 +45,9 @@ class ErrorCode(StrEnum):
     E_RELAY_ID = auto()
     E_RELAY_TLS = auto()
     E_RELAY_UNREACHABLE = auto()
+    E_RELAY_NAME = auto()
+    E_RELAY_PROXY = auto()
+    E_RELAY_STORE = auto()
     E_LINK_LOST = auto()
     E_ORG_UNKNOWN = auto()
     E_ORG_CLAIMED = auto()
@@ -123,6 +126,8 @@ class ErrorCode(StrEnum):
     E_APPROVAL_PERSON = auto()
     # this machine
     E_DATA_DISK = auto()
+    E_STORE_DAMAGED = auto()
+    E_STORE_VERSION = auto()
     E_PORT_IN_USE = auto()
     E_LISTEN_PLAIN = auto()
     E_BROWSER_NONE = auto()

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from protocol.certificates import Role, VerifiedPeer
-from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError, Unreachable
+from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Refused, SupportError, Unreachable
 from protocol.ids import OrganisationId
 from protocol.limits import (
     CONTROL_MESSAGE_LIMIT_BYTES,
@@ -45,6 +45,7 @@ from relay.requests import RequestDesk
 _LOG = structlog.get_logger()
 _OUTBOX_LIMIT_BYTES = 4 * CONTROL_MESSAGE_LIMIT_BYTES
 _FLUSH_TIMEOUT_S = 2.0
+_JUDGED_WITHIN_S = LOGIN_TIMEOUT_S - 2.0
 _PING_AFTER_S = 1.5 * LINK_HEARTBEAT_S  # who pings by itself is asked nothing: half of an idle link's traffic
 _IPV6_CUSTOMER_BITS = 64
 _KEEPING_ALIVE = frozenset({WSMsgType.PING, WSMsgType.PONG})
@@ -181,19 +182,30 @@ class Gateway:
     async def _admit(self, request: web.Request, socket: web.WebSocketResponse) -> Admitted:
         address = _address(request, behind_proxy=self._behind_proxy)
         try:
+            nonce = secrets.token_bytes(NONCE_BYTES)
             async with asyncio.timeout(LOGIN_TIMEOUT_S):
-                return await self._judge(socket, address)
+                encoded = await self._challenge(socket, nonce)
+            return await self._judge_in_time(encoded, nonce, address)
         except SupportError as exc:
-            if exc.code is not ErrorCode.E_RATE:
+            if exc.code is not ErrorCode.E_RATE and not isinstance(exc, EnvironmentFault):  # that is our own
                 self._login_rate.charge(address, time.monotonic(), FAILED_LOGIN_COST)
             _LOG.warning("login.refused", address=address, code=exc.code.value, detail=exc.detail[:200])
             raise
 
-    async def _judge(self, socket: web.WebSocketResponse, address: str) -> Admitted:
-        nonce = secrets.token_bytes(NONCE_BYTES)
+    async def _challenge(self, socket: web.WebSocketResponse, nonce: bytes) -> bytes:
         challenge = Challenge(PROTOCOL_VERSION, nonce, self._registry.relay_id)
         await socket.send_bytes(FROM_RELAY_CODEC.encode(challenge))
-        encoded = await _receive(socket, may_ping=False)
+        return await _receive(socket, may_ping=False)
+
+    async def _judge_in_time(self, encoded: bytes, nonce: bytes, address: str) -> Admitted:
+        """Who waits longer has gone: a database that does not answer is said while somebody listens."""
+        try:
+            async with asyncio.timeout(_JUDGED_WITHIN_S):
+                return await self._judge(encoded, nonce, address)
+        except TimeoutError:
+            raise EnvironmentFault("it does not answer", code=ErrorCode.E_RELAY_STORE) from None
+
+    async def _judge(self, encoded: bytes, nonce: bytes, address: str) -> Admitted:
         if not self._login_rate.take(address, time.monotonic(), LOGIN_COST):
             raise Refused("too many log-ins", code=ErrorCode.E_RATE)
         message = PRE_LOGIN_CODEC.decode(encoded)

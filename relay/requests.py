@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from protocol.certificates import Role
-from protocol.errors import ErrorCode, Refused, SupportError
+from protocol.errors import EnvironmentFault, ErrorCode, Refused, SupportError
 from protocol.ids import OrganisationId
 from protocol.limits import CONTROL_MESSAGE_LIMIT_BYTES, NAME_LIMIT_CHARS
 from protocol.messages.control import (
@@ -114,7 +114,7 @@ class RequestDesk:
                 code=exc.code.value,
                 detail=exc.detail,
             )
-            if request_no or exc.code is not ErrorCode.E_DATA_DISK:
+            if request_no or not isinstance(exc, EnvironmentFault):
                 link.refuse(request_no, exc.code)
 
     async def welcome(self, link: Link) -> None:

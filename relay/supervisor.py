@@ -70,7 +70,8 @@ class Supervisor:
             for at_s, child in list(due):
                 if at_s <= time.monotonic():
                     due.remove((at_s, child))
-                    self._start(child)
+                    if not self._started(child):
+                        due.append((time.monotonic() + _RESTART_DELAY_S, child))
 
     def _reap(self) -> list[tuple[Child, int]]:
         ended = []
@@ -82,6 +83,15 @@ class Supervisor:
             if child is not None:
                 ended.append((child, os.waitstatus_to_exitcode(raw)))
         return [(child, status if status >= 0 else 1) for child, status in ended]
+
+    def _started(self, child: Child) -> bool:
+        """Whether it could be forked; without memory or process numbers the others go on, and it waits."""
+        try:
+            self._start(child)
+        except OSError as exc:
+            _LOG.error("worker.not_started", worker=child.name, reason=exc.strerror)
+            return False
+        return True
 
     def _start(self, child: Child) -> None:
         sys.stdout.flush()

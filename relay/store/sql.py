@@ -5,6 +5,7 @@ one writer at a time; PostgreSQL runs at its default level (READ COMMITTED), wit
 """
 
 import secrets
+import sqlite3
 from base64 import b32encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +16,10 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.util.exc import CommandError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from protocol.errors import EnvironmentFault, ErrorCode, UsageError
@@ -39,6 +42,13 @@ from relay.store.tables import ANCHORS, DEVICES, DOCUMENTS, ENROLLERS, ORGANISAT
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _RELAY_ID_BYTES = 15
 _CLAIMED_BY = "claimed_by"
+# whoever asks hears that it does not work, and why
+_LOCK_TIMEOUT_S = 5
+_POOL_TIMEOUT_S = 4
+_CONNECT_TIMEOUT_S = 5
+_STATEMENT_TIMEOUT_S = 15
+# primary result codes of SQLite for a file that is damaged, or none of SQLite's
+_SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 # each knows INSERT ... ON CONFLICT DO NOTHING
 _INSERTS: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -46,8 +56,10 @@ _INSERTS: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "post
 class SqlStore:
     """Implements `relay.store.interface.Store`. Made by `open_sql_store`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, driver_faults: tuple[type[Exception], ...] = ()) -> None:
+        """`driver_faults`: what the driver raises by itself, while it connects."""
         self._engine = engine
+        self._faults = (PoolTimeoutError, OSError, *driver_faults)
 
     async def relay_id(self) -> str:
         """See `Store`."""
@@ -271,29 +283,59 @@ class SqlStore:
                 yield connection
         except DBAPIError as exc:
             detail = f"{type(exc.orig).__name__}: {exc.orig}"[:200]
-            raise EnvironmentFault(detail, code=ErrorCode.E_DATA_DISK) from None
+            raise EnvironmentFault(detail, code=ErrorCode.E_RELAY_STORE) from exc
+        except self._faults as exc:
+            raise EnvironmentFault(
+                f"{type(exc).__name__}: {exc}"[:200], code=ErrorCode.E_RELAY_STORE
+            ) from None
 
 
 async def open_sql_store(url: str) -> SqlStore:
-    """Connect, migrate to the newest tables, and hand out the store.
+    """Connect, look whether the database is whole, migrate to the newest tables, and hand out the store.
 
     Raises:
         UsageError: E_CONFIG when the URL names no database that can be used.
-        EnvironmentFault: E_DATA_DISK.
+        EnvironmentFault: E_DATA_DISK, E_STORE_DAMAGED, E_STORE_VERSION.
     """
     try:
         engine = _engine(url)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
         raise UsageError(f"database: {exc}"[:200], code=ErrorCode.E_CONFIG) from None
-    store = SqlStore(engine)
+    store = SqlStore(engine, _driver_faults(engine.dialect.name))
     try:
         async with store._transaction() as connection:
+            await connection.run_sync(_check_whole)
             await connection.run_sync(_migrate)
-    except (OSError, EnvironmentFault) as exc:
+    except (EnvironmentFault, CommandError) as exc:
         await engine.dispose()
-        why = exc.detail if isinstance(exc, EnvironmentFault) else str(exc)
-        raise EnvironmentFault(f"database: {why}"[:200], code=ErrorCode.E_DATA_DISK) from None
+        if isinstance(exc, CommandError):  # alembic finds the revision of the tables in none of ours
+            raise EnvironmentFault(f"database: {exc}"[:200], code=ErrorCode.E_STORE_VERSION) from None
+        code = ErrorCode.E_STORE_DAMAGED if _is_damage(exc) else ErrorCode.E_DATA_DISK
+        raise EnvironmentFault(f"database: {exc.detail}"[:200], code=code) from None
     return store
+
+
+def _is_damage(fault: EnvironmentFault) -> bool:
+    orig = getattr(fault.__cause__, "orig", None)
+    is_said_by_driver = getattr(orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_DAMAGED
+    return fault.code is ErrorCode.E_STORE_DAMAGED or is_said_by_driver
+
+
+def _driver_faults(dialect: str) -> tuple[type[Exception], ...]:
+    if dialect != "postgresql":
+        return ()
+    import asyncpg  # the driver of this database alone
+
+    return (asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def _check_whole(connection: sa.Connection) -> None:
+    """SQLite has no check sums of its own: a torn or exchanged page shows in how they fit together."""
+    if connection.dialect.name != "sqlite":
+        return
+    said = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+    if said != "ok":
+        raise EnvironmentFault(str(said), code=ErrorCode.E_STORE_DAMAGED)
 
 
 def _engine(url: str) -> AsyncEngine:
@@ -301,16 +343,22 @@ def _engine(url: str) -> AsyncEngine:
     if parsed.get_backend_name() not in _INSERTS:
         raise ArgumentError(f"{parsed.get_backend_name()} is not one of {', '.join(sorted(_INSERTS))}")
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(parsed, pool_pre_ping=True)
+        return create_async_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_timeout=_POOL_TIMEOUT_S,
+            connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _STATEMENT_TIMEOUT_S},
+        )
     # one connection: SQLite has one writer anyway, and no call waits for a lock of our own
-    engine = create_async_engine(parsed, pool_size=1, max_overflow=0)
+    engine = create_async_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=_POOL_TIMEOUT_S)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, record: Any) -> None:
         # transactions are begun by the line below, not by the driver's guess
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        patience = f"busy_timeout={_LOCK_TIMEOUT_S * 1000}"
+        for pragma in (patience, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -141,7 +141,7 @@ def test_msg_06_compression_is_not_negotiated_and_a_compressed_frame_ends_the_co
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="run on Linux: it needs prlimit(2)")
-async def test_res_04_without_file_descriptors_it_sheds_and_recovers(tmp_path: Path) -> None:
+async def test_res_04_rel_15_without_file_descriptors_it_sheds_and_recovers(tmp_path: Path) -> None:
     with RelayProcess(tmp_path / "data", workers=0) as relay:
         await claim_relay(relay, acme())
         open_now = len(list(Path(f"/proc/{relay.pid}/fd").iterdir()))

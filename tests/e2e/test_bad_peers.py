@@ -466,6 +466,6 @@ def test_a_full_disk_at_the_relay_refuses_what_has_to_be_kept(target: Target) ->
     target.system.alongside("policy", "sign", *passphrase)
     relay = psutil.Process(target.system.pids["relay"])
     with full_disk([relay.pid, *(child.pid for child in relay.children())]):
-        assert_fault(target.system.alongside("policy", "publish", "--json", status=None), E.E_DATA_DISK)
+        assert_fault(target.system.alongside("policy", "publish", "--json", status=None), E.E_RELAY_STORE)
         target.session.assert_alive()
     target.system.alongside("policy", "publish", "--json")

@@ -77,7 +77,7 @@ def test_a_database_server_that_is_not_there_is_said_in_one_sentence(tmp_path: P
 def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "relay.sqlite").write_bytes(os.urandom(8192))
     done = _run("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path))
-    _assert_fault(done, ErrorCode.E_DATA_DISK, ExitStatus.ENVIRONMENT)
+    _assert_fault(done, ErrorCode.E_STORE_DAMAGED, ExitStatus.ENVIRONMENT)
 
 
 @pytest.mark.parametrize("option", ["--listen", "--session-listen"])
@@ -153,7 +153,7 @@ async def test_the_processes_of_a_killed_relay_end_with_it(relay: RelayProcess) 
 async def test_a_dead_worker_is_replaced_and_log_ins_do_not_notice(relay: RelayProcess) -> None:
     both = await meeting(relay)
     wires = await both.meet()
-    worker_pid = next(pid for pid in relay.child_pids() if _listens(pid, relay.session_port))
+    worker_pid = relay.worker_pid()
     os.kill(worker_pid, signal.SIGKILL)
     for wire in wires:
         with pytest.raises(Unreachable):
@@ -166,16 +166,6 @@ async def test_a_dead_worker_is_replaced_and_log_ins_do_not_notice(relay: RelayP
     for wire in (device, technician):
         await wire.close()
     await both.close()
-
-
-def _listens(pid: int, port: int) -> bool:
-    inodes = {
-        line.split()[9]
-        for line in Path("/proc/net/tcp").read_text().splitlines()
-        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
-    }
-    links = [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
-    return any(f"socket:[{inode}]" in links for inode in inodes)
 
 
 async def test_health_and_readiness_answer(shared_relay: RelayProcess) -> None:

@@ -253,5 +253,5 @@ async def test_a_database_that_breaks_while_running_is_a_fault_with_a_code(tmp_p
     outside.close()
     with pytest.raises(EnvironmentFault) as caught:
         await store.devices(OURS)
-    assert caught.value.code == ErrorCode.E_DATA_DISK
+    assert caught.value.code == ErrorCode.E_RELAY_STORE
     await store.close()

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -32,6 +32,7 @@ class PostgresServer:
 
     port: int
     _numbers: "count[int]"
+    _control: Callable[..., None]
 
     def new_database(self) -> str:
         """The SQLAlchemy URL of an empty database."""
@@ -44,12 +45,26 @@ class PostgresServer:
         command = [str(program("pg_dump")), *self._place(), "--inserts", url.rpartition("/")[2]]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
+    def stop(self) -> None:
+        """It goes away at once, as by a crash."""
+        self._control("pg_ctl", "stop", "-w", "-m", "immediate")
+
+    def start(self) -> None:
+        """It is there again."""
+        self._control("pg_ctl", "start", *_start_words(self.port))
+
     def _say(self, statement: str) -> None:
         command = [str(program("psql")), *self._place(), "-d", "postgres", "-q", "-c", statement]
         subprocess.run(command, check=True, capture_output=True)
 
     def _place(self) -> list[str]:
         return ["-h", "127.0.0.1", "-p", str(self.port), "-U", UNPRIVILEGED, "-w"]
+
+
+def _start_words(port: int) -> list[str]:
+    # no Unix socket, and nothing has to outlive a power cut here
+    settings = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c max_connections=100"
+    return ["-w", "-t", str(START_TIMEOUT_S), "-l", "log", "-o", settings]
 
 
 @contextmanager
@@ -71,10 +86,8 @@ def running_postgres() -> Iterator[PostgresServer]:
             assert ended.returncode == 0, ended.stderr
 
         run("initdb", "-U", UNPRIVILEGED, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        # no Unix socket, and nothing has to outlive a power cut here
-        settings = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c max_connections=100"
-        run("pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-l", str(folder / "log"), "-o", settings)
+        run("pg_ctl", "start", *_start_words(port))
         try:
-            yield PostgresServer(port, count(1))
+            yield PostgresServer(port, count(1), run)
         finally:
             run("pg_ctl", "stop", "-w", "-m", "immediate")

@@ -111,6 +111,10 @@ class RelayProcess:
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [int(word) for word in path.read_text().split()]
 
+    def worker_pid(self) -> int:
+        """The process that serves the first session port."""
+        return next(pid for pid in self.child_pids() if _listens(pid, self.session_port))
+
     def resident_bytes(self) -> int:
         """Private memory of all its processes."""
         return sum(_private_bytes(pid) for pid in (self.pid, *self.child_pids()))
@@ -224,6 +228,16 @@ async def throw_garbage(port: int, garbage: bytes) -> None:
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
+
+
+def _listens(pid: int, port: int) -> bool:
+    inodes = {
+        line.split()[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()
+        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+    }
+    links = [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
+    return any(f"socket:[{inode}]" in links for inode in inodes)
 
 
 def _private_bytes(pid: int) -> int:
