@@ -143,8 +143,7 @@ def _check_way_to_relay(data: DataDir) -> Iterator[Check]:
     host = relay.hostname or ""
     proxy = getproxies().get(relay.scheme, "")
     if proxy and not proxy_bypass(host):
-        name = urlsplit(proxy).hostname or "(malformed)"  # never its password
-        told = f"the way to the relay goes through the proxy {shown_text(name, 100)}"
+        told = f"the way to the relay goes through the proxy {shown_text(_host_of(proxy), 100)}"
     else:
         told = "none on the way to the relay"
     yield Check("proxy", CheckState.OK, told)
@@ -155,6 +154,14 @@ def _check_way_to_relay(data: DataDir) -> Iterator[Check]:
     else:
         told = "this computer's authorities count; interception is not seen, and cannot see into a session"
         yield Check("TLS to the relay", CheckState.OK, told)
+
+
+def _host_of(proxy: str) -> str:
+    """Never its password."""
+    try:
+        return urlsplit(proxy).hostname or "(malformed)"
+    except ValueError:
+        return "(malformed)"
 
 
 def _code_folders() -> list[Path]:

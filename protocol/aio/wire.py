@@ -1,16 +1,19 @@
 """A wire carries whole binary messages between two ends; here, a WebSocket client to the relay."""
 
+import asyncio
 import ipaddress
 import re
 import socket
 import ssl
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI, ProxyError
+from websockets.proxy import get_proxy, parse_proxy
+from websockets.uri import parse_uri
 
 from protocol.errors import ErrorCode, PeerViolation, Unreachable, UsageError
 
@@ -18,7 +21,11 @@ CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 UNSENT_LIMIT_BYTES = 16 << 10
 """One TLS record: what the kernel and websockets each keep of us that has not left the machine."""
+NAME_TIMEOUT_S = 3.0
+ADDRESSES_LIMIT = 8
 TOO_LARGE_CLOSE_CODE = 1009  # RFC 6455, 7.4.1
+# where the names of relays led when they answered last, for a time without a name server
+_ADDRESSES: dict[str, str] = {}
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 
 
@@ -115,13 +122,15 @@ async def connect_wire(
     """Open a WebSocket to a relay. `tls_ca`: the only accepted roots, instead of the system's.
 
     Raises:
-        Unreachable: E_RELAY_UNREACHABLE, or E_RELAY_TLS when its certificate is not acceptable.
+        Unreachable: E_RELAY_UNREACHABLE, E_RELAY_NAME, E_RELAY_PROXY, or E_RELAY_TLS when its certificate is
+            not acceptable.
         UsageError: E_CONFIG, `tls_ca` cannot be read.
     """
-    is_encrypted = url.startswith("wss://")
     host = urlsplit(url).hostname or ""
-    context = relay_tls_context(tls_ca) if is_encrypted else None
+    context = relay_tls_context(tls_ca) if url.startswith("wss://") else None
     try:
+        proxy = None if is_loopback(host) else _proxy(url)
+        place = {} if proxy else await _place(host)
         connection = await _Straight(
             url,
             ssl=context,
@@ -131,14 +140,51 @@ async def connect_wire(
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,
             write_limit=UNSENT_LIMIT_BYTES,
-            proxy=None if is_loopback(host) else True,
+            proxy=proxy,
+            **place,
         )
     except ssl.SSLError as exc:
         raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_TLS) from None
+    except socket.gaierror as exc:
+        raise Unreachable(f"{url}: {exc.strerror}", code=ErrorCode.E_RELAY_NAME) from None
+    except (ProxyError, ImportError) as exc:  # python-socks is missing
+        raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_PROXY) from None
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as exc:
         raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_UNREACHABLE) from None
+    if proxy is None:
+        _remember_address(host, connection)
     _bound_unsent(connection)
     return WebSocketWire(connection)
+
+
+def _proxy(url: str) -> str | None:
+    try:
+        proxy = get_proxy(parse_uri(url))
+        if proxy is not None:
+            parse_proxy(proxy)
+    except (InvalidProxy, ValueError):  # what they say holds the proxy's password
+        detail = f"{url}: the proxy's address is malformed, or of a kind that is not supported"
+        raise Unreachable(detail, code=ErrorCode.E_RELAY_PROXY) from None
+    return proxy
+
+
+async def _place(host: str) -> dict[str, Any]:
+    """Where the name led before, if it leads nowhere now: the certificate is asked for the name as ever."""
+    known = _ADDRESSES.get(host)
+    if known is None:
+        return {}
+    try:
+        async with asyncio.timeout(NAME_TIMEOUT_S):
+            await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (socket.gaierror, TimeoutError):
+        return {"host": known}
+    return {}
+
+
+def _remember_address(host: str, connection: ClientConnection) -> None:
+    if host not in _ADDRESSES and len(_ADDRESSES) >= ADDRESSES_LIMIT:
+        _ADDRESSES.clear()
+    _ADDRESSES[host] = str(connection.remote_address[0])
 
 
 class _Straight(connect):

@@ -59,7 +59,7 @@ class SqlStore:
     def __init__(self, engine: AsyncEngine, driver_faults: tuple[type[Exception], ...] = ()) -> None:
         """`driver_faults`: what the driver raises by itself, while it connects."""
         self._engine = engine
-        self._faults = (PoolTimeoutError, OSError, *driver_faults)
+        self._faults: tuple[type[Exception], ...] = (PoolTimeoutError, OSError, *driver_faults)
 
     async def relay_id(self) -> str:
         """See `Store`."""

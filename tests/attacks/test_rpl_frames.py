@@ -265,7 +265,7 @@ async def test_rpl_09_a_technician_whose_words_go_to_two_agents_has_a_session_wi
         assert arrived(on_stage) == list(WORDS)
 
 
-async def test_rpl_12_a_relay_that_holds_everything_and_answers_all_pings_itself_is_found_out(
+async def test_rpl_12_rel_07_a_relay_that_holds_everything_and_answers_all_pings_itself_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_machine, "SESSION_SILENCE_LIMIT_S", 0.5)
@@ -287,7 +287,7 @@ async def test_rpl_12_a_relay_that_holds_everything_and_answers_all_pings_itself
         assert on_stage.link.state.value == "connected", "the relay's own link is as lively as ever"
 
 
-async def test_rpl_12_a_technician_from_whom_the_devices_end_is_hidden_finds_out(
+async def test_rpl_12_rel_07_a_technician_from_whom_the_devices_end_is_hidden_finds_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_machine, "SESSION_SILENCE_LIMIT_S", 0.5)

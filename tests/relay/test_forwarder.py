@@ -156,7 +156,7 @@ def test_an_end_whose_other_end_does_not_come_is_told_so() -> None:
     assert late.sent == []
 
 
-def test_a_session_lives_while_one_end_speaks_and_ends_when_both_are_silent() -> None:
+def test_rel_07_a_session_lives_while_one_end_speaks_and_ends_when_both_are_silent() -> None:
     bench = Bench()
     (device, device_end), (technician, _) = bench.pair()
     bench.forwarder.received(device_end, b"x", SESSION_IDLE_LIMIT_S - 1)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,13 +46,16 @@ class RunningAgent:
 
 
 @contextmanager
-def running_agent(data: Path, *words: str) -> Iterator[RunningAgent]:
-    """Start it and read its ready line; it has to end by SIGTERM with status 0."""
+def running_agent(data: Path, *words: str, inside: Sequence[str] = ()) -> Iterator[RunningAgent]:
+    """Start it and read its ready line; it has to end by SIGTERM with status 0.
+
+    `inside`: the words that start a program in other surroundings.
+    """
     log_file = data.with_name("agent.log")
     environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
     with log_file.open("a") as log:
         process = subprocess.Popen(
-            [*AGENT, "run", "--data", str(data), "--json", *words],
+            [*inside, *AGENT, "run", "--data", str(data), "--json", *words],
             stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
         )  # fmt: skip
     try:

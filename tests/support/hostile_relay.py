@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from protocol.errors import PeerViolation
 from protocol.identity import Identity
 from protocol.ids import SessionId, new_session_id
-from protocol.limits import CONTROL_MESSAGE_LIMIT_BYTES, NONCE_BYTES
+from protocol.limits import CONTROL_MESSAGE_LIMIT_BYTES, LINK_HEARTBEAT_S, NONCE_BYTES
 from protocol.messages import control
 from protocol.messages.presence import DeviceList, DeviceRow, PresenceChanged
 from protocol.version import PROTOCOL_VERSION
@@ -60,6 +60,7 @@ class HostileRelay:
     def __init__(self, *, port: int = 0, relay_id: str = RELAY_ID, tls: ssl.SSLContext | None = None) -> None:
         self.relay_id = relay_id
         self.port = port
+        self.heartbeat_s = LINK_HEARTBEAT_S
         self.policy: tuple[int, bytes] | None = None
         self.overheard = Overheard()
         self.lies = Lies()
@@ -313,7 +314,9 @@ class HostileRelay:
         organisation_id, role, subject = subject_of(message.chain[0])
         self.links[subject] = connection
         status = "approved" if role == "device" else ""
-        await self._post(connection, control.Welcome(organisation_id, subject, role, 15.0, status))
+        await self._post(
+            connection, control.Welcome(organisation_id, subject, role, self.heartbeat_s, status)
+        )
         if self.policy is not None:
             await self._post(connection, control.PolicyPublished(*self.policy))
         try:

@@ -31,9 +31,14 @@ class ServerFiles:
 
 
 def server_files(
-    folder: Path, *, address: str = "127.0.0.1", from_now: timedelta = -HOUR, until: timedelta = HOUR
+    folder: Path,
+    *,
+    address: str = "127.0.0.1",
+    name: str = "",
+    from_now: timedelta = -HOUR,
+    until: timedelta = HOUR,
 ) -> ServerFiles:
-    """An authority of its own, and a certificate by it for this address and time."""
+    """An authority of its own, and a certificate by it for this address (or name) and time."""
     folder.mkdir(exist_ok=True)
     now, authority_key, key = datetime.now(UTC), _new_key(), _new_key()
     authority_name = _name("An authority")
@@ -42,7 +47,8 @@ def server_files(
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    subject = x509.DNSName(name) if name else x509.IPAddress(ip_address(address))
+    names = x509.SubjectAlternativeName([subject])
     leaf = (
         _builder(_name("A relay"), authority_name, key, now + from_now, now + until)
         .add_extension(names, critical=False)
