@@ -201,7 +201,8 @@ class SessionConsent:
     async def _run(
         self, ask: Ask, asked: frozenset[Grantable], pending: Callable[[float], Awaitable[None]]
     ) -> Outcome:
-        machine = ConsentMachine(asked, self._admitted.offers)
+        held = frozenset(grant.grantable for grant in self.book.live) if self.book else frozenset()
+        machine = ConsentMachine(asked, self._admitted.offers, held=held)
         try:
             self._audit.write(
                 AuditKind.CONSENT_ASKED, {"asked": " ".join(sorted(asked)), "ask_no": ask.ask_no}
@@ -334,7 +335,7 @@ class SessionConsent:
     def _note_refused(self, outcome: Outcome) -> None:
         if outcome.granted:
             return
-        codes = set(outcome.refused.values())
+        codes = set(outcome.refused.values()) - {ErrorCode.E_CONSENT_LATER}  # of that nobody heard
         is_timeout = codes == {ErrorCode.E_CONSENT_TIMEOUT}
         kind = AuditKind.CONSENT_TIMED_OUT if is_timeout else AuditKind.CONSENT_DENIED
         actor = PERSON if ErrorCode.E_CONSENT_DENIED in codes else AGENT

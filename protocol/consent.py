@@ -5,14 +5,15 @@
      |--unattended, standing|-------------------->|
      `--policy_refused------`--denied, timed_out--`--nobody, withdrawn--> REFUSED
 
-Nothing is granted before the person's indicator is on the screen, unattended or not.
+Nothing is granted before the person's indicator is on the screen, unattended or not. A person is asked for
+one thing at a time, the screen first: the rest of a bundle is refused with E_CONSENT_LATER, unheard.
 """
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocol.errors import ErrorCode, WrongState
-from protocol.grantables import Grantable
+from protocol.grantables import Grantable, in_order
 from protocol.limits import CONSENT_EXTENSIONS_LIMIT, CONSENT_TIMEOUT_S
 from protocol.policy import Consent
 
@@ -112,7 +113,8 @@ Effect = ShowPrompt | ClosePrompt | ShowIndicator | GiveGrants | RefuseAll
 class ConsentMachine:
     """Feed it facts and the time; carry out the effects it returns.
 
-    `asked`: what the technician wants; `offered`: what policy and certificate let this technician ask.
+    `asked`: what the technician wants; `offered`: what policy and certificate let this technician ask;
+    `held`: what the session holds already; the person is asked for it again only when nothing else is asked.
     """
 
     def __init__(
@@ -120,11 +122,13 @@ class ConsentMachine:
         asked: frozenset[Grantable],
         offered: frozenset[Grantable],
         *,
+        held: frozenset[Grantable] = frozenset(),
         prompt_timeout_s: float = CONSENT_TIMEOUT_S,
     ) -> None:
         self.state = State.NEW
         self.deadline_s: float | None = None
         self._possible = asked & offered
+        self._held = held
         self._allowed: frozenset[Grantable] = frozenset()
         self._refused = dict.fromkeys(asked - offered, ErrorCode.E_POLICY_CAPABILITY)
         self._prompt_timeout_s = prompt_timeout_s
@@ -149,22 +153,24 @@ class ConsentMachine:
             self._step(Input.STANDING if is_standing else Input.UNATTENDED)
             return self._show_indicator(self._possible, now_s)
         self._step(Input.ASK_PERSON)
+        one = first_to_ask(self._possible, self._held)
+        self._refused |= dict.fromkeys(self._possible - {one}, ErrorCode.E_CONSENT_LATER)
+        self._possible = frozenset({one})
         longest_s = self._prompt_timeout_s * (1 + CONSENT_EXTENSIONS_LIMIT)
         self.deadline_s = now_s + longest_s + PROMPT_GRACE_S
         return [ShowPrompt(self._possible, self._prompt_timeout_s)]
 
     def allow(self, allowed: frozenset[Grantable], *, now_s: float) -> list[Effect]:
-        """The person allowed these; an empty set is a refusal.
+        """The person allowed this; an empty set is a refusal.
 
         Raises:
-            WrongState: nobody asked for one of them, or no prompt is up.
+            WrongState: the person was not asked for it, or no prompt is up.
         """
         if not allowed <= self._possible:
-            raise WrongState("a person cannot grant what nobody asked for")
+            raise WrongState("a person cannot grant what they were not asked for")
         if not allowed:
             return self.deny()
         self._step(Input.ALLOWED)
-        self._refused |= dict.fromkeys(self._possible - allowed, ErrorCode.E_CONSENT_DENIED)
         return self._show_indicator(allowed, now_s)
 
     def deny(self) -> list[Effect]:
@@ -216,3 +222,8 @@ class ConsentMachine:
             self.state = TRANSITIONS[self.state, given]
         except KeyError:
             raise WrongState(f"{given.name} while {self.state.name}") from None
+
+
+def first_to_ask(possible: frozenset[Grantable], held: frozenset[Grantable]) -> Grantable:
+    """What of a bundle the person is asked for: the least that is not held yet, seeing before doing."""
+    return Grantable(in_order(possible - held or possible)[0])

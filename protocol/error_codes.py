@@ -328,6 +328,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "List them with: alongside-agent consents list.",
         3,
     ),
+    _C.E_CONSENT_LATER: (
+        "The person is asked for one thing at a time.",
+        "Ask for it by itself, when you need it.",
+        3,
+    ),
     _C.E_CONSENT_PAUSED: ("The person paused remote help.", "Call them, or wait for the end of it.", 3),
     _C.E_GRANT_NONE: ("This was not allowed by the person at the device.", "Ask for it in the session.", 3),
     _C.E_GRANT_ENDED: ("The permission for this has ended.", "Ask for it again in the session.", 3),

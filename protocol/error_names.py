@@ -98,6 +98,7 @@ class ErrorCode(StrEnum):
     E_CONSENT_AWAY = auto()
     E_CONSENT_BLOCKED = auto()
     E_CONSENT_UNKNOWN = auto()
+    E_CONSENT_LATER = auto()
     E_CONSENT_PAUSED = auto()
     E_GRANT_NONE = auto()
     E_GRANT_ENDED = auto()

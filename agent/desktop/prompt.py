@@ -5,11 +5,10 @@ import time
 import tkinter as tk
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
-from agent.desktop.looks import Looks, TickBox
+from agent.desktop.looks import Looks
 from agent.desktop.place import place_at_pointer
 from agent.desktop.prompt_rules import VERIFIED, Answer, ArmingTerms, PromptRules
 from agent.desktop.prompt_text import GROUP, TECHNICIAN, clock, prompt_text
@@ -42,7 +41,7 @@ class Prompt:
         self._on_answer = on_answer
         self._text = prompt_text(order, has_hot_key=tools.has_hot_key, language=tools.looks.language)
         self._rules = PromptRules(
-            (name for name, _ in self._text.boxes),
+            (name for name, _ in self._text.asked),
             ordered_s=time.monotonic(),
             timeout_s=order.timeout_s,
             terms=VERIFIED if self._text.is_verified else ArmingTerms(VISITOR_ARMING_S, self._text.word),
@@ -76,9 +75,8 @@ class Prompt:
             "refuse": view.refuse,
             "allow": view.allow,
         }
-        for grantable, box in view.boxes.items():
-            box.configure(command=partial(self._on_box, grantable, box))
-            parts[f"box:{grantable}"] = box
+        for grantable, line in view.asked.items():
+            parts[f"asked:{grantable}"] = line
         for whom, box in view.standing.items():
             box.configure(command=self._on_standing)
             parts[f"standing:{whom}"] = box
@@ -86,7 +84,7 @@ class Prompt:
             self._bind_word(view.word)
             parts["word"] = view.word
         for widget in parts.values():
-            if widget is not view.word:
+            if widget is not view.word and not isinstance(widget, tk.Label):
                 self._guard(widget)
         name_parts(self._tools.properties, parts)
 
@@ -152,7 +150,7 @@ class Prompt:
         elif self._rules.is_word_missing:
             announced = say("The word is not typed yet.")
         else:
-            announced = "" if self._rules.ticked else say("Nothing is ticked.")
+            announced = ""
         self._view.waiting.configure(text=f"{left}\n{announced}" if announced else left)
         self._ticking = self._window.after(TICK_MS, self._tick)
 
@@ -161,10 +159,6 @@ class Prompt:
             return
         # shown counts from when no injected event can come any more: the next tick looks
         self._is_visible = True
-
-    def _on_box(self, grantable: str, box: TickBox) -> None:
-        self._rules.tick_box(grantable, is_ticked=box.is_on)
-        self._view.allow.enable(is_enabled=self._rules.may_allow(time.monotonic()))
 
     def _on_standing(self) -> None:
         # everyone is more than this one

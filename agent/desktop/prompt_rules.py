@@ -43,7 +43,7 @@ VERIFIED = ArmingTerms()
 
 
 class PromptRules:
-    """Allow counts once the prompt was visible for `arming_s`, something is ticked and `word` was typed.
+    """Allow counts once the prompt was visible for `arming_s` and `word` was typed.
 
     Keys that press a button count only after the keyboard was quiet for `KEYS_QUIET_S`: whoever types
     when the prompt comes up neither allows nor refuses by accident. Escape, closing and the time refuse.
@@ -53,7 +53,6 @@ class PromptRules:
         self, asked: Iterable[str], *, ordered_s: float, timeout_s: float, terms: ArmingTerms = VERIFIED
     ) -> None:
         self.asked = tuple(asked)
-        self.ticked = set(self.asked)
         self.standing = ""
         self._terms = terms
         self._is_word_typed = not terms.word
@@ -82,8 +81,7 @@ class PromptRules:
 
     def may_allow(self, now_s: float) -> bool:
         """Whether Allow can be pressed."""
-        is_ready = bool(self.ticked) and self._is_word_typed
-        return self.state is State.OPEN and is_ready and not self.arming_left_s(now_s)
+        return self.state is State.OPEN and self._is_word_typed and not self.arming_left_s(now_s)
 
     @property
     def is_word_missing(self) -> bool:
@@ -93,13 +91,6 @@ class PromptRules:
     def typed(self, text: str) -> None:
         """What stands in the field for the word now; case and spaces around it do not matter."""
         self._is_word_typed = text.strip().casefold() == self._terms.word.casefold()
-
-    def tick_box(self, grantable: str, *, is_ticked: bool) -> None:
-        """The person changed a box; only what was asked for can be ticked."""
-        if is_ticked and grantable in self.asked:
-            self.ticked.add(grantable)
-        else:
-            self.ticked.discard(grantable)
 
     def key_counts(self, now_s: float) -> bool:
         """Whether this press of a key may work a button; every press restarts the quiet time."""
@@ -119,7 +110,7 @@ class PromptRules:
         """The person pressed Allow; None when that does not count yet."""
         if not self.may_allow(now_s):
             return None
-        return self._answer(tuple(name for name in self.asked if name in self.ticked), "", now_s)
+        return self._answer(self.asked, "", now_s)
 
     def block(self, now_s: float) -> Answer | None:
         """Don't allow, and no more questions of this technician for a while."""

@@ -41,13 +41,13 @@ _SHORT_WORDS: dict[Grantable, str] = {
 
 @dataclass(frozen=True, slots=True)
 class PromptText:
-    """The prompt's texts in reading order. `boxes` pairs each grantable with its line."""
+    """The prompt's texts in reading order. `asked` pairs what is asked for with its line."""
 
     headline: str
     identity: str
     is_verified: bool
-    boxes_title: str
-    boxes: tuple[tuple[str, str], ...]
+    asked_title: str
+    asked: tuple[tuple[str, str], ...]
     screen_hint: str
     reason_title: str
     reason: str
@@ -71,8 +71,8 @@ class PromptText:
             self.identity,
             self.warning,
             self.readback,
-            self.boxes_title,
-            *(line for _, line in self.boxes),
+            self.asked_title,
+            *(line for _, line in self.asked),
             self.screen_hint,
             self.reason_title,
             self.reason,
@@ -113,8 +113,8 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool, language: Language = EN
             else say("NOT VERIFIED. We can't tell who this is.")
         ),
         is_verified=bool(organisation),
-        boxes_title=say("They ask to do this. Untick what you do not want."),
-        boxes=tuple((grantable, _plain_words(grantable, language)) for grantable in order.grantables),
+        asked_title=say("They ask for this alone. For anything more they have to ask you again."),
+        asked=tuple((grantable, _plain_words(grantable, language)) for grantable in order.grantables),
         screen_hint=say("Close anything private before you allow this.") if sees_screen else "",
         reason_title=say("Why, in the technician's own words"),
         reason=outside_text(order.reason, REASON_LIMIT_CHARS) or say("(no reason given)"),

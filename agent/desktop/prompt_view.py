@@ -23,7 +23,7 @@ class PromptView:
     def __init__(self, looks: Looks, text: PromptText, place: Place) -> None:
         self._looks = looks
         self._text = text
-        self.boxes: dict[str, TickBox] = {}
+        self.asked: dict[str, tk.Label] = {}
         self.standing: dict[str, TickBox] = {}
         self.word: tk.Entry | None = None
         self.window = tk.Toplevel(
@@ -51,7 +51,7 @@ class PromptView:
         inner = tk.Frame(body, background=self._looks.colours.background)
         inner.pack(fill="both", expand=True, padx=px(28), pady=(px(24), px(20)))
         self._build_identity(inner, self._text)
-        self._build_boxes(inner, self._text)
+        self._build_asked(inner, self._text)
         self._build_reason(inner, self._text)
         for line in (self._text.length, self._text.recording):
             lk.label(inner, self._looks, line, lk.Type(13, self._looks.colours.muted)).pack(
@@ -113,17 +113,19 @@ class PromptView:
         )
         self.word.pack(side="left", pady=(px(14), 0))
 
-    def _build_boxes(self, parent: tk.Frame, text: PromptText) -> None:
+    def _build_asked(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
-        lk.label(parent, self._looks, text.boxes_title, lk.Type(13, self._looks.colours.muted)).pack(
+        lk.label(parent, self._looks, text.asked_title, lk.Type(13, self._looks.colours.muted)).pack(
             anchor="w", pady=(px(20), px(6))
         )
-        for grantable, line in text.boxes:
-            box = self.boxes[grantable] = TickBox(parent, self._looks, line)
-            box.pack(fill="x", anchor="w", pady=px(1))
+        for grantable, line in text.asked:
+            label = self.asked[grantable] = lk.label(
+                parent, self._looks, line, lk.Type(17, self._looks.colours.ink, True)
+            )
+            label.pack(anchor="w", pady=px(1))
         if text.screen_hint:
             lk.label(parent, self._looks, text.screen_hint, lk.Type(13, self._looks.colours.muted)).pack(
-                anchor="w", padx=(px(36), 0)
+                anchor="w"
             )
 
     def _build_standing(self, parent: tk.Frame, text: PromptText) -> None:

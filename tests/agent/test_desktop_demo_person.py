@@ -37,7 +37,7 @@ def test_the_demo_person_answers_as_told(tmp_path: Path, has_window_manager: boo
     with x_display(has_window_manager=has_window_manager) as display:
         marker = mark_as_demo(display)
         for words, allowed, code in (
-            ((), ["screen.view", "input.control"], ""),
+            ((), ["screen.view"], ""),
             (("--refuse",), [], ErrorCode.E_CONSENT_DENIED),
         ):
             folder = tmp_path / str(len(words))

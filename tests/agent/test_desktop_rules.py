@@ -32,7 +32,7 @@ A = Key(keysym=0x61, is_pressed=True)
 
 
 def rules(timeout_s: float = 60.0) -> PromptRules:
-    made = PromptRules(("screen.view", "input.control"), ordered_s=100.0, timeout_s=timeout_s)
+    made = PromptRules(("screen.view",), ordered_s=100.0, timeout_s=timeout_s)
     made.shown(101.0)
     return made
 
@@ -42,7 +42,7 @@ def test_allow_does_nothing_before_the_arming_time_is_over() -> None:
     assert prompt.allow(101.0 + CONSENT_ARMING_S - 0.01) is None
     answer = prompt.allow(101.0 + CONSENT_ARMING_S)
     assert answer is not None
-    assert answer.allowed == ("screen.view", "input.control")
+    assert answer.allowed == ("screen.view",)
     assert answer.took_s == CONSENT_ARMING_S
 
 
@@ -52,29 +52,6 @@ def test_the_arming_time_starts_when_the_person_can_see_the_prompt() -> None:
     prompt.shown(30.0)
     assert prompt.allow(31.0) is None
     assert prompt.allow(31.5) is not None
-
-
-def test_an_unticked_box_is_not_allowed_and_the_others_are() -> None:
-    prompt = rules()
-    prompt.tick_box("input.control", is_ticked=False)
-    answer = prompt.allow(110.0)
-    assert answer is not None
-    assert answer.allowed == ("screen.view",)
-
-
-def test_nothing_ticked_cannot_be_allowed() -> None:
-    prompt = rules()
-    prompt.tick_box("input.control", is_ticked=False)
-    prompt.tick_box("screen.view", is_ticked=False)
-    assert prompt.allow(110.0) is None
-
-
-def test_what_nobody_asked_for_cannot_be_ticked() -> None:
-    prompt = rules()
-    prompt.tick_box("commands.run", is_ticked=True)
-    answer = prompt.allow(110.0)
-    assert answer is not None
-    assert "commands.run" not in answer.allowed
 
 
 def test_the_deadline_refuses_and_more_time_moves_it() -> None:
@@ -128,7 +105,7 @@ def test_an_unknown_organisation_is_unmistakable() -> None:
 def test_the_text_hash_changes_with_every_word_that_is_shown() -> None:
     seen = {
         prompt_text(order, has_hot_key=has_hot_key).sha256()
-        for order in (a_prompt(), a_prompt(("screen.view",)), a_prompt(reason="Another."))
+        for order in (a_prompt(), a_prompt(("input.control",)), a_prompt(reason="Another."))
         for has_hot_key in (True, False)
     }
     assert len(seen) == 6

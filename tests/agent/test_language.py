@@ -68,7 +68,7 @@ SECURITY_SENTENCES = (
     "NOT VERIFIED. We can't tell who this is.",
     UNVERIFIED_WARNING,
     "{name} (NOT VERIFIED)",
-    "They ask to do this. Untick what you do not want.",
+    "They ask for this alone. For anything more they have to ask you again.",
     *PLAIN_WORDS.values(),
     "For at most {length}. To end it sooner, press Stop at the top of the screen or {keys}.",
     "Nothing is recorded. A log on this computer notes what was allowed and done.",
@@ -83,11 +83,11 @@ SECURITY_SENTENCES = (
     "Stop",
 )
 FROZEN = {
-    "en": "20dee9de74423404199046a4db9fccfa1a72a06d015f8281844369f6544c1824",
-    "de": "a495493313264d925507ee9558066e3e6bcb736c96074f678f9a67ba88d86bd8",
-    "fr": "7e85eca2a32e3c64695a83be9a05d9716f9381f0aeec6ff58c8004b0035afc23",
-    "es": "1be6e81883e6066120d432750207279606751ffbcd872e895bd8ac9e9e7dd916",
-    "pt": "6485b274956fd554774d7d507baeb93c250f260f7b922a2b3dfb818f0406f36e",
+    "en": "e1b45dca5de5f9a495b87b1c6bb43cd50bdc655068100bea543e991c83e0a9cf",
+    "de": "daa7a2f0a2f40870f0daba452fe9b969c49a46e981ab3d59faffbdeddce22a98",
+    "fr": "f42a57ca29285f88d35d5f7340c9c42d9ea1c673d6abc15558e4db3f3ff6ca0c",
+    "es": "b3f10147390f3e2cac89886f030082ef0269ac79695903c2129846ab821b4483",
+    "pt": "6d5d6b2a93a8da607b80ce93f3194c59872202ad7f5ca4e6ed3c69deb848b6c3",
 }
 
 # the same of the person's window

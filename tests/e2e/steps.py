@@ -29,6 +29,17 @@ async def connect(page: Page, system: WholeSystem, *, reason: str = "A test look
     await page.get_by_role("button", name="Ask the person").click()
 
 
+async def ask_to_control(page: Page) -> None:
+    """What a technician who watches does to use mouse and keyboard."""
+    await page.get_by_role("button", name="Ask to control").click()
+
+
+async def until_allowed(page: Page, grantable: str) -> None:
+    """Until the console says that the person allowed it."""
+    shown = page.locator(f"#permissions [data-grantable='{grantable}']")
+    await expect(shown).to_have_attribute("data-state", "allowed", timeout=20_000)
+
+
 async def until_live(page: Page) -> None:
     """Until the first picture is painted."""
     await expect(page.locator("html[data-state=live]")).to_be_attached(timeout=20_000)

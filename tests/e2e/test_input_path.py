@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.e2e.steps import connect, on_canvas, until, until_live
+from tests.e2e.steps import ask_to_control, connect, on_canvas, until, until_allowed, until_live
 from tests.support.person import Person
 
 pytestmark = pytest.mark.real
@@ -77,6 +77,10 @@ async def test_a_real_key_is_painted_again_and_no_hop_waits_to_fill_a_packet(
     person.wait_for_prompt()
     person.allow()
     await until_live(page)
+    await ask_to_control(page)
+    person.wait_for_prompt()
+    person.allow()
+    await until_allowed(page, "input.control")
     system.start_on_screen("echo", ["xterm", "-geometry", "60x10+300+300", "-e", "cat"])
     try:
         person.wait_for_window("xterm")

@@ -10,7 +10,15 @@ import psutil
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.steps import connect, on_canvas, until, until_equal, until_live
+from tests.e2e.steps import (
+    ask_to_control,
+    connect,
+    on_canvas,
+    until,
+    until_allowed,
+    until_equal,
+    until_live,
+)
 from tests.support.person import Person
 from tests.support.x_screen import pattern_window
 
@@ -42,6 +50,12 @@ async def test_a_technician_sees_controls_and_is_stopped(system, page, stages):
         tried = await until_equal(page, system)
         stages.done(f"canvas equals the source pixel for pixel (look {tried})")
         assert await page.evaluate("document.getElementById('screen').width") == 1280
+
+    await ask_to_control(page)
+    person.wait_for_prompt()
+    person.allow()
+    await until_allowed(page, "input.control")
+    stages.done("asked for control in the session, and allowed by itself")
 
     typed = system.folder / "typed"
     typed.unlink(missing_ok=True)
@@ -106,16 +120,22 @@ async def test_a_refused_prompt_shows_nothing(system, page, stages):
     assert not {"grant.given", "screen.started", "input.started"} & set(kinds)
 
 
-async def test_one_capability_can_be_ticked_off(system, page):
+async def test_control_that_is_refused_in_mid_session_leaves_the_picture(system, page):
     person = Person(system.screen)
     await connect(page, system)
     person.wait_for_prompt()
-    person.press("box:input.control")
     person.allow()
     await until_live(page)
     bar = page.locator("#permissions")
-    await expect(bar.locator("[data-grantable='screen.view']")).to_have_attribute("data-state", "allowed")
+    await expect(bar.locator("[data-grantable='input.control']")).to_have_attribute("data-state", "none")
+    await ask_to_control(page)
+    person.wait_for_prompt()
+    assert not person.sees_part("asked:screen.view")
+    assert person.sees_part("asked:input.control")
+    person.refuse()
     await expect(bar.locator("[data-grantable='input.control']")).to_have_attribute("data-state", "refused")
+    await expect(bar.locator("[data-grantable='screen.view']")).to_have_attribute("data-state", "allowed")
+    assert len(system.screen_workers()) == 1
     await page.get_by_role("button", name="End session").click()
     until(lambda: not person.sees("alongside-indicator"))
     assert system.screen_workers() == []

@@ -39,29 +39,36 @@ async def test_what_the_person_allows_is_granted_and_the_indicator_names_the_tec
     async with device_end(acme(), tmp_path) as device, attached(device) as desktop:
         async with await device.connect(acme().technician()) as session:
             answer = await session.ask([VIEW, CONTROL], reason="a\u202eb", ticket_number="T-1")
-            assert {given.grantable for given in answer.granted} == {VIEW, CONTROL}
-            prompt = desktop.all_of(ipc.ShowPrompt)[0]
+            assert [given.grantable for given in answer.granted] == [VIEW]
+            assert answer.refused == {CONTROL: ErrorCode.E_CONSENT_LATER}
+            [prompt] = desktop.all_of(ipc.ShowPrompt)
+            assert prompt.grantables == [VIEW]
             assert (prompt.technician_name, prompt.ticket_number) == ("Ada", "T-1")
             assert "\u202e" not in prompt.reason
             indicator = await desktop.order(ipc.ShowIndicator)
             assert indicator.technician_name == "Ada"
-            assert indicator.grantables == [VIEW, CONTROL]
+            assert indicator.grantables == [VIEW]
+            later = await session.ask([VIEW, CONTROL])  # what is held already is not asked for again
+            assert [given.grantable for given in later.granted] == [CONTROL]
+            assert desktop.all_of(ipc.ShowPrompt)[1].grantables == [CONTROL]
+            assert desktop.all_of(ipc.ShowIndicator)[-1].grantables == [VIEW, CONTROL]
         await desktop.order(ipc.HideIndicator)
         await device.over()
     assert device.kinds() == [
-        "session.ready", "consent.asked", "consent.allowed", "grant.given", "grant.given",
-        "grant.ended", "grant.ended", "session.ended",
+        "session.ready", "consent.asked", "consent.allowed", "grant.given",
+        "consent.asked", "consent.allowed", "grant.given", "grant.ended", "grant.ended", "session.ended",
     ]  # fmt: skip
 
 
-async def test_what_the_person_ticks_off_is_refused_by_itself(tmp_path: Path) -> None:
+async def test_what_the_person_refuses_later_is_refused_by_itself(tmp_path: Path) -> None:
     async with (
         device_end(acme(), tmp_path) as device,
         attached(device, allow_only(VIEW)),
         await device.connect(acme().technician()) as session,
     ):
-        answer = await session.ask([VIEW, CONTROL])
-        assert [given.grantable for given in answer.granted] == [VIEW]
+        assert [given.grantable for given in (await session.ask([VIEW])).granted] == [VIEW]
+        answer = await session.ask([CONTROL])
+        assert answer.granted == []
         assert answer.refused == {CONTROL: ErrorCode.E_CONSENT_DENIED}
         with pytest.raises(NotGranted):
             await session.open_channel(CONTROL)

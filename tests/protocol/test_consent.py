@@ -24,6 +24,8 @@ from protocol.policy import Consent
 
 VIEW, CONTROL, RUN = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN
 BOTH = frozenset({VIEW, CONTROL})
+ONE = frozenset({VIEW})  # of both, what the person is asked for
+LATER = {CONTROL: ErrorCode.E_CONSENT_LATER}
 ILLEGAL = [pair for pair in product(State, Input) if pair not in TRANSITIONS]
 
 
@@ -33,15 +35,15 @@ def asked(offered: frozenset[Grantable] = BOTH) -> ConsentMachine:
 
 def prompting() -> ConsentMachine:
     machine = asked()
-    assert machine.start(Consent.ASK, is_anybody_there=True, now_s=100.0) == [ShowPrompt(BOTH, 300.0)]
+    assert machine.start(Consent.ASK, is_anybody_there=True, now_s=100.0) == [ShowPrompt(ONE, 300.0)]
     return machine
 
 
 def test_allowing_shows_the_indicator_first_and_grants_only_after_it():
     machine = prompting()
-    assert machine.allow(BOTH, now_s=110.0) == [ShowIndicator(BOTH)]
+    assert machine.allow(ONE, now_s=110.0) == [ShowIndicator(ONE)]
     assert machine.state is State.SHOWING
-    assert machine.indicator_shown() == [GiveGrants(BOTH, {})]
+    assert machine.indicator_shown() == [GiveGrants(ONE, LATER)]
 
 
 def test_unattended_is_never_unseen():
@@ -59,10 +61,34 @@ def test_unattended_without_a_desktop_is_refused():
     assert set(refusal.refused.values()) == {ErrorCode.E_CONSENT_NOBODY}
 
 
-def test_what_was_ticked_off_is_refused_by_itself():
+def test_a_person_who_is_asked_for_the_screen_cannot_give_control_along_with_it():
     machine = prompting()
-    machine.allow(frozenset({VIEW}), now_s=110.0)
-    assert machine.indicator_shown() == [GiveGrants(frozenset({VIEW}), {CONTROL: ErrorCode.E_CONSENT_DENIED})]
+    with pytest.raises(WrongState):
+        machine.allow(BOTH, now_s=110.0)
+    assert machine.state is State.PROMPTING
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "held", "prompted"),
+    [
+        (frozenset(Grantable), frozenset(), VIEW),
+        (frozenset({RUN, CONTROL}), frozenset(), CONTROL),
+        (BOTH, frozenset({VIEW}), CONTROL),
+        (BOTH, BOTH, VIEW),
+        (frozenset({RUN}), frozenset({VIEW}), RUN),
+    ],
+)
+def test_a_prompt_is_for_one_thing_the_least_that_is_not_held_yet(asked_for, held, prompted):
+    machine = ConsentMachine(asked_for, frozenset(Grantable), held=held)
+    [shown] = machine.start(Consent.ASK, is_anybody_there=True, now_s=0.0)
+    assert isinstance(shown, ShowPrompt)
+    assert shown.grantables == {prompted}
+
+
+def test_what_was_allowed_beforehand_covers_a_bundle_without_a_prompt():
+    machine = asked()
+    shown = machine.start(Consent.ASK, is_anybody_there=True, now_s=0.0, is_standing=True)
+    assert shown == [ShowIndicator(BOTH)]
 
 
 def test_what_policy_does_not_offer_is_never_shown_to_the_person():
@@ -87,16 +113,14 @@ def test_no_answer_is_a_refusal_at_the_deadline_and_not_before():
     assert machine.tick(deadline_s - 0.1) == []
     assert machine.tick(deadline_s) == [
         ClosePrompt(),
-        RefuseAll(dict.fromkeys(BOTH, ErrorCode.E_CONSENT_TIMEOUT)),
+        RefuseAll({VIEW: ErrorCode.E_CONSENT_TIMEOUT} | LATER),
     ]
     assert machine.state is State.REFUSED
 
 
 def test_an_empty_yes_is_a_no():
     machine = prompting()
-    assert machine.allow(frozenset(), now_s=101.0) == [
-        RefuseAll(dict.fromkeys(BOTH, ErrorCode.E_CONSENT_DENIED))
-    ]
+    assert machine.allow(frozenset(), now_s=101.0) == [RefuseAll({VIEW: ErrorCode.E_CONSENT_DENIED} | LATER)]
 
 
 def test_a_person_cannot_grant_what_nobody_asked_for():

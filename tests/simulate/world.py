@@ -418,10 +418,11 @@ class Recovery:
             await asyncio.sleep(1.0)
 
     async def _work(self, live: TechnicianSession, hands: HonestHands) -> None:
-        answer = await live.ask([Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN], length_s=600)
-        if answer.refused:
-            self.last_refusal = " ".join(sorted(set(answer.refused.values())))
-            return
+        for wanted in (Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN):
+            answer = await live.ask([wanted], length_s=600)
+            if answer.refused:
+                self.last_refusal = " ".join(sorted(set(answer.refused.values())))
+                return
         self.granted_s = self._world.loop.time()
         await hands.use(live, Grantable.COMMANDS_RUN)
 

@@ -44,10 +44,16 @@ class Desk:
             await self.page.goto(address.partition("/enter")[0] + path)
 
     async def open_kiosk(self) -> FakeSession:
-        """The desk's screen alone, with its first picture."""
+        """The desk's screen alone, with its first picture and with control, unless that is refused."""
         await self.enter(f"/session?device={DESK}&kiosk=1")
-        await self.page.wait_for_selector("html[data-state=live]")
+        await self.page.wait_for_selector("html[data-state=live][data-control]")  # asked for after the screen
         return self.app.sessions[-1]
+
+    async def ask(self, grantable: str) -> None:
+        """Press the button that asks for it, and wait for the answer."""
+        one = f"#permissions [data-grantable='{grantable}']"
+        await self.page.click(f"{one} button")
+        await self.page.wait_for_selector(f"{one}:is([data-state=allowed], [data-state=refused])")
 
     async def events(self, session: FakeSession, count: int) -> list[Event]:
         """The input that has arrived, as soon as it is so many."""

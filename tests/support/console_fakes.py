@@ -13,6 +13,7 @@ import msgspec
 
 import protocol
 from protocol.catalogue import Catalogue
+from protocol.consent import first_to_ask
 from protocol.errors import ErrorCode, NotGranted, SupportError, Unreachable
 from protocol.grantables import Grantable
 from protocol.ids import DeviceId, new_grant_id, new_session_id
@@ -112,20 +113,27 @@ class FakeSession:
         """Answers as the script says."""
         wished = list(grantables)
         self.asked.append({"grantables": wished, "reason": reason, "ticket_number": ticket_number})
+        later = self._heard_later(wished)
         self.notices.put_nowait(AskPending(len(self.asked), 300.0))
         await asyncio.sleep(self.script.answer_after_s)
         granted = [
             GivenGrant(new_grant_id(), grantable, float(length_s))
             for grantable in wished
-            if grantable not in self.script.refused
+            if grantable not in self.script.refused and grantable not in later
         ]
         self._held |= {Grantable(grant.grantable): grant for grant in granted}
         refused = {
             grantable: self.script.refused[grantable]
             for grantable in wished
             if grantable in self.script.refused
-        }
+        } | dict.fromkeys(later, ErrorCode.E_CONSENT_LATER.value)
         return AskAnswer(len(self.asked), granted, refused)
+
+    def _heard_later(self, wished: list[Grantable]) -> set[Grantable]:
+        """As an agent whose person is asked: one thing at a time."""
+        if self.script.consent != "ask":
+            return set()
+        return set(wished) - {first_to_ask(frozenset(wished), frozenset(self._held))}
 
     async def open_channel(self, grantable: Grantable) -> FakeChannel:
         """A channel with the script at its other end."""

@@ -28,7 +28,7 @@ def allow_all(prompt: ipc.ShowPrompt) -> ipc.PromptAnswered:
 
 
 def allow_only(*grantables: str) -> Answer:
-    """The person ticks off everything else."""
+    """A prompt is answered with these, whatever it asked."""
     return lambda prompt: ipc.PromptAnswered(prompt.prompt_no, list(grantables), "", "0" * 64, 2.0)
 
 

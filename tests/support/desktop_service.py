@@ -112,7 +112,7 @@ class DesktopProcess:
 
 
 def a_prompt(
-    grantables: tuple[str, ...] = ("screen.view", "input.control"),
+    grantables: tuple[str, ...] = ("screen.view",),
     *,
     number: int = 1,
     timeout_s: float = 60.0,

@@ -25,6 +25,11 @@ class Person:
         with self._present() as person:
             return person.find_class(wm_class) is not None
 
+    def sees_part(self, part: str) -> bool:
+        """Whether this control or line of ours is on the screen."""
+        with self._present() as person:
+            return person.find(part) is not None
+
     def wait_for_window(self, wm_class: str) -> Seen:
         """Wait for a window of this class."""
         return self._wait(lambda person: person.find_class(wm_class), wm_class)

@@ -57,6 +57,9 @@ class FakePage:
         return next(one for one in self.told if isinstance(one, kind))
 
 
+DEFAULT = Script(picture=colour_card(96, 80), consent="unattended")  # all of an ask at once
+
+
 @dataclass
 class Live:
     page: FakePage
@@ -66,7 +69,7 @@ class Live:
 
 @asynccontextmanager
 async def live(script: Script | None = None) -> AsyncIterator[Live]:
-    page, session = FakePage(), FakeSession(DESK, script or Script(picture=colour_card(96, 80)))
+    page, session = FakePage(), FakeSession(DESK, script or DEFAULT)
     task = asyncio.create_task(LiveSession(session, page, FakeConsoleApp().catalogue()).run())
     try:
         yield Live(page, session, task)
@@ -84,7 +87,8 @@ async def test_nothing_is_opened_before_the_person_allowed_it() -> None:
 
 
 async def test_allowed_permissions_open_their_channels_and_refused_ones_do_not() -> None:
-    async with live(Script(picture=colour_card(96, 80), refused={"commands.run": "E_CONSENT_DENIED"})) as one:
+    refused = {"commands.run": "E_CONSENT_DENIED"}
+    async with live(Script(picture=colour_card(96, 80), refused=refused, consent="unattended")) as one:
         one.page.says.put_nowait(ASK_ALL)
         answer = await one.page.heard(words.SayAnswer)
         assert isinstance(answer, words.SayAnswer)

@@ -63,9 +63,9 @@ async def test_the_kiosk_comes_back_after_a_lost_link_and_not_after_a_stop(desk:
     first = await desk.open_kiosk()
     first.stop(ErrorCode.E_LINK_LOST)
     await desk.page.wait_for_selector("html[data-state=ended]")
-    await desk.page.wait_for_selector("html[data-state=live]")
+    await desk.page.wait_for_selector("html[data-state=live][data-control=allowed]")
     assert len(desk.app.sessions) == 2
-    assert [one["reason"] for one in desk.app.sessions[1].asked] == ["kiosk"]
+    assert [one["reason"] for one in desk.app.sessions[1].asked] == ["kiosk", "kiosk"]
     desk.app.sessions[1].stop()
     await desk.page.wait_for_selector("html[data-state=ended]")
     await expect(desk.page.locator(".message")).to_contain_text("stopped the session")
@@ -250,7 +250,13 @@ async def test_the_keyboard_alone_leads_from_the_list_to_the_picture_and_back_ou
     await page.keyboard.press("Enter")
     await page.wait_for_selector("html[data-state=live]")
     session = desk.app.sessions[-1]
-    assert session.asked[0]["reason"] == "Printer does not print"
+    assert session.asked[0] == {
+        "grantables": ["screen.view"], "reason": "Printer does not print", "ticket_number": "",
+    }  # fmt: skip
+    await page.focus("[data-ask='input.control']")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("[data-grantable='input.control'][data-state=allowed]")
+    assert session.asked[1]["grantables"] == ["input.control"]
     await page.focus("#screen")
     await page.keyboard.press("Tab")
     assert pressed(await desk.events(session, 2)) == [(0xFF09, True), (0xFF09, False)]
@@ -281,11 +287,50 @@ async def test_the_session_page_says_what_was_refused_and_why_it_ended(desk: Des
     assert desk.app.sessions[-1].ended_with == ["technician_left"]
 
 
+async def test_con_04_a_technician_watches_first_and_asks_for_one_thing_at_a_time(desk: Desk) -> None:
+    desk.app.script.refused = {"diagnostics.read": "E_CONSENT_DENIED"}
+    await desk.enter(f"/session?device={DESK}")
+    assert await desk.page.locator("#screen-gate input[type=checkbox]").count() == 0
+    await desk.page.click("#screen-gate button.primary")
+    await desk.page.wait_for_selector("html[data-state=live]")
+    session, bar = desk.app.sessions[-1], desk.page.locator("#permissions")
+    await expect(bar.locator("[data-grantable='screen.view'] .word")).to_have_text("watching only")
+    assert await bar.locator("button").all_inner_texts() == [
+        "Ask to control", "Ask for diagnostics", "Ask for commands",
+    ]  # fmt: skip
+    desk.app.script.answer_after_s = 1000.0
+    await bar.get_by_role("button", name="Ask to control").click()
+    await expect(bar.locator("[data-grantable='input.control'] .word")).to_have_text(
+        "waiting for the person…"
+    )
+    for other in ("diagnostics.read", "commands.run"):
+        waiting = bar.locator(f"[data-ask='{other}']")
+        await expect(waiting).to_have_attribute("aria-disabled", "true")
+        await waiting.click(force=True)
+    assert [one["grantables"] for one in session.asked] == [["screen.view"], ["input.control"]]
+    await desk.page.click("#end")
+    await desk.page.wait_for_selector("html[data-state=ended]")
+
+
+async def test_the_permission_bar_says_what_was_refused_and_what_was_allowed(desk: Desk) -> None:
+    desk.app.script.refused = {"diagnostics.read": "E_CONSENT_DENIED"}
+    await desk.enter(f"/session?device={DESK}")
+    await desk.page.click("#screen-gate button.primary")
+    await desk.page.wait_for_selector("html[data-state=live]")
+    await desk.ask("diagnostics.read")
+    await desk.ask("input.control")
+    words = await desk.page.locator("#permissions .word").all_inner_texts()
+    assert words == ["shown", "allowed", "refused", "not asked"]
+    asked = [one["grantables"] for one in desk.app.sessions[-1].asked]
+    assert asked == [["screen.view"], ["diagnostics.read"], ["input.control"]]
+
+
 async def test_a_click_on_a_scaled_picture_lands_on_the_right_pixel(desk: Desk) -> None:
     desk.app.script.picture = colour_card(2560, 1440)
     await desk.enter(f"/session?device={DESK}")
     await desk.page.click("#screen-gate button.primary")
     await desk.page.wait_for_selector("html[data-state=live]")
+    await desk.ask("input.control")
     box: Any = await desk.page.locator("#screen").bounding_box()
     assert box["width"] < 1280.5
     await desk.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -4,7 +4,7 @@ import { askWords } from "./ask_words.js";
 import { element, foreign } from "./dom.js";
 import { countdown } from "./format.js";
 import { notice } from "./notice.js";
-import { ALL, CONTROL, SCREEN, WORDS } from "./permissions.js";
+import { ALL } from "./permissions.js";
 
 const LENGTHS = [
   [900, "15 minutes"],
@@ -12,15 +12,14 @@ const LENGTHS = [
   [3600, "1 hour"],
   [7200, "2 hours"],
 ];
-const PRESET = [SCREEN, CONTROL];
 let formNo = 0;
 
 export class Gate {
   #mode = "";
 
-  // `grantable` opens the gate; `title` and `text` say what is behind it; `mayChoose` offers the others too
-  constructor(host, workspace, { grantable, title, text, mayChoose = false }) {
-    Object.assign(this, { host, workspace, grantable, title, text, mayChoose });
+  // `grantable` opens the gate, and is all that it asks for; `title` and `text` say what is behind it
+  constructor(host, workspace, { grantable, title, text }) {
+    Object.assign(this, { host, workspace, grantable, title, text });
     workspace.addEventListener("change", () => this.draw());
     setInterval(() => this.#tick(), 500);
     this.draw();
@@ -103,7 +102,6 @@ export class Gate {
     const length = element("select", { id: `${id}-length`, name: "length" }, ...LENGTHS.map(([seconds, words]) =>
       element("option", { value: seconds, selected: seconds === 1800 }, words)));
     const offers = this.workspace.ready?.offers ?? ALL;
-    const choices = this.mayChoose ? this.#choices(offers) : [];
     const isOffered = offers.includes(this.grantable);
     const isUnattended = this.workspace.ready?.consent === "unattended";
     const submit = element("button", { type: "submit", class: "primary", disabled: !isOffered }, isUnattended ? "Start" : "Ask the person");
@@ -111,10 +109,7 @@ export class Gate {
       event.preventDefault();
       askWords.reason = reason.value.trim();
       askWords.ticketNumber = ticket.value.trim();
-      const chosen = this.mayChoose
-        ? [...event.target.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.value)
-        : [this.grantable];
-      if (chosen.length) this.workspace.ask(chosen, { ...askWords, lengthS: Number(length.value) });
+      this.workspace.ask([this.grantable], { ...askWords, lengthS: Number(length.value) });
     };
     const refused = standing.problem ? [element("div", { class: "notice bad", role: "alert" }, ...notice(standing.problem))] : [];
     const name = this.workspace.ready?.device_name;
@@ -125,7 +120,6 @@ export class Gate {
       element("p", { class: "muted" }, this.text),
       ...refused,
       ...(isOffered ? [] : [element("div", { class: "notice bad" }, "The policy does not allow you to ask for this on this device.")]),
-      ...choices,
       element("div", {}, element("label", { for: `${id}-reason` }, "Reason ", element("span", { class: "muted" }, "(the person reads it)")), reason),
       element("div", { class: "two" },
         element("div", {}, element("label", { for: `${id}-ticket` }, "Ticket number"), ticket),
@@ -133,14 +127,6 @@ export class Gate {
       element("div", { class: "row" }, submit,
         name ? element("span", { class: "muted small" }, "Connected to ", foreign(name), ", certificate verified") : null),
     );
-  }
-
-  #choices(offers) {
-    const boxes = ALL.filter((grantable) => offers.includes(grantable)).map((grantable) =>
-      element("label", { class: "choice" },
-        element("input", { type: "checkbox", value: grantable, checked: PRESET.includes(grantable), disabled: grantable === this.grantable && offers.length === 1 }),
-        WORDS[grantable].long));
-    return [element("fieldset", { class: "choices" }, element("legend", {}, "Ask for"), ...boxes)];
   }
 
   #tick() {

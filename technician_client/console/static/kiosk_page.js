@@ -16,6 +16,7 @@ const FIRST_DELAY_MS = 500;
 const DELAY_LIMIT_MS = 15_000;
 const RESTARTED_MS = 15_000;
 const LENGTH_S = 8 * 3600;
+const LATER = "E_CONSENT_LATER";
 // nobody said no: trying again is not rude
 const COMES_BACK = new Set([
   "E_LINK_LOST", "E_PEER_SILENT", "E_RELAY_UNREACHABLE", "E_DEVICE_AWAY", "E_BUSY", "E_RATE", "E_TICKET",
@@ -75,6 +76,7 @@ canvas.addEventListener("mousedown", (event) => event.preventDefault());
 
 function control(isAllowed) {
   mayControl = isAllowed;
+  document.documentElement.dataset.control = isAllowed ? "allowed" : "none";
   cursor.controlling(isAllowed);
   if (isAllowed) sink.focus({ preventScroll: true });
 }
@@ -93,8 +95,15 @@ async function sayDecodes(current) {
   if (codecs.length && current === link) link.send("decodes", { codecs });
 }
 
-function answered({ granted, refused }, once) {
-  control(CONTROL in granted);
+function ask(grantables) {
+  link.send("ask", { grantables, reason: "kiosk", ticket_number: "", length_s: LENGTH_S });
+}
+
+// a person is asked for the screen first, and for the rest by itself
+function answered({ asked, granted, refused }, once) {
+  if (refused[CONTROL]?.code !== LATER) control(CONTROL in granted);
+  else if (SCREEN in granted) ask([CONTROL]);
+  if (!asked.includes(SCREEN)) return;
   if (SCREEN in granted) {
     say("Waiting for the first picture…");
     return;
@@ -127,7 +136,7 @@ function open() {
   link = new SessionLink(deviceId)
     .on("ready", () => {
       say("Asking for the screen…");
-      link.send("ask", { grantables: [SCREEN, CONTROL], reason: "kiosk", ticket_number: "", length_s: LENGTH_S });
+      ask([SCREEN, CONTROL]);
     })
     .on("answer", (answer) => answered(answer, once))
     .on("binary", (buffer) => (isCursor(buffer) ? cursor : painter).receive(buffer))

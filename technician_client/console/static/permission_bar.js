@@ -2,15 +2,17 @@
 
 import { askWords } from "./ask_words.js";
 import { element } from "./dom.js";
-import { ALL, WORDS } from "./permissions.js";
+import { ALL, CONTROL, SCREEN, WORDS } from "./permissions.js";
 
-const STATE_WORDS = { none: "not asked", asked: "asking…", allowed: "allowed", refused: "refused", ended: "ended" };
+const STATE_WORDS = { none: "not asked", asked: "waiting for the person…", allowed: "allowed", refused: "refused", ended: "ended" };
+const BUSY = "An answer is waited for: one thing at a time.";
 
 export class PermissionBar {
   #drawn = "";
 
   constructor(host, workspace) {
     Object.assign(this, { host, workspace });
+    host.tabIndex = -1;
     workspace.addEventListener("change", () => this.draw());
     this.draw();
   }
@@ -19,28 +21,39 @@ export class PermissionBar {
     const { ready, permissions } = this.workspace;
     const offers = ready?.offers ?? [];
     const standings = ALL.filter((one) => offers.includes(one)).map((one) => [one, permissions.of(one)]);
-    const key = JSON.stringify(standings.map(([one, standing]) => [one, standing.state, standing.problem?.code]));
+    const key = JSON.stringify([permissions.isWaiting, standings.map(([one, standing]) => [one, standing.state, standing.problem?.code])]);
     if (key === this.#drawn) return;
     const focused = this.host.contains(document.activeElement) ? document.activeElement.dataset.ask : null;
     this.#drawn = key;
     this.host.replaceChildren(...standings.map(([grantable, standing]) => this.#permission(grantable, standing)));
-    if (focused) this.host.querySelector(`[data-ask="${focused}"]`)?.focus();
+    // a button that was pressed goes: the keyboard stays in the row
+    if (focused) (this.host.querySelector(`[data-ask="${focused}"]`) ?? this.host).focus();
   }
 
   #permission(grantable, standing) {
     const words = WORDS[grantable];
     const why = standing.problem ? `${standing.problem.sentence} ${standing.problem.remedy}` : words.long;
     const mayAsk = ["none", "refused", "ended"].includes(standing.state);
-    const ask = () => this.workspace.ask([grantable], askWords);
+    const isWaiting = this.workspace.permissions.isWaiting;
+    const ask = () => {
+      if (!this.workspace.permissions.isWaiting) this.workspace.ask([grantable], askWords);
+    };
     return element(
       "div",
       { class: "permission", "data-state": standing.state, "data-grantable": grantable, title: why, role: "listitem" },
       element("b", {}, words.short),
-      element("span", { class: "word" }, STATE_WORDS[standing.state]),
+      element("span", { class: "word", role: "status" }, this.#word(grantable, standing.state)),
       standing.problem ? element("span", { class: "visually-hidden" }, why) : null,
       mayAsk
-        ? element("button", { type: "button", "data-ask": grantable, "aria-label": `Ask: ${words.long}`, onclick: ask }, standing.state === "none" ? "Ask" : "Ask again")
+        ? element("button", {
+            type: "button", "data-ask": grantable, "aria-disabled": String(isWaiting), title: isWaiting ? BUSY : words.long, onclick: ask,
+          }, standing.state === "none" ? words.ask : `${words.ask} again`)
         : null,
     );
+  }
+
+  #word(grantable, state) {
+    if (grantable !== SCREEN || state !== "allowed") return STATE_WORDS[state];
+    return this.workspace.permissions.isAllowed(CONTROL) ? "shown" : "watching only";
   }
 }

@@ -7,10 +7,10 @@ export const COMMANDS = "commands.run";
 export const ALL = [SCREEN, CONTROL, DIAGNOSTICS, COMMANDS];
 
 export const WORDS = {
-  [SCREEN]: { short: "Screen", long: "See the screen" },
-  [CONTROL]: { short: "Control", long: "Control mouse and keyboard" },
-  [DIAGNOSTICS]: { short: "Diagnostics", long: "Read diagnostics" },
-  [COMMANDS]: { short: "Commands", long: "Run approved commands" },
+  [SCREEN]: { short: "Screen", long: "See the screen", ask: "Ask for the screen" },
+  [CONTROL]: { short: "Control", long: "Control mouse and keyboard", ask: "Ask to control" },
+  [DIAGNOSTICS]: { short: "Diagnostics", long: "Read diagnostics", ask: "Ask for diagnostics" },
+  [COMMANDS]: { short: "Commands", long: "Run approved commands", ask: "Ask for commands" },
 };
 
 export class Permissions {
@@ -22,6 +22,11 @@ export class Permissions {
 
   isAllowed(grantable) {
     return this.of(grantable).state === "allowed";
+  }
+
+  // whether an answer is waited for: the device asks its person for one thing at a time
+  get isWaiting() {
+    return ALL.some((grantable) => this.of(grantable).state === "asked");
   }
 
   asked(grantables) {

@@ -54,9 +54,8 @@ export class ScreenPanel {
     });
     this.gate = new Gate(byId("screen-gate"), workspace, {
       grantable: SCREEN,
-      title: "Ask the person",
-      text: "Nothing is shown before the person at the device has allowed it. They can stop it at any time.",
-      mayChoose: true,
+      title: "Ask to see the screen",
+      text: "Nothing is shown before the person at the device has allowed it. They can stop it at any time. Once you watch, ask for more as you need it: the person decides on each by itself.",
     });
     new PermissionBar(byId("permissions"), workspace);
     this.#bindTools();
@@ -126,7 +125,7 @@ export class ScreenPanel {
   #takeKeys() {
     byId("key-sink").focus({ preventScroll: true });
     if (this.#mayControl()) this.#hint("Keys go to the device. Ctrl + Alt + Shift gives them back.");
-    else this.#hint("You are watching. Ask for Control to use mouse and keyboard.");
+    else this.#hint("You are watching. Press “Ask to control” to use mouse and keyboard.");
   }
 
   #giveKeysBack() {
