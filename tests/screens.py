@@ -20,7 +20,7 @@ from agent.desktop.card_window import Card
 from agent.desktop.help_window import HelpWindow
 from agent.desktop.indicator import BarCalls, Bars
 from agent.desktop.ipc_messages import ShowCard, Visit
-from agent.desktop.language import LANGUAGES, PSEUDO_NAME, language_of
+from agent.desktop.language import LANGUAGES, PSEUDO_NAME, PSEUDO_RIGHT_NAME, language_of
 from agent.desktop.looks import BASE_DPI, Looks
 from agent.desktop.palette import PALETTES, Scheme
 from agent.desktop.panel import Panel, PanelCalls
@@ -132,7 +132,7 @@ def main() -> None:
     """Parse and take the pictures."""
     parser = argparse.ArgumentParser(prog="python -m tests.screens", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--languages", default=",".join((*LANGUAGES, PSEUDO_NAME)))
+    parser.add_argument("--languages", default=",".join((*LANGUAGES, PSEUDO_NAME, PSEUDO_RIGHT_NAME)))
     parser.add_argument("--scales", default="1,2")
     parser.add_argument("--schemes", default="light,dark")
     given = parser.parse_args()

@@ -81,7 +81,7 @@ class Card:
 
     def _write(self, parent: tk.Frame, text: str, kind: lk.Type, above: int = 0) -> tk.Label:
         written = lk.label(parent, self._looks, text, kind)
-        written.pack(anchor="w", pady=(self._looks.px(above), 0))
+        written.pack(anchor=self._looks.anchor, pady=(self._looks.px(above), 0))
         return written
 
     def _build_report(self, visit: Visit) -> None:
@@ -101,7 +101,7 @@ class Card:
             above=14,
         )
         row = tk.Frame(self._rating, background=self._looks.colours.background)
-        row.pack(anchor="w", padx=0, pady=(px(4), 0))
+        row.pack(anchor=self._looks.anchor, padx=0, pady=(px(4), 0))
         words = (self._say("It helped"), self._say("It did not help"))
         self._thumbs = [Button(row, self._looks, lk.PLAIN, (word, CHOSEN + word)) for word in words]
         for is_good, thumb in zip((True, False), self._thumbs, strict=True):
@@ -110,7 +110,7 @@ class Card:
             self._parts["card:good" if is_good else "card:bad"] = thumb
         fits = sum(thumb.winfo_reqwidth() for thumb in self._thumbs) <= px(TEXT_PX)
         for thumb in self._thumbs:
-            thumb.pack(side="left" if fits else "top", anchor="w")
+            thumb.pack(side=self._looks.start if fits else "top", anchor=self._looks.anchor)
         whom = self._visit.name
         invitation = self._say("Something to add? Only {name} reads it. Write no password.", name=whom)
         self._write(
@@ -137,7 +137,7 @@ class Card:
         footer = tk.Frame(self.window, background=self._looks.colours.quiet)
         footer.pack(side="bottom", fill="x")
         row = tk.Frame(footer, background=self._looks.colours.quiet)
-        row.pack(side="right", padx=px(20), pady=px(12))
+        row.pack(side=self._looks.end, padx=px(20), pady=px(12))
         if may_rate:
             self._send_button = Button(row, self._looks, lk.PRIMARY, (self._say("Send"),))
             self._send_button.configure(command=self._send)
@@ -147,7 +147,7 @@ class Card:
         close.configure(command=self.close)
         self._parts["card:close"] = close
         for button in (self._send_button, close) if may_rate else (close,):
-            button.pack(side="left")
+            button.pack(side=self._looks.start)
             button.bind("<Key-Return>", _press, add=True)
 
     def _appear(self, properties: WindowProperties) -> None:

@@ -47,7 +47,7 @@ def plate_ppm(plate: Plate) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A tick box in a square of `side` pixels, with `gap` free pixels after it; `tick` "" for none."""
+    """A tick box in a square of `side` pixels; `gap` is free between it and its words. `tick` "" for none."""
 
     side: int
     gap: int
@@ -56,6 +56,7 @@ class Box:
     border: str
     background: str
     ring: str = ""
+    is_from_right: bool = False
 
 
 def box_ppm(box: Box) -> bytes:
@@ -75,7 +76,8 @@ def box_ppm(box: Box) -> bytes:
         away = min(_to_segment(x, y, *points[0], *points[1]), _to_segment(x, y, *points[1], *points[2]))
         return _mix(shown, tick, _covered(away - body * 0.075))
 
-    return _ppm(side + box.gap, side, colour_at)
+    before = box.gap if box.is_from_right else 0
+    return _ppm(side + box.gap, side, lambda x, y: colour_at(x - before, y))
 
 
 class Badge(Enum):

@@ -63,7 +63,7 @@ class HelpWindow:
         body = tk.Frame(self.window, background=self._looks.colours.background)
         body.pack(fill="both", expand=True, padx=px(28), pady=px(24))
         lk.label(body, self._looks, self._say(texts.READ_ALOUD), lk.Type(15, self._looks.colours.ink)).pack(
-            anchor="w"
+            anchor=self._looks.anchor
         )
         self._digits = lk.label(
             body, self._looks, "", lk.Type(CODE_SIZE_PX, self._looks.colours.accent, is_bold=True)
@@ -75,15 +75,15 @@ class HelpWindow:
             self._say(texts.NEVER_TO_CALLERS),
             lk.Type(15, self._looks.colours.danger, is_bold=True),
         )
-        warning.pack(anchor="w")
+        warning.pack(anchor=self._looks.anchor)
         self._said = lk.label(
             body, self._looks, self._say("One moment …"), lk.Type(14, self._looks.colours.ink)
         )
-        self._said.pack(anchor="w", pady=(px(10), 0))
+        self._said.pack(anchor=self._looks.anchor, pady=(px(10), 0))
         footer = tk.Frame(self.window, background=self._looks.colours.quiet)
         footer.pack(side="bottom", fill="x")
         row = tk.Frame(footer, background=self._looks.colours.quiet)
-        row.pack(side="right", padx=px(24), pady=px(14))
+        row.pack(side=self._looks.end, padx=px(24), pady=px(14))
         self._copy = Button(row, self._looks, lk.PLAIN, (self._say("Copy the code"), self._say("Copied")))
         self._again = Button(row, self._looks, lk.PLAIN, (self._say("New code"),))
         self._close = Button(row, self._looks, lk.PRIMARY, (self._say("Cancel"), self._say("Close")))
@@ -91,7 +91,7 @@ class HelpWindow:
         self._again.configure(command=self._ask)
         self._close.configure(command=self.close)
         for at, button in enumerate((self._copy, self._again, self._close)):
-            button.pack(side="left", padx=(px(4) if at else 0, 0))
+            button.pack(side=self._looks.start, padx=self._looks.pad(px(4) if at else 0, 0))
             button.bind("<Key-Return>", lambda event: event.widget.invoke(), add=True)
 
     def _ask(self) -> None:

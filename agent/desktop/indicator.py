@@ -149,28 +149,28 @@ class Bar:
             bar, width=px(28), height=px(28), background=self._looks.colours.bar, highlightthickness=0
         )
         mark.create_image(0, 0, anchor="nw", image=self._looks.mark(28, self._looks.colours.bar))
-        mark.pack(side="left", padx=(px(14), px(10)), pady=px(6))
+        mark.pack(side=self._looks.start, padx=self._looks.pad(px(14), px(10)), pady=px(6))
         self._stop = Button(bar, self._looks, lk.STOP, (self._say("Stop"), self._say("Stopped")))
-        self._stop.pack(side="right", padx=(px(4), px(8)), pady=px(3))
+        self._stop.pack(side=self._looks.end, padx=self._looks.pad(px(4), px(8)), pady=px(3))
         # the press already stops: waiting for the release would be waiting
         self._stop.bind("<ButtonPress-1>", self._on_stop_pressed)
         name_parts(self._properties, {"stop": self._stop})
         times = tk.Frame(bar, background=self._looks.colours.bar)
-        times.pack(side="right", padx=(px(10), px(6)), pady=px(5))
+        times.pack(side=self._looks.end, padx=self._looks.pad(px(10), px(6)), pady=px(5))
         self._here = lk.label(times, self._looks, "", lk.Type(14, self._looks.colours.on_bar, is_bold=True))
         self._left = lk.label(times, self._looks, "", lk.Type(13, self._looks.colours.on_bar))
         for line in (self._here, self._left):
-            line.configure(anchor="e", justify="right")
-            line.pack(anchor="e", fill="x")
+            line.configure(anchor=self._looks.far_anchor, justify=self._looks.end)
+            line.pack(anchor=self._looks.far_anchor, fill="x")
         words = self._words = tk.Frame(bar, background=self._looks.colours.bar)
-        words.pack(side="left", pady=px(5))
+        words.pack(side=self._looks.start, pady=px(5))
         width_px = TEXT_WIDTH_PX
         self._who = lk.label(words, self._looks, "", lk.Type(14, self._looks.colours.on_bar, True, width_px))
-        self._who.pack(anchor="w")
+        self._who.pack(anchor=self._looks.anchor)
         self._may = lk.label(
             words, self._looks, "", lk.Type(13, self._looks.colours.on_bar, width_px=width_px)
         )
-        self._may.pack(anchor="w")
+        self._may.pack(anchor=self._looks.anchor)
 
     def _on_stop_pressed(self, _: Any) -> None:
         self._calls.on_stop(self._session_id)

@@ -17,7 +17,11 @@ from babel.units import format_unit
 FOLDER = Path(__file__).parent / "languages"
 ENGLISH_NAME = "en"
 PSEUDO_NAME = "xx"  # for tests: longer, accented, in brackets
-LANGUAGES = (ENGLISH_NAME, "de", "fr", "es", "pt")
+PSEUDO_RIGHT_NAME = "xr"  # for tests: the same, in a layout that runs from the right
+LANGUAGES = (ENGLISH_NAME, "de", "fr", "es", "pt", "ar")
+_PSEUDO_NAMES = (PSEUDO_NAME, PSEUDO_RIGHT_NAME)
+_FROM_RIGHT = ("ar", PSEUDO_RIGHT_NAME)
+_FSI, _PDI = "\u2068", "\u2069"
 _VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # gettext's order; the first three override LANG
 _ACCENTED = str.maketrans("aceinosuyACEINOSUY", "åçéîñöšûýÅÇÉÎÑÖŠÛÝ")
 
@@ -28,12 +32,18 @@ class Language:
     def __init__(self, name: str, sentences: Mapping[str, str]) -> None:
         """`name` as in `LANGUAGES`; `sentences` by their English text."""
         self.name = name
-        self._locale = Locale(ENGLISH_NAME if name == PSEUDO_NAME else name)
+        self.is_from_right = name in _FROM_RIGHT
+        self._locale = Locale(ENGLISH_NAME if name in _PSEUDO_NAMES else name)
         self._sentences = sentences
 
     def say(self, sentence: str, /, **fields: str) -> str:
-        """This English sentence in the language, with the fields in their places."""
-        if self.name == PSEUDO_NAME:
+        """This English sentence in the language, with the fields in their places.
+
+        Where the language runs from the right, each field is an isolate (UAX #9): it moves nothing around it.
+        """
+        if self.is_from_right:
+            fields = {name: f"{_FSI}{field}{_PDI}" for name, field in fields.items()}
+        if self.name in _PSEUDO_NAMES:
             return _pseudo(sentence).format(**fields)
         translated = self._sentences.get(sentence, "")
         if not translated or places_of(translated) != places_of(sentence):
@@ -69,8 +79,8 @@ def wanted_names(environment: Mapping[str, str]) -> tuple[str, ...]:
 def language_of(wanted: Iterable[str]) -> Language:
     """The first wanted language that we have: "fr_CA.UTF-8" takes "fr"; English if there is none."""
     for given in wanted:
-        if given == PSEUDO_NAME:
-            return Language(PSEUDO_NAME, {})
+        if given in _PSEUDO_NAMES:
+            return Language(given, {})
         try:
             name = Locale.parse(given.partition(".")[0].partition("@")[0]).language
         except (ValueError, UnknownLocaleError):

@@ -5,14 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from tkinter import font as tkfont
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from agent.desktop.drawing import Box, Plate, box_ppm, mark_ppm, plate_ppm
 from agent.desktop.language import ENGLISH, Language
 from agent.desktop.palette import LIGHT, Palette
 
+Side: TypeAlias = Literal["left", "right"]
+Anchor: TypeAlias = Literal["e", "w"]
 FONT_FAMILIES = ("Inter", "Noto Sans", "DejaVu Sans", "Liberation Sans", "Helvetica")
+ARABIC_FAMILIES = ("DejaVu Sans", "Noto Sans Arabic UI", "Noto Sans Arabic", *FONT_FAMILIES)
 TEXT_WIDTH_PX = 510
+UNLIMITED_PX = 1 << 20
 BASE_DPI = 96.0
 SCALE_LIMIT = 4.0
 ROOM_PX = (640, 360)  # what a display has to have for us, at any scale
@@ -38,8 +42,16 @@ class Looks:
         room = min(root.winfo_screenwidth() / ROOM_PX[0], root.winfo_screenheight() / ROOM_PX[1])
         self.scale = max(min(float(given) / BASE_DPI, room, SCALE_LIMIT), 1.0)
         known = set(tkfont.families(root))
-        self.family = next((name for name in FONT_FAMILIES if name in known), "TkDefaultFont")
+        families = ARABIC_FAMILIES if language.is_from_right else FONT_FAMILIES
+        self.family = next((name for name in families if name in known), "TkDefaultFont")
+        # where a line begins and ends, and where what stands in a column holds on to
+        from_right = language.is_from_right
+        self.start: Side = "right" if from_right else "left"
+        self.end: Side = "left" if from_right else "right"
+        self.anchor: Anchor = "e" if from_right else "w"
+        self.far_anchor: Anchor = "w" if from_right else "e"
         self._pictures: dict[Any, tk.PhotoImage] = {}
+        self._fonts: dict[tuple[str, int, str], tkfont.Font] = {}
 
     def dress(self) -> bool:
         """Take the palette that is wanted now, for windows made from now on; whether it is another one."""
@@ -53,6 +65,25 @@ class Looks:
     def font(self, size_px: float, *, is_bold: bool = False) -> tuple[str, int, str]:
         """A font by its height in 96-dpi pixels."""
         return (self.family, -self.px(size_px), "bold" if is_bold else "normal")
+
+    def pad(self, start: int, end: int) -> tuple[int, int]:
+        """Room before and after, in pixels, as Tk's `padx` wants it: left and right."""
+        return (end, start) if self.language.is_from_right else (start, end)
+
+    def shown(self, text: str, font: tuple[str, int, str], width: int = UNLIMITED_PX) -> str:
+        """The text as Tk has to draw it: from the right it comes joined, wrapped at `width` and ordered."""
+        if not self.language.is_from_right:
+            return text
+        from agent.desktop.shaping import on_screen
+
+        # a little less than Tk's own limit, or it would wrap what is wrapped
+        return on_screen(text, width - self.px(6), self.measured(font).measure)
+
+    def measured(self, font: tuple[str, int, str]) -> tkfont.Font:
+        """The font itself, which measures."""
+        if font not in self._fonts:
+            self._fonts[font] = tkfont.Font(root=self.root, font=font)
+        return self._fonts[font]
 
     def mark(self, side_px: float, background: str) -> tk.PhotoImage:
         """The Alongside mark."""
@@ -77,7 +108,7 @@ class Looks:
         ring = colours.focus if is_focused else ""
         fill, border = (colours.accent, colours.accent) if is_ticked else (colours.background, colours.muted)
         tick = colours.on_accent if is_ticked else ""
-        box = Box(self.px(28), self.px(8), tick, fill, border, background, ring)
+        box = Box(self.px(28), self.px(8), tick, fill, border, background, ring, self.language.is_from_right)
         return self._picture(box, lambda: box_ppm(box))
 
     def _picture(self, key: Any, draw: Callable[[], bytes]) -> tk.PhotoImage:
@@ -96,21 +127,39 @@ class Type:
     width_px: int = TEXT_WIDTH_PX
 
 
-def label(parent: tk.Frame, looks: Looks, text: str, kind: Type) -> tk.Label:
+def label(parent: tk.Frame, looks: Looks, text: str, kind: Type) -> "Words":
     """A text, plain whatever it holds, wrapped."""
-    return tk.Label(
-        parent,
-        text=text,
-        font=looks.font(kind.size_px, is_bold=kind.is_bold),
-        foreground=kind.colour,
-        background=str(parent["background"]),
-        justify="left",
-        anchor="w",
-        wraplength=looks.px(kind.width_px),
-        borderwidth=0,
-        padx=0,
-        pady=0,
-    )
+    return Words(parent, looks, text, kind)
+
+
+class Words(tk.Label):
+    """A text that runs from whichever side its language does; `said` is what was given."""
+
+    def __init__(self, parent: tk.Frame, looks: Looks, text: str, kind: Type) -> None:
+        self._looks, self.said = looks, text
+        self._font = looks.font(kind.size_px, is_bold=kind.is_bold)
+        self._width = looks.px(kind.width_px)
+        super().__init__(
+            parent,
+            text=looks.shown(text, self._font, self._width),
+            font=self._font,
+            foreground=kind.colour,
+            background=str(parent["background"]),
+            justify=looks.start,
+            anchor=looks.anchor,
+            wraplength=self._width,
+            borderwidth=0,
+            padx=0,
+            pady=0,
+        )
+
+    def configure(self, cnf: Any = None, **options: Any) -> Any:
+        """As Tk's own; a new text or width is laid out anew."""
+        if "text" in options or "wraplength" in options:
+            self.said = options.get("text", self.said)
+            self._width = options.get("wraplength", self._width)
+            options["text"] = self._looks.shown(self.said, self._font, self._width)
+        return super().configure(cnf, **options)
 
 
 def scroll_bar(parent: tk.Misc, looks: Looks, move: Callable[..., Any]) -> tk.Scrollbar:
@@ -191,14 +240,14 @@ class Button(tk.Button):
         self._looks, self._colours = looks, looks.colours
         self._style = style_of(kind, looks.colours)
         self._background = str(parent["background"])
-        family = looks.font(15, is_bold=True)
-        measure = tkfont.Font(root=looks.root, font=family).measure
-        self._width = max(measure(text) for text in texts) + looks.px(40)
+        family = self._font = looks.font(15, is_bold=True)
+        measure = looks.measured(family).measure
+        self._width = max(measure(looks.shown(text, family)) for text in texts) + looks.px(40)
         self._is_over = self._has_focus = False
         self._is_enabled = True
         super().__init__(
             parent,
-            text=texts[0],
+            text=looks.shown(texts[0], family),
             font=family,
             compound="center",
             relief="flat",
@@ -222,6 +271,12 @@ class Button(tk.Button):
         self.bind("<FocusIn>", lambda _: self._now(has_focus=True), add=True)
         self.bind("<FocusOut>", lambda _: self._now(has_focus=False), add=True)
         self._draw()
+
+    def configure(self, cnf: Any = None, **options: Any) -> Any:
+        """As Tk's own; a new text is laid out."""
+        if "text" in options:
+            options["text"] = self._looks.shown(options["text"], self._font)
+        return super().configure(cnf, **options)
 
     def enable(self, *, is_enabled: bool) -> None:
         """Let it be pressed, or not."""
@@ -269,16 +324,17 @@ class TickBox(tk.Checkbutton):
         self._looks = looks
         self._background = str(parent["background"])
         self._is_on = tk.BooleanVar(parent, value=is_on)
+        font, width = looks.font(15), looks.px(TEXT_WIDTH_PX - 50)
         super().__init__(
             parent,
-            text=text,
-            font=looks.font(15),
+            text=looks.shown(text, font, width),
+            font=font,
             variable=self._is_on,
             indicatoron=False,
-            compound="left",
-            anchor="w",
-            justify="left",
-            wraplength=looks.px(TEXT_WIDTH_PX - 50),
+            compound=looks.start,
+            anchor=looks.anchor,
+            justify=looks.start,
+            wraplength=width,
             relief="flat",
             overrelief="flat",
             offrelief="flat",

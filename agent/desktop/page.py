@@ -11,6 +11,7 @@ from agent.desktop.looks import Button, Looks
 
 INK, MUTED, STRONG, ALARM, TITLE = "ink", "muted", "strong", "alarm", "title"
 HEIGHT_PX = 400
+BESIDE_TEXT_PX = 26  # the scroll bar, and the text's own edges
 BESIDE_PX = 70  # what a window manager and a panel of the desktop take from a display's height
 
 
@@ -21,7 +22,8 @@ class Page:
         """It is never higher than `height_px`, nor than the display has room for."""
         px, colours = looks.px, looks.colours
         self._looks, self._parent = looks, parent
-        self._height = px(height_px)
+        self._height, self._width = px(height_px), px(width_px) - px(BESIDE_TEXT_PX)
+        self._fonts: dict[str, tuple[str, int, str]] = {}
         self._embedded: list[tk.Misc] = []
         self._frame = tk.Frame(parent, background=colours.background, width=px(width_px), height=1)
         self._frame.pack_propagate(False)
@@ -50,8 +52,11 @@ class Page:
             (STRONG, colours.ink, True),
             (ALARM, colours.danger, True),
         ):
-            self._text.tag_configure(tag, foreground=colour, font=looks.font(14, is_bold=is_bold))
-        self._text.tag_configure(TITLE, foreground=colours.ink, font=looks.font(19, is_bold=True))
+            self._fonts[tag] = looks.font(14, is_bold=is_bold)
+            self._text.tag_configure(tag, foreground=colour, font=self._fonts[tag])
+        self._fonts[TITLE] = looks.font(19, is_bold=True)
+        self._text.tag_configure(TITLE, foreground=colours.ink, font=self._fonts[TITLE])
+        self._text.tag_configure("side", justify=looks.start)
         self._text.tag_configure("gap", font=looks.font(6))
         self._text.bind("<Up>", lambda _: self._scroll(-1))
         self._text.bind("<Down>", lambda _: self._scroll(1))
@@ -76,7 +81,7 @@ class Page:
 
     def write(self, text: str, kind: str = INK) -> None:
         """One paragraph. `show` comes after the last one."""
-        self._append(text + "\n", kind)
+        self._append(self._looks.shown(text, self._fonts[kind], self._width) + "\n", kind)
 
     def gap(self) -> None:
         """Some room before what comes next."""
@@ -107,7 +112,7 @@ class Page:
         room = int(self._frame["width"]) - self._looks.px(24)
         fits = sum(button.winfo_reqwidth() for button in made) <= room
         for button in made:
-            button.pack(side="left" if fits else "top", anchor="w")
+            button.pack(side=self._looks.start if fits else "top", anchor=self._looks.anchor)
         self.embed(frame)
         return made
 
@@ -123,13 +128,14 @@ class Page:
         """The page is complete."""
         self._text.configure(state="normal")
         self._text.delete("end-1c")  # the last line break
+        self._text.tag_add("side", "1.0", "end")
         self._text.configure(state="disabled")
         self.fit()
 
     def fit(self) -> None:
         """Take as much height as there is text, up to what the display has; the rest is scrolled."""
-        self._bar.pack(side="right", fill="y")
-        self._text.pack(side="left", fill="both", expand=True)
+        self._bar.pack(side=self._looks.end, fill="y")
+        self._text.pack(side=self._looks.start, fill="both", expand=True)
         self._frame.configure(height=self._height)
         self._text.update_idletasks()
         counted = self._text.count("1.0", "end", "update", "ypixels")

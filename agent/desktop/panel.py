@@ -119,16 +119,16 @@ class Panel:
         head = tk.Frame(self.window, background=self._looks.colours.background)
         head.pack(fill="x", padx=px(24), pady=(px(22), px(14)))
         self._picture = tk.Label(head, background=self._looks.colours.background, borderwidth=0)
-        self._picture.pack(side="left", padx=(0, px(16)))
+        self._picture.pack(side=self._looks.start, padx=self._looks.pad(0, px(16)))
         words = tk.Frame(head, background=self._looks.colours.background)
-        words.pack(side="left", fill="x", expand=True)
+        words.pack(side=self._looks.start, fill="x", expand=True)
         narrow = TEXT_PX - PICTURE_PX - 16
         self._word = lk.label(words, self._looks, "", lk.Type(19, self._looks.colours.ink, True, narrow))
-        self._word.pack(anchor="w")
+        self._word.pack(anchor=self._looks.anchor)
         self._sentence = lk.label(
             words, self._looks, "", lk.Type(14, self._looks.colours.muted, width_px=narrow)
         )
-        self._sentence.pack(anchor="w", pady=(px(3), 0))
+        self._sentence.pack(anchor=self._looks.anchor, pady=(px(3), 0))
 
     def _pause_words(self) -> tuple[str, str]:
         return (self._say("Pause for an hour"), self._say("End the pause"))
@@ -144,7 +144,7 @@ class Panel:
         )
         every = tuple(word for _, words, _ in actions for word in words)
         grid = tk.Frame(self.window, background=self._looks.colours.background)
-        grid.pack(fill="x", padx=self._looks.px(20))
+        grid.pack(anchor=self._looks.anchor, padx=self._looks.px(20))
         made = {}
         for name, words, call in actions:
             made[name] = Button(grid, self._looks, lk.PRIMARY if name == "help" else lk.PLAIN, words + every)
@@ -153,7 +153,10 @@ class Panel:
         width = made["help"].winfo_reqwidth()
         columns = 2 if 2 * width + self._looks.px(40) <= self.window.winfo_screenwidth() else 1
         for at, button in enumerate(made.values()):
-            button.grid(row=at // columns, column=at % columns)
+            column = at % columns
+            if self._looks.language.is_from_right:
+                column = columns - 1 - column
+            button.grid(row=at // columns, column=column)
         return made
 
     def _pause(self) -> None:

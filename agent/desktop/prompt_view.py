@@ -55,7 +55,7 @@ class PromptView:
         self._build_reason(inner, self._text)
         for line in (self._text.length, self._text.recording):
             lk.label(inner, self._looks, line, lk.Type(13, self._looks.colours.muted)).pack(
-                anchor="w", pady=(px(3), 0)
+                anchor=self._looks.anchor, pady=(px(3), 0)
             )
         self._build_standing(inner, self._text)
         self.window.update_idletasks()
@@ -70,24 +70,24 @@ class PromptView:
             row, width=side, height=side, background=self._looks.colours.background, highlightthickness=0
         )
         mark.create_image(0, 0, anchor="nw", image=self._looks.mark(40, self._looks.colours.background))
-        mark.pack(side="left", anchor="n", padx=(0, px(14)))
+        mark.pack(side=self._looks.start, anchor="n", padx=self._looks.pad(0, px(14)))
         words = tk.Frame(row, background=self._looks.colours.background)
-        words.pack(side="left", fill="x", expand=True)
+        words.pack(side=self._looks.start, fill="x", expand=True)
         narrow = lk.TEXT_WIDTH_PX - 54
         lk.label(words, self._looks, text.headline, lk.Type(20, self._looks.colours.ink, True, narrow)).pack(
-            anchor="w"
+            anchor=self._looks.anchor
         )
         colour = self._looks.colours.accent if text.is_verified else self._looks.colours.danger
         size = 14 if text.is_verified else 18
         identity = lk.label(words, self._looks, text.identity, lk.Type(size, colour, True, narrow))
-        identity.pack(anchor="w", pady=(px(3), 0))
+        identity.pack(anchor=self._looks.anchor, pady=(px(3), 0))
         if text.warning:
             self._build_warning(parent, text)
         if text.readback:
             line = lk.label(
                 parent, self._looks, text.readback, lk.Type(14, self._looks.colours.ink, not text.is_verified)
             )
-            line.pack(anchor="w", pady=(px(12), 0))
+            line.pack(anchor=self._looks.anchor, pady=(px(12), 0))
 
     def _build_warning(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
@@ -96,7 +96,7 @@ class PromptView:
         white = lk.Type(15, self._looks.colours.on_danger, True, lk.TEXT_WIDTH_PX - 32)
         warning = lk.label(card, self._looks, text.warning, white)
         warning.configure(background=self._looks.colours.danger)
-        warning.pack(anchor="w", padx=px(16), pady=px(12))
+        warning.pack(anchor=self._looks.anchor, padx=px(16), pady=px(12))
 
     def _build_word(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
@@ -104,28 +104,28 @@ class PromptView:
             parent, self._looks, text.word_title, lk.Type(14, self._looks.colours.ink, True, 400)
         )
         title.configure(background=self._looks.colours.quiet)
-        title.pack(side="left", padx=(px(28), px(10)), pady=(px(14), 0))
+        title.pack(side=self._looks.start, padx=self._looks.pad(px(28), px(10)), pady=(px(14), 0))
         self.word = tk.Entry(
             parent,
             width=10,
             font=self._looks.font(15),
             **lk.field_options(self._looks, self._looks.colours.background),
         )
-        self.word.pack(side="left", pady=(px(14), 0))
+        self.word.pack(side=self._looks.start, pady=(px(14), 0))
 
     def _build_asked(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
         lk.label(parent, self._looks, text.asked_title, lk.Type(13, self._looks.colours.muted)).pack(
-            anchor="w", pady=(px(20), px(6))
+            anchor=self._looks.anchor, pady=(px(20), px(6))
         )
         for grantable, line in text.asked:
             label = self.asked[grantable] = lk.label(
                 parent, self._looks, line, lk.Type(17, self._looks.colours.ink, True)
             )
-            label.pack(anchor="w", pady=px(1))
+            label.pack(anchor=self._looks.anchor, pady=px(1))
         if text.screen_hint:
             lk.label(parent, self._looks, text.screen_hint, lk.Type(13, self._looks.colours.muted)).pack(
-                anchor="w"
+                anchor=self._looks.anchor
             )
 
     def _build_standing(self, parent: tk.Frame, text: PromptText) -> None:
@@ -135,26 +135,28 @@ class PromptView:
         tk.Frame(parent, background=self._looks.colours.line, height=1).pack(fill="x", pady=(px(14), px(10)))
         for whom, line in text.standing:
             box = self.standing[whom] = TickBox(parent, self._looks, line, is_on=False)
-            box.pack(fill="x", anchor="w", pady=px(1))
+            box.pack(fill="x", anchor=self._looks.anchor, pady=px(1))
 
     def _build_reason(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
         lk.label(parent, self._looks, text.reason_title, lk.Type(13, self._looks.colours.muted)).pack(
-            anchor="w", pady=(px(18), px(6))
+            anchor=self._looks.anchor, pady=(px(18), px(6))
         )
         card = tk.Frame(parent, background=self._looks.colours.quiet)
         card.pack(fill="x", pady=(0, px(14)))
-        tk.Frame(card, background=self._looks.colours.accent_soft, width=px(4)).pack(side="left", fill="y")
+        tk.Frame(card, background=self._looks.colours.accent_soft, width=px(4)).pack(
+            side=self._looks.start, fill="y"
+        )
         words = tk.Frame(card, background=self._looks.colours.quiet)
-        words.pack(side="left", fill="x", expand=True, padx=px(14), pady=px(10))
+        words.pack(side=self._looks.start, fill="x", expand=True, padx=px(14), pady=px(10))
         narrow = lk.TEXT_WIDTH_PX - 34
         lk.label(words, self._looks, text.reason, lk.Type(15, self._looks.colours.ink, width_px=narrow)).pack(
-            anchor="w"
+            anchor=self._looks.anchor
         )
         if text.ticket:
             lk.label(
                 words, self._looks, text.ticket, lk.Type(13, self._looks.colours.muted, width_px=narrow)
-            ).pack(anchor="w", pady=(px(4), 0))
+            ).pack(anchor=self._looks.anchor, pady=(px(4), 0))
 
     def _build_footer(self, footer: tk.Frame, room: int) -> None:
         px, text = self._looks.px, self._text
@@ -165,7 +167,7 @@ class PromptView:
         self.waiting = lk.label(
             words, self._looks, longest, lk.Type(13, self._looks.colours.muted, width_px=WAITING_PX)
         )
-        self.waiting.pack(anchor="w")
+        self.waiting.pack(anchor=self._looks.anchor)
         quiet = tk.Frame(words, background=self._looks.colours.quiet)
         self.more = self._quiet_button(
             quiet, self._looks.language.say("More time"), self._looks.colours.accent
@@ -174,20 +176,27 @@ class PromptView:
         right = tk.Frame(footer, background=self._looks.colours.quiet)
         self.refuse = Button(right, self._looks, lk.PLAIN, (text.refuse,))
         self.allow = Button(right, self._looks, lk.PRIMARY, (text.allow, allow_in(self._looks, 10)))
-        self.refuse.pack(side="left")
-        self.allow.pack(side="left", padx=(px(4), 0))
+        self.refuse.pack(side=self._looks.start)
+        self.allow.pack(side=self._looks.start, padx=self._looks.pad(px(4), 0))
         self.allow.enable(is_enabled=False)
-        quiet.pack(anchor="w", pady=(px(2), 0))
+        quiet.pack(anchor=self._looks.anchor, pady=(px(2), 0))
         links = self.more.winfo_reqwidth() + self.block.winfo_reqwidth() + px(18)
         buttons = self.refuse.winfo_reqwidth() + self.allow.winfo_reqwidth() + px(4)
         if max(px(WAITING_PX), links) + buttons + px(FOOTER_GAPS_PX) <= room:
-            right.pack(side="right", padx=(0, px(24)), pady=px(14))
+            right.pack(side=self._looks.end, padx=self._looks.pad(0, px(24)), pady=px(14))
         else:  # the words above, the buttons below
             self.waiting.configure(wraplength=min(room - px(FOOTER_GAPS_PX), px(lk.TEXT_WIDTH_PX)))
-            right.pack(side="bottom", anchor="e", padx=(0, px(24)), pady=(0, px(10)))
-        words.pack(side="left", fill="both", expand=True, padx=(px(28), px(8)), pady=px(14))
-        self.more.pack(side="left")
-        self.block.pack(side="left", padx=(px(18), 0))
+            right.pack(
+                side="bottom",
+                anchor=self._looks.far_anchor,
+                padx=self._looks.pad(0, px(24)),
+                pady=(0, px(10)),
+            )
+        words.pack(
+            side=self._looks.start, fill="both", expand=True, padx=self._looks.pad(px(28), px(8)), pady=px(14)
+        )
+        self.more.pack(side=self._looks.start)
+        self.block.pack(side=self._looks.start, padx=self._looks.pad(px(18), 0))
         # Tab follows the stacking order: what is asked, then Don't allow, Allow, More time, Block
         footer.lift()
         words.lift()
@@ -196,7 +205,7 @@ class PromptView:
         px = self._looks.px
         return tk.Button(
             parent,
-            text=text,
+            text=self._looks.shown(text, self._looks.font(13)),
             font=self._looks.font(13),
             relief="flat",
             borderwidth=0,
@@ -227,7 +236,7 @@ def _scrolled(window: tk.Toplevel, looks: Looks, height_limit: int) -> tuple[tk.
     canvas.configure(yscrollcommand=bar.set)
     frame = tk.Frame(canvas, background=looks.colours.background)
     shown = canvas.create_window(0, 0, anchor="nw", window=frame)
-    canvas.pack(side="left", fill="both", expand=True)
+    canvas.pack(side=looks.start, fill="both", expand=True)
 
     def fit(_: Any) -> None:
         wanted = frame.winfo_reqheight()
@@ -237,7 +246,7 @@ def _scrolled(window: tk.Toplevel, looks: Looks, height_limit: int) -> tuple[tk.
             scrollregion=(0, 0, frame.winfo_reqwidth(), wanted),
         )
         if wanted > height_limit:
-            bar.pack(side="right", fill="y")
+            bar.pack(side=looks.end, fill="y")
 
     def widen(event: Any) -> None:
         # long buttons make the window wider than its sentences are

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from agent.desktop.app import open_root
-from agent.desktop.language import PSEUDO_NAME, language_of
+from agent.desktop.language import PSEUDO_NAME, PSEUDO_RIGHT_NAME, language_of
 from agent.desktop.looks import BASE_DPI, Button, Looks
 from agent.desktop.tray_text import grouped
 from agent.desktop.x11_windows import WindowProperties
@@ -20,7 +20,7 @@ from tests.support.x_display import x_display
 pytestmark = pytest.mark.real
 
 LARGEST_SCALE = 3.0
-LONGEST = ("fr", "de")  # the longest words on the buttons
+LONGEST = ("fr", "de", "ar")  # the longest words on the buttons; and from the right
 # what is said by nobody: names, ids, digits
 FACTS = {
     CODE,
@@ -70,6 +70,21 @@ def inside(widget: tk.Misc) -> Iterator[tk.Misc]:
         yield from inside(child)
 
 
+def buttons_in(window: tk.Misc) -> list[Button]:
+    """Those that are shown."""
+    return [each for each in inside(window) if isinstance(each, Button) and each.winfo_viewable()]
+
+
+def gap_left(widget: tk.Misc, window: tk.Misc) -> int:
+    """Pixels between it and the window's left edge."""
+    return widget.winfo_rootx() - window.winfo_rootx()
+
+
+def gap_right(widget: tk.Misc, window: tk.Misc) -> int:
+    """Pixels between it and the window's right edge."""
+    return window.winfo_width() - gap_left(widget, window) - widget.winfo_width()
+
+
 def said(widget: tk.Misc) -> list[str]:
     """The lines that this widget shows."""
     if isinstance(widget, tk.Text):
@@ -88,6 +103,17 @@ def test_con_22_every_text_goes_through_the_catalogue(display: str, title: str) 
     for line in lines:
         words = line.removeprefix("✕ ").removeprefix("! ").removeprefix("✓ ")
         assert words.startswith("[") or line in FACTS, line
+
+
+@pytest.mark.parametrize("title", PERSON_WINDOWS)
+def test_what_runs_from_the_right_stands_as_in_a_mirror(display: str, title: str) -> None:
+    """Each button is as far from the one edge as in the other layout it is from the other."""
+    with shown(display, title, PSEUDO_NAME, 1.0) as window:
+        from_left = sorted(gap_left(button, window) for button in buttons_in(window))
+    with shown(display, title, PSEUDO_RIGHT_NAME, 1.0) as window:
+        from_right = sorted(gap_right(button, window) for button in buttons_in(window))
+    assert from_left
+    assert all(abs(one - other) <= 4 for one, other in zip(from_left, from_right, strict=True))
 
 
 @pytest.mark.parametrize("title", PERSON_WINDOWS)

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from agent.desktop.app import open_root
-from agent.desktop.language import PSEUDO_NAME, language_of
+from agent.desktop.language import PSEUDO_NAME, PSEUDO_RIGHT_NAME, language_of
 from agent.desktop.looks import BASE_DPI, Looks, TickBox
 from agent.desktop.prompt import Prompt, PromptTools
 from agent.desktop.x11_windows import WindowProperties
@@ -18,24 +18,31 @@ from tests.support.x_display import x_display
 
 pytestmark = pytest.mark.real
 LIMIT_S = 20.0
-LONGEST = ("de", "fr", PSEUDO_NAME)  # the longest words on the buttons
 
 
-@pytest.mark.parametrize(("size", "scale"), [("1366x768", "1"), ("1366x768", "3"), ("1920x1080", "3")])
-def test_con_21_every_control_of_the_prompt_is_on_the_display(size: str, scale: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "scale", "languages"),
+    # the longest words on the buttons, and those that run from the right
+    [
+        ("1366x768", "1", PSEUDO_NAME),
+        ("1366x768", "3", "de,ar"),
+        ("1920x1080", "3", f"fr,{PSEUDO_RIGHT_NAME}"),
+    ],
+)
+def test_con_21_every_control_of_the_prompt_is_on_the_display(size: str, scale: str, languages: str) -> None:
     with x_display(size) as display:
         # in a process of its own: Tk ends one that used a display which is gone
-        words = [sys.executable, "-m", __name__, display, scale]
+        words = [sys.executable, "-m", __name__, display, scale, languages]
         looked = subprocess.run(words, check=False, capture_output=True, text=True)
     assert (looked.returncode, looked.stdout) == (0, "all fits\n"), looked.stderr
 
 
-def look(display: str, scale: float) -> None:
-    """Show both prompts in every language, go through them by keyboard, and measure each stop."""
+def look(display: str, scale: float, languages: list[str]) -> None:
+    """Show both prompts in each language, go through them by keyboard, and measure each stop."""
     everything = [one.value for one in Grantable]
     known = replace(a_prompt(), grantables=everything, may_stand=True, readback="0417", reason="why " * 40)
     visitor = replace(known, organisation_name="", technician_name="", may_stand=False)
-    for name in LONGEST:
+    for name in languages:
         for order in (known, visitor):
             root, properties = open_root(display), WindowProperties(display)
             looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)))
@@ -64,6 +71,10 @@ def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool]) -> None:
         assert control.winfo_width() >= control.winfo_reqwidth(), (which, str(control))
         if isinstance(control, tk.Entry):
             assert int(control.cget("insertofftime")) == 0  # it does not blink
+    from_right = which[0] in ("ar", PSEUDO_RIGHT_NAME)
+    for first, second in ((view.refuse, view.allow), (view.more, view.block), (view.waiting, view.refuse)):
+        if first.winfo_rooty() + first.winfo_height() > second.winfo_rooty():  # side by side
+            assert (first.winfo_rootx() > second.winfo_rootx()) is from_right, which
     view.refuse.focus_force()
     root.update()
     reached: set[tk.Misc] = set()
@@ -73,7 +84,7 @@ def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool]) -> None:
             assert inside_canvas(at), (which, str(at))
         at.event_generate("<Tab>")
         root.update()
-    assert {*view.boxes.values(), *view.standing.values(), view.refuse, view.allow} <= reached, which
+    assert {*view.standing.values(), view.refuse, view.allow, *fields} <= reached, which
 
 
 def on_display(widget: tk.Misc) -> bool:
@@ -94,4 +105,4 @@ def inside_canvas(box: tk.Misc) -> bool:
 
 
 if __name__ == "__main__":
-    look(sys.argv[1], float(sys.argv[2]))
+    look(sys.argv[1], float(sys.argv[2]), sys.argv[3].split(","))
