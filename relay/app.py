@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -111,7 +112,8 @@ async def _serve_control(ground: _Ground, voice: Voice, stop: asyncio.Event) -> 
         desk = RequestDesk(store, presence, rendezvous)
         registry = Registry(store, secret, relay_id, takes_visitors=ground.config.visitors)
         gateway = Gateway(registry, desk, presence, behind_proxy=ground.config.behind_proxy)
-        forwarder = Forwarder(TicketGate(ground.ticket_key, 0)) if ground.config.workers == 0 else None
+        gate = TicketGate(ground.ticket_key, 0)
+        forwarder = Forwarder(gate, time.time) if ground.config.workers == 0 else None
         folder = ground.config.release
         published = Published(folder) if folder is not None else None
         server = HttpServer(gateway, store, forwarder, published)

@@ -44,7 +44,7 @@ _RELAY_ID_BYTES = 15
 _CLAIMED_BY = "claimed_by"
 # whoever asks hears that it does not work, and why
 _LOCK_TIMEOUT_S = 5
-_POOL_TIMEOUT_S = 4
+_POOL_TIMEOUT_S = 7
 _CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 15
 # primary result codes of SQLite for a file that is damaged, or none of SQLite's

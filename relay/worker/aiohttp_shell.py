@@ -58,7 +58,7 @@ class AiohttpSocket:
         """Accept the socket and forward until it ends."""
         await self._socket.prepare(request)
         self._may_read.set()
-        self._end = self._forwarder.connected(self, time.time())
+        self._end = self._forwarder.connected(self, time.monotonic())
         writing = asyncio.create_task(self._write())
         try:
             await self._read()
@@ -73,7 +73,7 @@ class AiohttpSocket:
             await self._may_read.wait()
             message = await self._socket.receive()
             if message.type is WSMsgType.BINARY:
-                self._forwarder.received(self._end, message.data, time.time())
+                self._forwarder.received(self._end, message.data, time.monotonic())
             elif message.type is WSMsgType.TEXT:
                 self._forwarder.violated(self._end, CloseCode.UNSUPPORTED)
             else:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -29,7 +30,7 @@ async def serve_worker(terms: WorkerTerms, stop: asyncio.Event) -> int:
     """Forward until `stop`; the exit status."""
     from relay.worker.picows_shell import serve_picows
 
-    forwarder = Forwarder(TicketGate(terms.ticket_key, terms.worker_no))
+    forwarder = Forwarder(TicketGate(terms.ticket_key, terms.worker_no), time.time)
     server = await serve_picows(forwarder, terms.listener, terms.tls)
     ticking = asyncio.create_task(tick_forever(forwarder))
     _LOG.info("worker.ready", worker_no=terms.worker_no, port=terms.listener.getsockname()[1])

@@ -4,6 +4,7 @@ A socket goes CONNECTED --valid ticket--> WAITING --other end came--> PAIRED --e
 Whatever breaks a rule closes that socket and, when paired, its other end; other sessions do not notice.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import Protocol
@@ -67,10 +68,11 @@ class End:
 
 
 class Forwarder:
-    """All sessions of one worker. `now_s` is Unix time, as in tickets."""
+    """All sessions of one worker. `now_s` is of a clock that nobody sets, `unix_s` tells that of tickets."""
 
-    def __init__(self, gate: TicketGate) -> None:
+    def __init__(self, gate: TicketGate, unix_s: Callable[[], float]) -> None:
         self._gate = gate
+        self._unix_s = unix_s
         self._ends: set[End] = set()
         self._ticketless: dict[End, None] = {}  # oldest first
         self._waiting: dict[SessionId, End] = {}
@@ -134,7 +136,7 @@ class Forwarder:
 
     def _redeem(self, end: End, ticket: bytes, now_s: float) -> None:
         try:
-            admission = self._gate.redeem(ticket, now_s)
+            admission = self._gate.redeem(ticket, self._unix_s())
         except SupportError as exc:
             self._refuse(end, exc.code)
             return

@@ -27,7 +27,7 @@ async def tick_forever(forwarder: Forwarder) -> None:
     """Drive the forwarder's deadlines."""
     while True:
         await asyncio.sleep(_TICK_S)
-        forwarder.tick(time.time())
+        forwarder.tick(time.monotonic())
 
 
 async def end_all(forwarder: Forwarder, ticking: asyncio.Task[None]) -> None:

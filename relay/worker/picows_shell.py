@@ -52,7 +52,7 @@ class PicowsSocket(WSListener):
         tcp.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         _bound_unsent(tcp)
         self._intake = TicketIntake(tcp)
-        self._end = self._forwarder.connected(self, time.time())
+        self._end = self._forwarder.connected(self, time.monotonic())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """See `WSListener`."""
@@ -128,7 +128,7 @@ class PicowsSocket(WSListener):
         return self._frames_left < 0
 
     def _hand_on(self, end: End, message: bytes | memoryview) -> None:
-        self._forwarder.received(end, message, time.time())
+        self._forwarder.received(end, message, time.monotonic())
         if self._intake is not None and end.side is not None:
             self._intake.lift()
             self._intake = None

@@ -164,7 +164,7 @@ def test_rly_04_the_routes_of_the_relay_are_the_ones_of_this_matrix() -> None:
     server = HttpServer(
         typing.cast(typing.Any, NoGateway()),
         typing.cast(typing.Any, None),
-        Forwarder(TicketGate(b"k" * 32, 0)),
+        Forwarder(TicketGate(b"k" * 32, 0), lambda: 0.0),
     )
     resources = server._runner.app.router.resources()
     assert sorted(one.canonical for one in resources) == sorted(ROUTES)

@@ -18,7 +18,8 @@ class Bench:
     """A forwarder with recording sockets."""
 
     def __init__(self) -> None:
-        self.forwarder = Forwarder(TicketGate(KEY, 0))
+        self.unix_s = 0.0
+        self.forwarder = Forwarder(TicketGate(KEY, 0), lambda: self.unix_s)
 
     def connect(self) -> tuple[RecordingSocket, End]:
         socket = RecordingSocket()

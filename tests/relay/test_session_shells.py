@@ -20,6 +20,7 @@ from protocol.limits import SESSION_MESSAGE_LIMIT_BYTES
 from protocol.messages.control import FROM_WORKER_CODEC, Paired, Refused
 from relay.worker.aiohttp_shell import AiohttpSocket
 from relay.worker.forwarder import Forwarder
+from relay.worker.loop import tick_forever
 from relay.worker.picows_shell import serve_picows
 from relay.worker.tickets import Side, TicketGate, TicketMint
 
@@ -92,7 +93,7 @@ async def _start_aiohttp(forwarder: Forwarder, listener: socket.socket) -> Calla
 async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    forwarder = Forwarder(TicketGate(KEY, 0))
+    forwarder = Forwarder(TicketGate(KEY, 0), lambda: time.time())
     stop = await request.param(forwarder, listener)
     yield Shell(f"ws://127.0.0.1:{listener.getsockname()[1]}/v1/session", forwarder)
     forwarder.close_all()
@@ -109,6 +110,33 @@ async def test_a_message_of_every_size_class_passes_unchanged(shell: Shell, size
         assert await _bytes(technician) == message
         await technician.send(message[::-1])
         assert await _bytes(device) == message[::-1]
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, 365 * 86400.0, -3600.0, -365 * 86400.0])
+async def test_rel_06_a_clock_that_is_set_ends_no_session_and_stops_no_new_one(
+    shell: Shell, jump_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticked = asyncio.Event()
+
+    class Ticked(Forwarder):
+        def tick(self, now_s: float) -> None:
+            super().tick(now_s)
+            ticked.set()
+
+    shell.forwarder.__class__ = Ticked
+    monkeypatch.setattr("relay.worker.loop._TICK_S", 0.05)
+    ticking = asyncio.create_task(tick_forever(shell.forwarder))
+    async with shell.pair() as (device, technician):
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+        ticked.clear()
+        await asyncio.wait_for(ticked.wait(), 10)
+        await device.send(b"still here")
+        assert await _bytes(technician) == b"still here"
+        async with shell.pair() as (device, technician):
+            await device.send(b"as well")
+            assert await _bytes(technician) == b"as well"
+    ticking.cancel()
 
 
 async def test_fragments_of_a_message_arrive_as_one(shell: Shell) -> None:
