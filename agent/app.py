@@ -70,6 +70,7 @@ from agent.user_names import named_users
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
+from protocol.aio.loop_watch import watched_loop
 from protocol.aio.receipt_book import ReceiptBook
 from protocol.aio.session_proof import OwnLog
 from protocol.aio.wire import Wire, socket_url
@@ -103,7 +104,8 @@ def run_service(config: AgentConfig) -> bool:
     relay = data.read_relay()
     data.prepare()
     with ServiceLock(data.lock):
-        was_left = asyncio.run(_Assembly(config, data, Own(identity, own), relay).run())
+        with asyncio.Runner(loop_factory=watched_loop) as runner:
+            was_left = runner.run(_Assembly(config, data, Own(identity, own), relay).run())
         if was_left:
             leave_organisation(data)
     return was_left
@@ -139,7 +141,8 @@ def run_portable(config: AgentConfig, terms: PortableTerms) -> None:
     with ServiceLock(data.lock):
         assembly = _Assembly(config, data, own, relay)
         assembly.tls_ca = terms.relay_ca
-        asyncio.run(assembly.run_once(terms.work))
+        with asyncio.Runner(loop_factory=watched_loop) as runner:
+            runner.run(assembly.run_once(terms.work))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from protocol.aio.loop_watch import watch_loop
 from relay.logs import log_loop_fault
 
 _LOG = structlog.get_logger()
@@ -136,7 +137,11 @@ def run_until_stopped(main: Main, life_fd: int | None = None) -> int:
             loop.add_signal_handler(number, stop.set)
         if life_fd is not None:
             loop.add_reader(life_fd, os._exit, 1)
-        return await main(stop)
+        watching = asyncio.create_task(watch_loop())
+        try:
+            return await main(stop)
+        finally:
+            watching.cancel()
 
     try:
         import uvloop
