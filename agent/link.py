@@ -12,6 +12,7 @@ import structlog
 
 from agent.anchors import Anchors
 from agent.code_desk import HeldNameplate
+from agent.lasting_time import slept_s
 from agent.state import RelayAddress
 from protocol.aio.backoff import Backoff
 from protocol.aio.first_of import first_of
@@ -56,8 +57,15 @@ class LinkParts:
 class RelayLink:
     """Keeps one control link. `state` is "connected", "connecting" or "refused"; `code` says why."""
 
-    def __init__(self, parts: LinkParts, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        parts: LinkParts,
+        backoff: Backoff | None = None,
+        slept_s: Callable[[], float] = slept_s,
+    ) -> None:
+        """`slept_s`: for how long this machine has slept (see `lasting_time`)."""
         self._parts = parts
+        self._slept_s = slept_s
         self._backoff = backoff or Backoff()
         self.state = CONNECTING
         self.code = ""
@@ -171,7 +179,8 @@ class RelayLink:
             if self._held is not None:  # one guess and ten minutes are counted here: nothing is won by it
                 again = control.HoldNameplate(next(self._numbers), self._held.nameplate, self._held.holder)
                 await _send(wire, again)
-            await first_of(self._listen(wire), _beat(wire, welcome.heartbeat_s), self._keep_anchors(wire))
+            beating = _beat(wire, welcome.heartbeat_s, self._slept_s)
+            await first_of(self._listen(wire), beating, self._keep_anchors(wire))
         finally:
             self._wire = None
             self._up.clear()
@@ -231,10 +240,14 @@ async def _send(wire: Wire, message: control.FromClient) -> None:
     await wire.send(control.FROM_CLIENT_CODEC.encode(message))
 
 
-async def _beat(wire: Wire, heartbeat_s: float) -> None:
+async def _beat(wire: Wire, heartbeat_s: float, slept_s: Callable[[], float]) -> None:
     ping_no = 0
+    slept_before_s = slept_s()
     while True:
         await asyncio.sleep(max(heartbeat_s, HEARTBEAT_SHORTEST_S))
+        if slept_s() - slept_before_s > LINK_SILENCE_LIMIT_S:
+            # the relay has given up on us, and what lies between may have forgotten the link without a word
+            raise Unreachable("this machine has slept", code=ErrorCode.E_LINK_LOST)
         ping_no += 1
         await _send(wire, control.Ping(ping_no=ping_no))
 

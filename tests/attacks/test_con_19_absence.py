@@ -199,7 +199,7 @@ async def test_con_19_who_locks_the_desktop_ends_every_grant_and_is_not_asked_un
     assert [record.facts["code"] for record in ended[:2]] == [ErrorCode.E_CONSENT_AWAY] * 2
 
 
-async def test_con_19_who_was_asleep_is_asked_again_without_any_logind(
+async def test_con_19_rel_08_who_was_asleep_is_asked_again_without_any_logind(
     tmp_path: Path,
 ) -> None:
     slept_s = [0.0]

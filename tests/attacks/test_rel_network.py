@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -66,7 +66,9 @@ async def claim_over_tls(process: RelayProcess, files: ServerFiles) -> None:
 
 
 @asynccontextmanager
-async def linked(relay: RelayAddress, authority: Path) -> AsyncIterator[RelayLink]:
+async def linked(
+    relay: RelayAddress, authority: Path | None, slept_s: Callable[[], float] = lambda: 0.0
+) -> AsyncIterator[RelayLink]:
     """The agent's own link to it, which comes back quickly."""
     parts = LinkParts(
         identity=acme().device(),
@@ -78,7 +80,7 @@ async def linked(relay: RelayAddress, authority: Path) -> AsyncIterator[RelayLin
         on_successors=lambda _: None,
         on_offer=_no_offer,
     )
-    link = RelayLink(parts, Backoff(first_s=0.05, longest_s=0.1))
+    link = RelayLink(parts, Backoff(first_s=0.05, longest_s=0.1), slept_s)
     running = asyncio.create_task(link.run())
     try:
         yield link
@@ -232,4 +234,25 @@ async def test_rel_04_an_agent_is_back_at_once_when_its_relay_has_its_database_a
             with locked(named.process.data / "relay.sqlite"):
                 await proxy.cut()
                 await becomes(link, "connecting", E.E_RELAY_STORE)
+            await becomes(link, "connected", "")
+
+
+# -- REL-08
+
+
+async def test_rel_08_an_agent_that_was_asleep_does_not_wait_for_a_link_that_everybody_has_forgotten() -> (
+    None
+):
+    slept_s = [0.0]
+    async with HostileRelay() as relay:
+        relay.heartbeat_s = 1.0
+        async with linked(RelayAddress(relay.url, relay.relay_id), None, lambda: slept_s[0]) as link:
+            await becomes(link, "connected", "")
+            [first] = relay.links.values()
+            await asyncio.sleep(1.5)  # a heartbeat goes by
+            assert [*relay.links.values()] == [first], "the control: it stays with the link that it has"
+            slept_s[0] = (
+                7200.0  # the clocks after two hours of sleep, in which nobody said that the link is gone
+            )
+            await asyncio.to_thread(until, lambda: [*relay.links.values()] not in ([first], []), PATIENCE_S)
             await becomes(link, "connected", "")
