@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tests.simulate.many import Report, prove, run_many, run_one
+from tests.simulate.many import Report, killed_at_every_step, prove, run_many, run_one
 from tests.simulate.plan import Mode
 
 
@@ -22,12 +22,20 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--prove", action="store_true", help="break the core on purpose; find it within --seeds"
     )
+    parser.add_argument(
+        "--every-step", type=int, metavar="SEED", help="one visit, the agent killed at each turn of the loop"
+    )
+    parser.add_argument("--stride", type=int, default=1, help="with --every-step: at each so many turns")
     parser.add_argument("--json", action="store_true", help="the report as JSON on standard output")
     given = parser.parse_args(words)
     if given.trace is not None:
         return _trace(given.trace, _modes(given.mode))
     if given.prove:
         return _prove(given.seeds, given.processes, as_json=given.json)
+    if given.every_step is not None:
+        report = killed_at_every_step(given.every_step, given.stride, given.processes)
+        _say(report, as_json=given.json)
+        return 1 if report.violations else 0
     report = run_many(
         range(given.start, given.start + given.seeds), _modes(given.mode), given.processes, given.limit_s
     )

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.simulate import clocks, mutations
-from tests.simulate.plan import Mode
+from tests.simulate.plan import Mode, quiet_plan
 from tests.simulate.world import Outcome, play, play_plan
 
 CHUNK_SEEDS = 100
@@ -158,6 +158,29 @@ def find(name: str, seeds: int) -> dict[str, object]:
             if outcome.violation:
                 return {"seeds_needed": seed + 1, "violation": outcome.violation}
     return {"seeds_needed": 0, "violation": ""}
+
+
+def killed_at_every_step(seed: int, stride: int, processes: int) -> Report:
+    """One whole visit with no other fault, once for each (or each `stride`-th) turn of the loop at which the
+    agent can be killed."""
+    report = Report([Mode.SAFETY.value], processes)
+    started_s = time.monotonic()
+    with _pool(processes) as pool:
+        [whole] = pool.submit(_killed_at, seed, [0]).result()
+        assert not whole.violation, whole.violation
+        assert whole.actions > 0, "the control: without the kill something is done"
+        steps = range(1, whole.steps + 1, stride)
+        shares = [pool.submit(_killed_at, seed, steps[share::processes]) for share in range(processes)]
+        for share in shares:
+            for outcome in share.result():
+                report.add(outcome)
+    report.took_s = time.monotonic() - started_s
+    return report
+
+
+def _killed_at(seed: int, steps: Sequence[int]) -> list[Outcome]:
+    with _prepared() as folder:
+        return [play_plan(quiet_plan(seed, step), folder) for step in steps]
 
 
 @contextmanager

@@ -104,6 +104,9 @@ class Plan:
     is_unattended: bool
     events: list[Timed] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
+    kill_at_step: int = 0
+    """The agent is killed at this turn of the loop; 0: at none."""
+    has_faults_of_links: bool = True
 
     def random(self, word: str) -> Random:
         """A source of chance for one purpose, so that one more draw here changes nothing there."""
@@ -154,8 +157,18 @@ def draw(seed: int, mode: Mode) -> Plan:
     return plan
 
 
+def quiet_plan(seed: int, kill_at_step: int) -> Plan:
+    """One honest visit; nothing is wrong but that the agent is killed at this step."""
+    plan = Plan(seed, Mode.SAFETY, is_tls=False, is_unattended=False, kill_at_step=kill_at_step)
+    plan.visits.append(Visit(1.0, Who.HONEST, is_misrouted=False))
+    plan.has_faults_of_links = False
+    return plan
+
+
 def faults_of_link(plan: Plan, link_no: int) -> list[MessageFault]:
     """What happens to the messages of the `link_no`-th session socket of this schedule."""
+    if not plan.has_faults_of_links:
+        return []
     chance = plan.random(f"link {link_no}")
     return [
         MessageFault(

@@ -29,13 +29,22 @@ def simulate(*words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.simulation
 @pytest.mark.parametrize("mode", list(Mode))
-def test_no_schedule_of_a_sample_breaks_a_promise(mode: Mode) -> None:
+def test_rel_06_rel_20_no_schedule_of_a_sample_breaks_a_promise(mode: Mode) -> None:
     ended = simulate("--mode", mode, "--seeds", str(SAMPLE_SEEDS), "--json")
     assert ended.returncode == 0, ended.stderr
     report = json.loads(ended.stdout)
     assert report["schedules"] == SAMPLE_SEEDS
     assert report["actions"] > 0, "the sample proves nothing: nothing was done in it"
     assert (mode is Mode.LIVENESS) == (report["recovered_after_s"] is not None)
+
+
+@pytest.mark.simulation
+def test_rel_20_an_agent_that_is_killed_at_any_turn_of_its_loop_breaks_no_promise() -> None:
+    ended = simulate("--every-step", "2", "--stride", "11", "--json")  # README.md: all of them
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout)
+    assert report["schedules"] > 20
+    assert report["actions"] > 0
 
 
 @pytest.mark.simulation

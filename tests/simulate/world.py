@@ -51,6 +51,7 @@ class Outcome:
     worked: int = 0
     is_tls: bool = False
     virtual_s: float = 0.0
+    steps: int = 0
     recovered_after_s: float | None = None
 
     @property
@@ -144,6 +145,7 @@ class World:
             self.oracle.is_closed = True
             asyncio.set_event_loop(None)
             self.loop.close()
+        self.outcome.steps = self.loop.steps
         self._sum_up()
         return self.outcome
 
@@ -153,6 +155,8 @@ class World:
             device.start()
         for timed in self.plan.events:
             self.loop.call_later(timed.at_s, self._happen, timed, context=self._context)
+        if self.plan.kill_at_step:
+            self.loop.at_step[self.plan.kill_at_step] = lambda: self._kill(self.devices[0], 0.5)
         visits = [self.loop.create_task(self._visit(visit)) for visit in self.plan.visits]
         watching = self.loop.create_task(self._watch())
         working = asyncio.gather(*visits)
