@@ -1,7 +1,8 @@
 """Which attacks of the catalogue have tests: `python -m tests.attacks.coverage [--json]`.
 
 The catalogue is `protocol/THREATS.md`: one row `| HSK-01 | what is tried | state |` for each id; the state is
-empty, or begins with "not applicable:" or "open:" and says why. A test shows an id by carrying it in its name
+empty, or begins with "not applicable:" or "open:" and says why, or with "in part:" and says what its tests do
+not show (a figure that a command measures, among others). A test shows an id by carrying it in its name
 (`test_hsk_02_03_...`, `test_hsk_14_rly_08_...`), which is read from the syntax tree. The exit status is 1
 when something that applies has no test.
 """
@@ -24,6 +25,7 @@ FAMILIES = (
 )
 NOT_APPLICABLE = "not applicable:"
 OPEN = "open:"
+IN_PART = "in part:"
 _ROW = re.compile(r"^\| ([A-Z]{3}-\d{2}) \| ([^|]+) \| ?([^|]*?) ?\|$", re.MULTILINE)
 _IN_NAME = re.compile(
     rf"(?<![a-z0-9])({'|'.join(each.lower() for each in FAMILIES)})_?(\d{{2}}(?:_\d{{2}})*)(?![0-9])"
@@ -55,7 +57,7 @@ def catalogue() -> dict[str, Attack]:
     for attack_id, tried, state in _ROW.findall(CATALOGUE.read_text("utf-8")):
         if attack_id in found:
             raise ValueError(f"{attack_id} is there twice")
-        if state and not state.startswith((NOT_APPLICABLE, OPEN)):
+        if state and not state.startswith((NOT_APPLICABLE, OPEN, IN_PART)):
             raise ValueError(f"{attack_id}: {state!r} is no state")
         found[attack_id] = Attack(attack_id, tried, state)
     return found
@@ -84,9 +86,10 @@ def shown_by() -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The catalogue in three parts."""
+    """The catalogue in three parts; `in_part` are those of the covered ones of which something is missing."""
 
     covered: dict[str, list[str]]
+    in_part: dict[str, str]
     not_applicable: dict[str, str]
     still_open: dict[str, str]
 
@@ -99,6 +102,7 @@ def coverage() -> Coverage:
     rest = [attack for attack_id, attack in attacks.items() if attack_id not in covered]
     return Coverage(
         covered,
+        {each: attacks[each].state for each in covered if attacks[each].state.startswith(IN_PART)},
         {each.attack_id: each.state for each in rest if not each.applies},
         {each.attack_id: each.state or each.tried for each in rest if each.applies},
     )
@@ -107,7 +111,8 @@ def coverage() -> Coverage:
 def _print(found: Coverage) -> None:
     print(f"covered: {len(found.covered)}")
     for attack_id, tests in found.covered.items():
-        print(f"  {attack_id}  {len(tests)} tests, e.g. {tests[0]}")
+        state = catalogue()[attack_id].state
+        print(f"  {attack_id}  {len(tests)} tests, e.g. {tests[0]}{f'; {state}' if state else ''}")
     print(f"not applicable: {len(found.not_applicable)}")
     for attack_id, why in found.not_applicable.items():
         print(f"  {attack_id}  {why}")
@@ -123,7 +128,12 @@ def main() -> int:
     given = parser.parse_args()
     found = coverage()
     if given.json:
-        parts = {"covered": found.covered, "not_applicable": found.not_applicable, "open": found.still_open}
+        parts = {
+            "covered": found.covered,
+            "in_part": found.in_part,
+            "not_applicable": found.not_applicable,
+            "open": found.still_open,
+        }
         print(json.dumps(parts))
     else:
         _print(found)

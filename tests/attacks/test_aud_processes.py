@@ -1,23 +1,26 @@
-"""AUD, SEC at the real programs: killed in mid-session, without disk, rolled back, searched for secrets."""
+"""AUD, SEC, REL at the real programs: killed, stopped, without disk, rolled back, searched for secrets."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from agent.desktop import ipc_messages as ipc
+from agent.local_client import ask_status
 from protocol.aio.channel_io import ChannelStream
 from protocol.audit import AuditRecord, verify_records
 from protocol.errors import ErrorCode, SupportError
 from protocol.grantables import Grantable
 from protocol.ids import DeviceId, new_request_id
+from protocol.limits import INPUT_AGE_LIMIT_S
 from protocol.messages.commands import CommandEnded, CommandStarted, FromAgent
 from protocol.messages.input import FROM_TECHNICIAN_CODEC, InputEvents, TypeText
 from technician_client.app import TechnicianApp, technician_app
@@ -31,10 +34,12 @@ from tests.support.canaries import text_canary
 from tests.support.desktop import FakeDesktop
 from tests.support.office import PASSPHRASE, Office, open_office
 from tests.support.proving import records_of
+from tests.support.relay_process import RelayProcess
 from tests.support.said import command, said_here
 
 pytestmark = [pytest.mark.real, pytest.mark.beside]
 
+PATIENCE_S = 40.0
 VIEW, CONTROL, RUN = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL, Grantable.COMMANDS_RUN
 
 
@@ -180,7 +185,9 @@ async def test_aud_08_a_session_cut_by_a_kill_is_ended_at_the_next_start_and_sig
     assert told_people.count("[signed by device and technician]") == 2
 
 
-async def test_aud_07_a_running_agent_without_disk_refuses_says_so_and_goes_on_later(device: Device) -> None:
+async def test_aud_07_rel_05_a_running_agent_without_disk_refuses_says_so_and_goes_on_later(
+    device: Device,
+) -> None:
     async with session_with(device) as (desktop, session, app):
         await session.ask([VIEW])
         device.agent.fill_disk()
@@ -276,3 +283,76 @@ async def test_aud_11_sec_03_no_log_and_no_audit_of_any_program_holds_what_was_t
     found = [(path.name, secret) for path, text in everything.items() for secret in secrets if secret in text]
     assert found == []
     assert json.loads(everything[device.data / "audit.jsonl"].splitlines()[-1])
+
+
+# -- REL: a relay that is killed or stopped under them
+
+
+@contextmanager
+def stopped(relay: RelayProcess) -> Iterator[None]:
+    """None of its processes runs."""
+    pids = [relay.pid, *relay.child_pids()]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def typed_now(text: str) -> bytes:
+    """As the technician's program sends it now."""
+    now_ms = int(asyncio.get_running_loop().time() * 1000)
+    return FROM_TECHNICIAN_CODEC.encode(InputEvents(now_ms, 0, [TypeText(text)]))
+
+
+def is_linked(agent: Device) -> bool:
+    """What its person is told."""
+    return asyncio.run(ask_status(agent.agent.socket_path)).link == "connected"
+
+
+async def test_rel_01_a_killed_relay_costs_no_record_no_second_run_and_nobody_has_to_help(
+    device: Device,
+) -> None:
+    async with session_with(device) as (desktop, session, app):
+        ended = [one async for one in run_uptime(session, app)][-1]
+        assert isinstance(ended, CommandEnded)
+        await session.ask([CONTROL])
+        stream = await session.open_channel(CONTROL)
+        device.office.relay.kill()
+        with contextlib.suppress(SupportError):
+            while True:
+                await stream.receive()
+        await asyncio.to_thread(
+            until, lambda: "session.ended" in device.kinds(session.session_id), PATIENCE_S
+        )
+        device.office.relay.restart()
+        await asyncio.to_thread(until, lambda: is_linked(device), PATIENCE_S)
+        prompts = len(desktop.all_of(ipc.ShowPrompt))
+        async with await app.open_session(device.device_id) as again:
+            with pytest.raises(SupportError) as refused:
+                await again.open_channel(CONTROL)
+            assert refused.value.code is ErrorCode.E_GRANT_NONE, "what was allowed ended with the session"
+            assert (await again.ask([CONTROL])).granted
+        assert len(desktop.all_of(ipc.ShowPrompt)) == prompts + 1
+    kinds = device.kinds(session.session_id)
+    assert [kinds.count(kind) for kind in ("command.started", "command.ended", "session.ended")] == [1, 1, 1]
+    assert "Traceback" not in device.agent.log_text()
+
+
+async def test_rel_02_what_a_stopped_relay_held_is_too_old_when_it_comes_and_the_session_goes_on(
+    device: Device,
+) -> None:
+    async with session_with(device) as (desktop, session, _):
+        await session.ask([CONTROL])
+        stream = await session.open_channel(CONTROL)
+        await stream.receive()
+        await stream.send(typed_now("before"))
+        assert "before" in repr(await desktop.order(ipc.Inject))
+        with stopped(device.office.relay):
+            await stream.send(typed_now("held"))
+            await asyncio.sleep(INPUT_AGE_LIMIT_S + 0.5)
+        await stream.send(typed_now("after"))
+        await asyncio.to_thread(until, lambda: "after" in repr(desktop.all_of(ipc.Inject)), PATIENCE_S)
+        assert "held" not in repr(desktop.all_of(ipc.Inject))
