@@ -171,7 +171,7 @@ class _Assembly:
         self.identity, self.peer = own.identity, own.peer
         self.device_id = DeviceId(own.identity.subject_id)
         self.audit_log = AuditLog(data.audit)
-        self.tls_ca = data.tls_ca
+        self.tls_ca, self.proxy = data.tls_ca, data.proxy()
         self.statuses = TrustStore(Trust(own.identity.root_der), data.root)
         self.policies = PolicyStore(data.policy, self.statuses.trust)
         self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts), self.statuses.trust.roots)
@@ -250,6 +250,7 @@ class _Assembly:
                 identity=self.identity,
                 relay=self.relay,
                 tls_ca=self.tls_ca,
+                proxy=self.proxy,
                 facts=self._facts(),
                 on_policy=intake.take,
                 on_status=trust_intake.take,
@@ -371,7 +372,9 @@ class _Assembly:
         return DesktopProcess(self.data.socket, display, desktop.is_free)
 
     async def _open_wire(self, offer: SessionOffered) -> Wire:
-        return await open_session_wire(self.relay.url, offer.route, offer.ticket, tls_ca=self.tls_ca)
+        return await open_session_wire(
+            self.relay.url, offer.route, offer.ticket, tls_ca=self.tls_ca, proxy=self.proxy
+        )
 
     def _facts(self) -> DeviceFacts:
         return DeviceFacts(

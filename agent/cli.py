@@ -103,15 +103,24 @@ def join(
             "--relay-ca", metavar="FILE", help="Authority of the relay's own TLS certificate (PEM)."
         ),
     ] = None,
+    proxy_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--proxy-file",
+            metavar="FILE",
+            help="File with the address of the proxy on the way to the relay, such as "
+            "http://NAME:PASSWORD@proxy.example:3128; kept with the identity. Default: HTTPS_PROXY.",
+        ),
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Join an organisation with a token from its administrator; without one you are asked for it."""
-    from agent.joining import join_organisation
+    from agent.joining import WayToRelay, join_organisation
 
     folder = DataDir(data or default_data())
     given = given_token(token, token_file, was_shown=was_shown)
-    joined = asyncio.run(join_organisation(folder, given, name, relay_ca))
+    joined = asyncio.run(join_organisation(folder, given, name, WayToRelay(relay_ca, proxy_file)))
     if given.was_shown:
         render.remark(render.SHOWN_ON_COMMAND_LINE)
     render.result(asdict(joined), render.joined_text(joined), as_json=as_json)

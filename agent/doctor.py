@@ -142,7 +142,7 @@ async def _check_relay(data: DataDir, identity: Identity, status: Status | None)
     try:
         relay = data.read_relay()
         async with asyncio.timeout(RELAY_CHECK_TIMEOUT_S):
-            wire = await connect_control(relay.url, tls_ca=data.tls_ca)
+            wire = await connect_control(relay.url, tls_ca=data.tls_ca, proxy=data.proxy())
             try:
                 welcome, _ = await log_in(wire, identity, relay.relay_id or None)
             finally:

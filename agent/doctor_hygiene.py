@@ -18,6 +18,7 @@ import agent
 from agent.doctor_check import Check, CheckState
 from agent.history import read_history, read_receipts
 from agent.state import DataDir
+from protocol.aio.wire import is_loopback
 from protocol.errors import SupportError
 from protocol.identity import Identity
 from protocol.names import shown_text
@@ -141,8 +142,8 @@ def _check_way_to_relay(data: DataDir) -> Iterator[Check]:
     except SupportError:
         return  # said with the pins
     host = relay.hostname or ""
-    proxy = getproxies().get(relay.scheme, "")
-    if proxy and not proxy_bypass(host):
+    proxy = _own_proxy(data) or (not proxy_bypass(host) and getproxies().get(relay.scheme, ""))
+    if proxy and not is_loopback(host):
         told = f"the way to the relay goes through the proxy {shown_text(_host_of(proxy), 100)}"
     else:
         told = "none on the way to the relay"
@@ -154,6 +155,13 @@ def _check_way_to_relay(data: DataDir) -> Iterator[Check]:
     else:
         told = "this computer's authorities count; interception is not seen, and cannot see into a session"
         yield Check("TLS to the relay", CheckState.OK, told)
+
+
+def _own_proxy(data: DataDir) -> str:
+    try:
+        return data.proxy()
+    except SupportError:
+        return "(malformed)"
 
 
 def _host_of(proxy: str) -> str:

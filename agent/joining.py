@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.given_token import GivenToken, require_unshown
-from agent.state import DataDir, RelayAddress, ServiceLock, read_bounded
+from agent.state import DataDir, RelayAddress, ServiceLock, read_bounded, read_proxy
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import connect_control, log_in
 from protocol.audit import AuditEvent, AuditKind
 from protocol.certificates import Role, verify_chain
-from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, exit_status
+from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, UsageError, exit_status
 from protocol.identity import Identity, load_identity, save_identity
 from protocol.ids import DeviceId
 from protocol.join_token import JoinToken, join, read_token
@@ -21,6 +21,14 @@ from protocol.names import shown_name
 from protocol.private_files import write_private_file
 
 PEM_LIMIT_BYTES = 16 * CERTIFICATE_LIMIT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class WayToRelay:
+    """Files of the administrator's, each optional: the relay's own authority, and the proxy's address."""
+
+    relay_ca: Path | None = None
+    proxy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +44,10 @@ class Joined:
     status: str
 
 
-async def join_organisation(data: DataDir, given: GivenToken, name: str, relay_ca: Path | None) -> Joined:
+async def join_organisation(data: DataDir, given: GivenToken, name: str, way: WayToRelay) -> Joined:
     """Make an identity under the token, log in once, and keep it. A refusal is written down.
+
+    Without a proxy in `way` the one counts that an installer wrote into the data folder.
 
     Raises:
         EnvironmentFault: E_ALREADY_JOINED, E_ALREADY_RUNNING (another join is at it), E_DATA_DISK.
@@ -45,21 +55,21 @@ async def join_organisation(data: DataDir, given: GivenToken, name: str, relay_c
         SupportError: the relay refused, with its code; Unreachable. Nothing is kept then.
     """
     try:
-        return await _join(data, given, name, relay_ca)
+        return await _join(data, given, name, way)
     except SupportError as exc:
         if exit_status(exc.code) in (ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.TRUST):
             _record_refusal(data, exc.code)
         raise
 
 
-async def _join(data: DataDir, given: GivenToken, name: str, relay_ca: Path | None) -> Joined:
+async def _join(data: DataDir, given: GivenToken, name: str, way: WayToRelay) -> Joined:
     _require_no_organisation(data)
     token = read_token(given.text, now=datetime.now(UTC))
     require_unshown(token, given)
     data.prepare()
     with ServiceLock(data.lock):
         _require_no_organisation(data)  # another join may have ended before the lock was ours
-        return await _join_alone(data, token, name, relay_ca)
+        return await _join_alone(data, token, name, way)
 
 
 def _require_no_organisation(data: DataDir) -> None:
@@ -67,16 +77,19 @@ def _require_no_organisation(data: DataDir) -> None:
         raise EnvironmentFault(str(data.identity), code=ErrorCode.E_ALREADY_JOINED)
 
 
-async def _join_alone(data: DataDir, token: JoinToken, name: str, relay_ca: Path | None) -> Joined:
+async def _join_alone(data: DataDir, token: JoinToken, name: str, way: WayToRelay) -> Joined:
     identity = join(token, shown_name(name or socket.gethostname()), now=datetime.now(UTC))
     peer = verify_chain(identity.chain, identity.root_der, roles={Role.DEVICE}, now=datetime.now(UTC))
+    proxy = given_proxy(way.proxy) if way.proxy is not None else data.proxy()
     draft = data.identity.with_name("identity.joining.pem")
     try:
         save_identity(identity, draft)
-        status = await _log_in_once(token.relay_url, token.relay_id, identity, relay_ca)
+        status = await _log_in_once(token, identity, way.relay_ca, proxy)
         _record(data, identity, AuditKind.DEVICE_JOINED, {"relay": token.relay_url, "group": peer.group})
-        if relay_ca is not None:
-            write_private_file(data.relay_ca, read_bounded(relay_ca, PEM_LIMIT_BYTES))
+        if way.relay_ca is not None:
+            write_private_file(data.relay_ca, read_bounded(way.relay_ca, PEM_LIMIT_BYTES))
+        if way.proxy is not None:
+            write_private_file(data.relay_proxy, proxy.encode())
         data.write_relay(RelayAddress(url=token.relay_url, relay_id=token.relay_id))
         draft.replace(data.identity)
     finally:
@@ -92,10 +105,21 @@ async def _join_alone(data: DataDir, token: JoinToken, name: str, relay_ca: Path
     )
 
 
-async def _log_in_once(relay_url: str, relay_id: str, identity: Identity, relay_ca: Path | None) -> str:
-    wire = await connect_control(relay_url, tls_ca=relay_ca)
+def given_proxy(path: Path) -> str:
+    """The proxy's address in this file; raises UsageError E_CONFIG, EnvironmentFault E_DATA_DISK."""
     try:
-        welcome, _ = await log_in(wire, identity, relay_id or None)
+        proxy = read_proxy(path)
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not there", code=ErrorCode.E_CONFIG) from None
+    if not proxy:
+        raise UsageError(f"{path} is empty", code=ErrorCode.E_CONFIG)
+    return proxy
+
+
+async def _log_in_once(token: JoinToken, identity: Identity, relay_ca: Path | None, proxy: str) -> str:
+    wire = await connect_control(token.relay_url, tls_ca=relay_ca, proxy=proxy)
+    try:
+        welcome, _ = await log_in(wire, identity, token.relay_id or None)
         return welcome.status
     finally:
         await wire.close()

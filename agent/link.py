@@ -52,6 +52,7 @@ class LinkParts:
     ]
     anchors: Anchors | None = None
     on_cloned: Callable[[], None] = lambda: None
+    proxy: str = ""
 
 
 class RelayLink:
@@ -162,7 +163,7 @@ class RelayLink:
 
     async def _one_link(self) -> None:
         parts = self._parts
-        wire = await connect_control(parts.relay.url, tls_ca=parts.tls_ca)
+        wire = await connect_control(parts.relay.url, tls_ca=parts.tls_ca, proxy=parts.proxy)
         try:
             # who has no organisation has no relay of theirs either; a device's pin holds, also an empty one
             pinned = None if parts.identity.is_visitor else parts.relay.relay_id

@@ -16,6 +16,7 @@ from protocol.trust_store import STATUS_FILE, SUCCESSORS_FILE, TrustStore
 T = TypeVar("T")
 
 RELAY_FILE_LIMIT_BYTES = 4096
+PROXY_LIMIT_BYTES = 2048
 ENVELOPE_FILE_LIMIT_BYTES = 1 << 20
 
 
@@ -46,6 +47,11 @@ class DataDir:
     def relay_ca(self) -> Path:
         """Optional: the authority of the relay's own TLS certificate."""
         return self.root / "relay-ca.pem"
+
+    @property
+    def relay_proxy(self) -> Path:
+        """Optional: the address of the proxy on the way to the relay, with its password if it wants one."""
+        return self.root / "relay-proxy"
 
     @property
     def policy(self) -> Path:
@@ -118,6 +124,17 @@ class DataDir:
         """`relay_ca` when there is one."""
         return self.relay_ca if self.relay_ca.exists() else None
 
+    def proxy(self) -> str:
+        """What `relay_proxy` holds; "" without one.
+
+        Raises:
+            EnvironmentFault: E_DATA_DISK, it cannot be read. UsageError: E_CONFIG, it is no text.
+        """
+        try:
+            return read_proxy(self.relay_proxy)
+        except FileNotFoundError:
+            return ""
+
     def prepare(self) -> None:
         """Make the folders.
 
@@ -157,7 +174,7 @@ class DataDir:
         Audit log and list of private windows stay: they are the person's.
         """
         accepted = (self.root / STATUS_FILE, self.root / SUCCESSORS_FILE)
-        ours = (self.identity, self.relay, self.relay_ca, *accepted)
+        ours = (self.identity, self.relay, self.relay_ca, self.relay_proxy, *accepted)
         policy_files = (self.policy.with_suffix(suffix) for suffix in (".dsse", ".mark", ".rival"))
         for path in (*ours, *policy_files, self.standing, self.patience, self.pause, self.ratings):
             path.unlink(missing_ok=True)
@@ -193,6 +210,14 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise EnvironmentFault(f"{path} is larger than {limit_bytes} bytes")
     return content
+
+
+def read_proxy(path: Path) -> str:
+    """The address in a file of one line; raises as `read_bounded`, and UsageError E_CONFIG."""
+    try:
+        return read_bounded(path, PROXY_LIMIT_BYTES).decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no address of a proxy", code=ErrorCode.E_CONFIG) from None
 
 
 class ServiceLock:

@@ -143,7 +143,7 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
     ),
     _C.E_RELAY_PROXY: (
         "The proxy on the way to the relay does not let the connection through.",
-        "Check HTTPS_PROXY and what the proxy wants; its answer is in the detail.",
+        "Check what it wants (the detail has its answer), and its address: HTTPS_PROXY or join --proxy-file.",
         4,
     ),
     _C.E_RELAY_STORE: (

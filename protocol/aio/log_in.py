@@ -20,14 +20,14 @@ from protocol.version import PROTOCOL_VERSION
 CONTROL_PATH = "/v1/control"
 
 
-async def connect_control(relay_url: str, *, tls_ca: Path | None = None) -> Wire:
+async def connect_control(relay_url: str, *, tls_ca: Path | None = None, proxy: str = "") -> Wire:
     """Open the control link's socket.
 
     Raises:
         Unreachable, UsageError: see `connect_wire` and `socket_url`.
     """
     url = socket_url(relay_url, CONTROL_PATH)
-    return await connect_wire(url, limit_bytes=CONTROL_MESSAGE_LIMIT_BYTES, tls_ca=tls_ca)
+    return await connect_wire(url, limit_bytes=CONTROL_MESSAGE_LIMIT_BYTES, tls_ca=tls_ca, proxy=proxy)
 
 
 async def log_in(wire: Wire, identity: Identity, relay_id: str | None) -> tuple[control.Welcome, str]:
@@ -73,7 +73,12 @@ async def succeed(
 
 
 async def open_session_wire(
-    relay_url: str, route: control.SessionRoute, ticket: bytes, *, tls_ca: Path | None = None
+    relay_url: str,
+    route: control.SessionRoute,
+    ticket: bytes,
+    *,
+    tls_ca: Path | None = None,
+    proxy: str = "",
 ) -> Wire:
     """Open the session socket with a ticket and wait for the other end. From then on all is opaque.
 
@@ -82,7 +87,7 @@ async def open_session_wire(
         Unreachable: as `connect_wire`.
     """
     url = socket_url(relay_url, route.path, port=route.port)
-    wire = await connect_wire(url, limit_bytes=SESSION_MESSAGE_LIMIT_BYTES, tls_ca=tls_ca)
+    wire = await connect_wire(url, limit_bytes=SESSION_MESSAGE_LIMIT_BYTES, tls_ca=tls_ca, proxy=proxy)
     try:
         await wire.send(ticket)
         async with asyncio.timeout(SESSION_PAIR_TIMEOUT_S):

@@ -117,9 +117,16 @@ def socket_url(relay_url: str, path: str, *, port: int = 0) -> str:
 
 
 async def connect_wire(
-    url: str, *, limit_bytes: int, tls_ca: Path | None = None, timeout_s: float = CONNECT_TIMEOUT_S
+    url: str,
+    *,
+    limit_bytes: int,
+    tls_ca: Path | None = None,
+    proxy: str = "",
+    timeout_s: float = CONNECT_TIMEOUT_S,
 ) -> Wire:
     """Open a WebSocket to a relay. `tls_ca`: the only accepted roots, instead of the system's.
+
+    `proxy`: the address of the proxy on the way (RFC 9110, 9.3.6), "" for the environment's.
 
     Raises:
         Unreachable: E_RELAY_UNREACHABLE, E_RELAY_NAME, E_RELAY_PROXY, or E_RELAY_TLS when its certificate is
@@ -129,8 +136,8 @@ async def connect_wire(
     host = urlsplit(url).hostname or ""
     context = relay_tls_context(tls_ca) if url.startswith("wss://") else None
     try:
-        proxy = None if is_loopback(host) else _proxy(url)
-        place = {} if proxy else await _place(host)
+        way = None if is_loopback(host) else _proxy(url, proxy)
+        place = {} if way else await _place(host)
         connection = await _Straight(
             url,
             ssl=context,
@@ -140,7 +147,7 @@ async def connect_wire(
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,
             write_limit=UNSENT_LIMIT_BYTES,
-            proxy=proxy,
+            proxy=way,
             **place,
         )
     except ssl.SSLError as exc:
@@ -151,15 +158,15 @@ async def connect_wire(
         raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_PROXY) from None
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as exc:
         raise Unreachable(f"{url}: {exc}", code=ErrorCode.E_RELAY_UNREACHABLE) from None
-    if proxy is None:
+    if way is None:
         _remember_address(host, connection)
     _bound_unsent(connection)
     return WebSocketWire(connection)
 
 
-def _proxy(url: str) -> str | None:
+def _proxy(url: str, given: str) -> str | None:
     try:
-        proxy = get_proxy(parse_uri(url))
+        proxy = given or get_proxy(parse_uri(url))
         if proxy is not None:
             parse_proxy(proxy)
     except (InvalidProxy, ValueError):  # what they say holds the proxy's password

@@ -223,10 +223,10 @@ def test_hsk_13_so_is_such_a_setting_of_the_agent(tmp_path: Path) -> None:
 
 async def test_hsk_13_a_join_token_of_an_unencrypted_relay_is_not_used(tmp_path: Path) -> None:
     from agent.given_token import GivenToken
-    from agent.joining import join_organisation
+    from agent.joining import WayToRelay, join_organisation
 
     given = GivenToken(acme().token(relay_url="http://192.0.2.1:8470"), was_shown=False)
-    refused = await refusal_of(join_organisation(DataDir(tmp_path / "agent"), given, "pc", None))
+    refused = await refusal_of(join_organisation(DataDir(tmp_path / "agent"), given, "pc", WayToRelay()))
     assert refused == E.E_CONFIG
     assert not (tmp_path / "agent" / "identity.pem").exists()
 

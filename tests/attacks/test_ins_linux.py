@@ -319,10 +319,19 @@ def test_ins_05_from_a_real_relay_and_through_a_proxy(root: BareRoot, medium: Me
             done = root.run(SCRIPT, *words, "--proxy", PROXY)
             assert (done.returncode, "407" in done.stderr) == (4, True), "it wants a password"
             assert not (root.path / "opt/alongside").exists()
-            done = root.run(SCRIPT, *words, "--proxy", PROXY.replace("//", "//it:secret@"))
+            with_password = PROXY.replace("//", "//it:secret@")
+            done = root.run(SCRIPT, *words, "--proxy", with_password)
+            assert (done.returncode, "--proxy-file" in done.stderr) == (2, True), "everybody could read it"
+            root.put("/media/proxy-address", with_password.encode(), 0o600)
+            done = root.run(SCRIPT, *words, "--proxy-file", "/media/proxy-address")
             assert (done.returncode, version(root)) == (0, NEW), done.stderr
             assert "/release/" in seen.read_text()
             assert "secret" not in done.stdout + done.stderr
+            kept = root.path / "var/lib/alongside-agent/relay-proxy"
+            assert (kept.read_text().strip(), kept.stat().st_mode & 0o777) == (with_password, 0o600)
+            assert kept.stat().st_uid == kept.parent.stat().st_uid != 0, "the agent's own"
+            done = root.run(SCRIPT, *words, "--proxy-file", "/media/proxy-address")
+            assert "unchanged" in done.stdout
         root.run(SCRIPT, "--uninstall", "--purge")
         done = root.run(SCRIPT, *words)
         assert (done.returncode, version(root)) == (0, NEW), done.stderr

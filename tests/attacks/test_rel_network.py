@@ -19,7 +19,7 @@ from protocol.limits import LINK_HEARTBEAT_S, SESSION_HEARTBEAT_S
 from protocol.messages.control import DeviceFacts
 from tests.attacks.test_rel_store import locked
 from tests.e2e.steps import until
-from tests.support.agent_commands import RunningAgent, joined_folder, running_agent
+from tests.support.agent_commands import RunningAgent, call, joined_folder, running_agent
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_relay import HostileRelay
 from tests.support.organisation import acme
@@ -114,6 +114,41 @@ async def test_rel_10_a_proxy_is_gone_through_and_its_refusals_are_told_by_name(
             assert "407" in refused.value.detail
             monkeypatch.setenv("HTTPS_PROXY", proxy.address(SECRET))
             await becomes(link, "connected", "")
+
+
+async def test_rel_10_a_device_joins_and_stays_connected_through_the_proxy_it_was_given(
+    named: NamedRelay, tmp_path: Path
+) -> None:
+    data, file = tmp_path / "agent", tmp_path / "proxy"
+    token = acme().token(relay_url=named.address.url, relay_id=named.process.relay_id)
+    words = ("join", "-", "--relay-ca", str(named.files.authority))
+
+    def join(*more: str, ok: bool = True) -> str:
+        refused = call(*words, *more, data=data, stdin=token, ok=ok).get("error", {})
+        return str(refused.get("code", ""))
+
+    def stay() -> None:
+        with running_agent(data) as agent:
+            assert wait_for_status(agent, "connected") == ""
+            told = json.dumps(call("doctor", data=data))
+            assert "through the proxy 127.0.0.1" in told
+            files = (Path(f"/proc/{agent.process.pid}/cmdline"), agent.log_file, data / "audit.jsonl")
+            assert SECRET not in told + "".join(file.read_text() for file in files)
+
+    async with ConnectProxy() as proxy:
+        proxy.password = SECRET
+        assert await asyncio.to_thread(join, ok=False) == E.E_RELAY_NAME, (
+            "the control: no other way leads there"
+        )
+        file.write_text(proxy.address("wrong"))
+        assert await asyncio.to_thread(join, "--proxy-file", str(file), ok=False) == E.E_RELAY_PROXY
+        assert not (data / "identity.pem").exists()
+        assert not (data / "relay-proxy").exists()
+        file.write_text(proxy.address(SECRET) + "\n")
+        await asyncio.to_thread(join, "--proxy-file", str(file))
+        file.unlink()
+        await asyncio.to_thread(stay)
+        assert (data / "relay-proxy").stat().st_mode & 0o777 == 0o600
 
 
 async def test_rel_10_a_proxy_that_looks_into_tls_is_refused_before_anything_is_said(

@@ -33,7 +33,8 @@ Usage: install.sh --fingerprint HEX (--relay URL | --offline BUNDLE) [OPTIONS]
   --token-file FILE   the join token; - for standard input. Without it a terminal is asked, and shows nothing
   --no-join           install only; later: alongside-agent join
   --at-least VERSION  refuse anything older
-  --proxy URL         the proxy for this download
+  --proxy URL         the proxy on the way to the relay, for this download and for the agent; without a password in it
+  --proxy-file FILE   the same, read from a file: a password stands in no list of processes
   --dry-run           say what would be done, and do nothing
   --uninstall         remove the agent; its identity and history stay
   --purge             with --uninstall: leave the organisation, and remove those too
@@ -76,10 +77,10 @@ fact() { grep -oE "\"$1\":\"[^\"]*\"" "$WORK/release.json" | head -n 1 | sed -E 
 is_below() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
 parse() {
-  FINGERPRINT="" RELAY="" BUNDLE="" TOKEN_FILE="" AT_LEAST="" PROXY="" DRY_RUN="" UNINSTALL="" PURGE="" NO_JOIN=""
+  FINGERPRINT="" RELAY="" BUNDLE="" TOKEN_FILE="" AT_LEAST="" PROXY="" PROXY_FILE="" DRY_RUN="" UNINSTALL="" PURGE="" NO_JOIN=""
   while [ "$#" -gt 0 ]; do
     case "$1" in
-      --fingerprint | --relay | --offline | --token-file | --at-least | --proxy)
+      --fingerprint | --relay | --offline | --token-file | --at-least | --proxy | --proxy-file)
         [ "$#" -ge 2 ] || fail 2 "$1 needs a value; see --help."
         case "$1" in
           --fingerprint) FINGERPRINT="$2" ;;
@@ -88,6 +89,7 @@ parse() {
           --token-file) TOKEN_FILE="$2" ;;
           --at-least) AT_LEAST="$2" ;;
           --proxy) PROXY="$2" ;;
+          --proxy-file) PROXY_FILE="$2" ;;
         esac
         shift
         ;;
@@ -109,6 +111,14 @@ parse() {
   [ -z "$RELAY" ] || [ -z "$BUNDLE" ] || fail 2 "give --relay or --offline, not both."
   [ -n "$RELAY$BUNDLE" ] || fail 2 "give --relay URL or --offline BUNDLE."
   [[ "$RELAY" =~ ^$|^https?://[A-Za-z0-9.:_-]+$|^https?://\[[0-9a-fA-F:]+\](:[0-9]+)?$ ]] || fail 2 "--relay needs an address such as https://relay.example"
+  [ -z "$PROXY" ] || [ -z "$PROXY_FILE" ] || fail 2 "give --proxy or --proxy-file, not both."
+  [[ "$PROXY" != *@* ]] || fail 2 "every user could read the password on the command line; use --proxy-file."
+  if [ -n "$PROXY_FILE" ]; then
+    [ -r "$PROXY_FILE" ] || fail 2 "the file $PROXY_FILE cannot be read."
+    PROXY="$(head -c 2048 -- "$PROXY_FILE" | head -n 1)"
+    [ -n "$PROXY" ] || fail 2 "the file $PROXY_FILE is empty."
+  fi
+  [[ "$PROXY" =~ ^$|^[[:graph:]]+$ && "$PROXY" != *[\"\\]* ]] || fail 2 "the proxy needs an address such as http://proxy.example:3128"
   [[ "$AT_LEAST" =~ ^$|^[0-9]{1,6}(\.[0-9]{1,6}){2}$ ]] || fail 2 "--at-least needs a version such as 1.2.3"
 }
 
@@ -136,7 +146,10 @@ take_bundle() {
   say "Taking the bundle from $RELAY"
   words=(--fail --silent --show-error --location --max-redirs 3 --proto '=http,https' --max-filesize "$BUNDLE_LIMIT_BYTES"
     --connect-timeout 20 --speed-limit 1024 --speed-time 60 --retry 3 --output "$WORK/bundle")
-  [ -z "$PROXY" ] || words+=(--proxy "$PROXY")
+  if [ -n "$PROXY" ]; then
+    printf 'proxy = "%s"\n' "$PROXY" >"$WORK/curl"
+    words+=(--config "$WORK/curl")
+  fi
   curl "${words[@]}" "$RELAY/release/agent-linux-$machine.bundle" ||
     fail 4 "the relay hands out no bundle for $machine. Check the address, the proxy and the disk; then run this again."
 }
@@ -249,6 +262,22 @@ drop_old() {
   done
 }
 
+# The agent's own way to the relay, in a file that the agent alone reads.
+keep_proxy() {
+  [ -n "$PROXY" ] || return 0
+  [ "$(as_agent cat -- "$STATE/relay-proxy" 2>/dev/null || true)" != "$PROXY" ] || return 0
+  if [ -n "$DRY_RUN" ]; then
+    say "would keep the proxy's address for the agent"
+    return
+  fi
+  change
+  SWITCHED=yes
+  if ! printf '%s\n' "$PROXY" | as_agent tee -- "$STATE/relay-proxy.new" >/dev/null ||
+    ! as_agent mv -T -- "$STATE/relay-proxy.new" "$STATE/relay-proxy"; then
+    fail 6 "$STATE cannot be written. Is the disk full?"
+  fi
+}
+
 join() {
   local token
   [ -z "$NO_JOIN" ] && [ ! -e "$STATE/identity.pem" ] || return 0
@@ -352,6 +381,7 @@ main() {
   unit "$USER_UNIT"
   link "versions/$NAME" "$PREFIX/current"
   link "$PREFIX/current/bin/alongside-agent" "$COMMAND"
+  keep_proxy
   join
   if [ -z "$CHANGED" ]; then
     say "unchanged: version $VERSION is installed."
