@@ -39,6 +39,7 @@ from agent.desktop.ipc_messages import (
     VisitsAsked,
     WorkerHello,
 )
+from agent.desktop.update_messages import UpdateAsked
 from agent.desktop_link import DesktopLink, DesktopSeat, own_uids
 from agent.desktop_process import DesktopProcess, display_of
 from agent.exec.book import CommandBook
@@ -86,7 +87,7 @@ from protocol.trust import Trust
 from protocol.trust_store import TrustStore
 from protocol.version import PRODUCT_VERSION
 
-OWN_HELLOS = (LeaveOrdered, ListsChanged)
+OWN_HELLOS = (LeaveOrdered, ListsChanged, UpdateAsked)
 """What the service's own user and root alone may say, on its own socket."""
 
 
@@ -224,6 +225,7 @@ class _Assembly:
             WorkerHello: tickets.handle,
             ListsChanged: tickets.handle_lists_changed,
             StatusAsked: service.handle_status,
+            UpdateAsked: service.handle_update,
             LeaveOrdered: service.handle_leave,
             **dict.fromkeys((StandingAsked, StandingRevoked), consents.handle),
             **dict.fromkeys((PauseOrdered, ResumeOrdered), pausing.handle),

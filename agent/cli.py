@@ -22,6 +22,7 @@ from agent.given_token import WAS_SHOWN_OPTION, given_token, restart_without_tok
 from agent.state import DataDir
 from protocol.errors import EnvironmentFault, ErrorCode, ExitStatus, SupportError, Unreachable, UsageError
 from protocol.runtime import outlive_a_full_disk
+from protocol.version import PRODUCT_VERSION
 
 IS_THE_PROGRAM = "the program"
 EPILOG = (
@@ -71,6 +72,22 @@ JsonOption: TypeAlias = Annotated[
     bool,
     typer.Option("--json", help="Machine output (JSON) on standard output; people's text on standard error."),
 ]
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(PRODUCT_VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version, and end."),
+    ] = False,
+) -> None:
+    """Remote support beside the person: this computer's agent."""
 
 
 @app.command()
@@ -208,6 +225,26 @@ def update(
     check: Annotated[
         bool, typer.Option("--check", help="Look what is offered, and install nothing.")
     ] = False,
+    apply: Annotated[
+        bool,
+        typer.Option(
+            "--apply",
+            help="Install what is offered to this computer, when nobody is here; the timer does this.",
+        ),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --apply: try a version again that did not work here.")
+    ] = False,
+    patience_s: Annotated[
+        int,
+        typer.Option(
+            "--patience",
+            metavar="SECONDS",
+            min=15,
+            max=3600,
+            help="With --apply: how long the new version may take to answer and to reach the relay.",
+        ),
+    ] = 180,
     prefix: Annotated[
         Path | None,
         typer.Option("--prefix", metavar="DIR", help="The installation. Default: /opt/alongside."),
@@ -215,13 +252,21 @@ def update(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look whether the organisation offers a newer version of the agent; for administrators."""
-    # imported here, and by no running service: TUF's libraries are large
-    from agent.update.command import check_for_update
+    """Look whether the organisation offers a newer version of the agent, or install it; for administrators.
 
-    if not check:
-        raise UsageError("only --check is there; a newer version is installed with install.sh")
-    found = check_for_update(DataDir(data or default_data()), prefix)
+    A version that does not work here is taken back, when the list of updates allows it.
+    """
+    # imported here, and by no running service: TUF's libraries are large
+    from agent.update.command import apply_update, check_for_update
+
+    if check == apply or (again and not apply):
+        raise UsageError("say --check or --apply; --again goes with --apply")
+    folder = DataDir(data or default_data())
+    found = (
+        apply_update(folder, prefix, again=again, patience_s=patience_s)
+        if apply
+        else check_for_update(folder, prefix)
+    )
     render.result(found.as_json(), found.text(), as_json=as_json)
 
 

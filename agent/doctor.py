@@ -11,9 +11,11 @@ from pathlib import Path
 from agent.desktop.ipc_messages import Status
 from agent.doctor_check import Check, CheckState
 from agent.doctor_hygiene import hygiene
+from agent.doctor_updates import check_updates
 from agent.local_client import ask_status
 from agent.policy_store import PolicyStore
 from agent.state import DataDir
+from agent.update.places import DEFAULT_PREFIX, UpdatePlaces
 from protocol.aio.log_in import connect_control, log_in
 from protocol.certificates import Role, verify_chain
 from protocol.errors import BackendUnavailable, DocumentRefused, SupportError, Unreachable, error_text
@@ -36,6 +38,7 @@ async def examine(data: DataDir) -> list[Check]:
         checks.append(await _check_relay(data, identity, status))
     checks += [*_check_desktop(status), *_check_platform(), _check_tk()]
     checks += hygiene(data, identity)
+    checks += check_updates(UpdatePlaces(DEFAULT_PREFIX), datetime.now(UTC))
     return checks
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,6 +14,7 @@ from typing import Literal
 import structlog
 
 from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello, Left, Status
+from agent.desktop.update_messages import UpdateAnswer
 from agent.desktop_link import DesktopLink, others_uid
 from agent.desktop_process import DesktopProcess
 from agent.link import RelayLink
@@ -30,11 +31,13 @@ from protocol.errors import SupportError
 from protocol.ids import DeviceId
 from protocol.messages.control import PolicyPublished
 from protocol.names import shown_text
+from protocol.version import PRODUCT_VERSION
 
 log = structlog.get_logger()
 
 POLICY_REFUSALS_PER_HOUR_LIMIT = 20
 READY_TIMEOUT_S = 5.0
+UPDATE_HOLD_LIMIT_S = 60.0
 LEAVE_CAUSE = "E_SESSION_STOPPED"
 
 
@@ -111,6 +114,17 @@ class Service:
     async def handle_status(self, _hello: Hello, connection: LocalConnection) -> None:
         """Answer `StatusAsked`."""
         await connection.send(TO_COMMAND_LINE_CODEC.encode(self.status(others_uid(connection))))
+        await connection.finish()
+
+    async def handle_update(self, _hello: Hello, connection: LocalConnection) -> None:
+        """Answer `UpdateAsked`; without a session, none begins until the updater leaves or is late."""
+        parts = self._parts
+        answer = UpdateAnswer(PRODUCT_VERSION, parts.link.state, parts.sessions.count)
+        with parts.sessions.held() if not answer.sessions else nullcontext():
+            await connection.send(TO_COMMAND_LINE_CODEC.encode(answer))
+            with suppress(TimeoutError, SupportError):
+                async with asyncio.timeout(UPDATE_HOLD_LIMIT_S):
+                    await connection.receive(1)
         await connection.finish()
 
     async def handle_leave(self, _hello: Hello, connection: LocalConnection) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -35,6 +36,7 @@ class Sessions:
         self._open_wire = open_wire
         self._rate = RateLimit(OFFERS_PER_MINUTE_LIMIT, 60.0)
         self._running: dict[asyncio.Task[None], SessionRunner] = {}
+        self._holds = 0
         self._offered_ids: deque[SessionId] = deque(maxlen=IDS_REMEMBERED)
 
     async def offered(self, offer: SessionOffered, decline: Decline) -> None:
@@ -69,6 +71,8 @@ class Sessions:
     def _refusal(self, session_id: SessionId, nameplate: str) -> ErrorCode | None:
         if self._device.identity.is_visitor and not nameplate:
             return ErrorCode.E_CERT_ORG
+        if self._holds:
+            return ErrorCode.E_BUSY
         codes = self._device.codes
         if nameplate and (codes is None or codes.nameplate != nameplate):
             return ErrorCode.E_CODE_UNKNOWN
@@ -77,6 +81,20 @@ class Sessions:
         if session_id in live_ids or session_id in self._offered_ids:
             return ErrorCode.E_STATE
         return ErrorCode.E_BUSY if len(self._running) >= SESSION_LIMIT_PER_DEVICE else None
+
+    @property
+    def count(self) -> int:
+        """How many live, or are about to."""
+        return len(self._running)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No session begins while the context is open: the service is about to be restarted."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
 
     def status(self, uid: int | None = None) -> list[SessionStatus]:
         """The sessions that live now; `uid`: those at this user's desktop alone."""

@@ -149,3 +149,4 @@ class ErrorCode(StrEnum):
     E_RELEASE_EXPIRED = auto()
     E_UPDATE_FROZEN = auto()
     E_UPDATE_NONE = auto()
+    E_UPDATE_FAILED = auto()

@@ -45,6 +45,7 @@ _HEAD: Final = (MANIFEST_NAME, SIGNATURE_NAME, ROOT_NAME, STEPS_NAME)
 _SIGNATURE_LIMIT_BYTES: Final = 256
 _STEPS_LIMIT_BYTES: Final = 4 * SUCCESSORS_LIMIT * SUCCESSOR_LIMIT_BYTES
 _CHUNK_BYTES: Final = 1 << 20
+FOLDER_HASH_DIGITS: Final = 12
 _VERSION: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){2}")
 
 
@@ -160,9 +161,11 @@ def check_release_time(release: Release, *, now: datetime) -> None:
 class Bundle:
     """An open bundle whose manifest was verified; files are handed out only when their hash fits."""
 
-    def __init__(self, archive: tarfile.TarFile, release: Release) -> None:
+    def __init__(self, archive: tarfile.TarFile, release: Release, manifest: bytes) -> None:
         self._archive = archive
         self.release = release
+        self.folder_name = f"{release.version}-{hashlib.sha256(manifest).hexdigest()[:FOLDER_HASH_DIGITS]}"
+        """What the folder of the installed version is called."""
 
     @classmethod
     @contextmanager
@@ -181,7 +184,8 @@ class Bundle:
             signature = _member(archive, SIGNATURE_NAME, _SIGNATURE_LIMIT_BYTES)
             root_pem = _member(archive, ROOT_NAME, 2 * CERTIFICATE_LIMIT_BYTES)
             steps = _member(archive, STEPS_NAME, _STEPS_LIMIT_BYTES)
-            yield cls(archive, open_release(manifest, signature, release_roots(root_pem, steps, fingerprint)))
+            roots = release_roots(root_pem, steps, fingerprint)
+            yield cls(archive, open_release(manifest, signature, roots), manifest)
 
     def copy(self, file: ReleaseFile, target: IO[bytes]) -> None:
         """Write this file out; what was written counts only when this returns.

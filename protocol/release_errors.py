@@ -35,4 +35,9 @@ RELEASE_TEXTS: Final[dict[ErrorCode, tuple[str, str, int]]] = {
         "Install a release that was made after: alongside release keys.",
         6,
     ),
+    ErrorCode.E_UPDATE_FAILED: (
+        "The newer version of the agent did not work on this computer.",
+        "Read alongside-agent doctor and the service's log; a corrected release is taken by itself.",
+        6,
+    ),
 }

@@ -119,7 +119,9 @@ def _contents(terms: ReleaseTerms) -> dict[str, bytes]:
     units = sorted((terms.scripts / "linux").glob("alongside-agent*.*"))
     contents = {wheel.path.name: wheel.path.read_bytes() for wheel in terms.wheels}
     contents |= {
-        unit.name: unit.read_bytes() for unit in units if unit.suffix in {".service", ".socket", ".slice"}
+        unit.name: unit.read_bytes()
+        for unit in units
+        if unit.suffix in {".service", ".socket", ".slice", ".timer"}
     }
     parts = parts_list(terms.wheels, release_version(terms.wheels), release_time(terms.now))
     updates = {UPDATE_ROOT_NAME: terms.update_root} if terms.update_root else {}

@@ -3,9 +3,10 @@
 There is no verb here that names a path, a program, a URL or a policy. Each message travels behind a
 4-byte big-endian length. The first message on a connection says what the connection is for:
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
-the `screen` channel's own messages, and `CoverWindows` to the worker), `StatusAsked`, `LeaveOrdered`,
-`ListsChanged`, `StandingAsked`, `StandingRevoked`, `PauseOrdered`, `ResumeOrdered`, `VisitsAsked`,
-`CheckAsked`, `RatingGiven` or `HelpAsked` (the command line and the person's window).
+the `screen` channel's own messages, and `CoverWindows` to the worker), `UpdateAsked` (the updater),
+`StatusAsked`, `LeaveOrdered`, `ListsChanged`, `StandingAsked`, `StandingRevoked`, `PauseOrdered`,
+`ResumeOrdered`, `VisitsAsked`, `CheckAsked`, `RatingGiven` or `HelpAsked` (the command line and the person's
+window).
 """
 
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from agent.desktop.update_messages import UpdateAnswer, UpdateAsked
 from protocol.codec import Codec, Finite, Message
 from protocol.errors import ErrorCode, Refused
 from protocol.limits import (
@@ -426,6 +428,7 @@ Hello: TypeAlias = (
     DesktopHello
     | WorkerHello
     | StatusAsked
+    | UpdateAsked
     | LeaveOrdered
     | ListsChanged
     | StandingAsked
@@ -458,6 +461,7 @@ ToDesktop: TypeAlias = (
 ToWorker: TypeAlias = FromTechnician | CoverWindows
 ToCommandLine: TypeAlias = (
     Status
+    | UpdateAnswer
     | Left
     | ListsTaken
     | StandingList

@@ -6,7 +6,6 @@ module's process needs them.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from tuf.api.exceptions import (
@@ -97,6 +96,12 @@ class UpdateListing:
             raise _refused(ErrorCode.E_RELEASE_VERSION, f"{offer.version} is offered, {installed} is here")
         return offer
 
+    @property
+    def bundle_sha256(self) -> str:
+        """Which bundle is offered."""
+        assert self._target is not None
+        return self._target.hashes.get("sha256", "")
+
     def fetch(self, fingerprint: str, now: datetime) -> Release:
         """Bring the offered bundle to `incoming`, checked against list and organisation; what it is.
 
@@ -109,8 +114,9 @@ class UpdateListing:
         assert self.offer is not None
         incoming = self._places.incoming
         try:
-            incoming.unlink(missing_ok=True)
-            self._updater.download_target(self._target, str(incoming))
+            if self._updater.find_cached_target(self._target, str(incoming)) is None:
+                incoming.unlink(missing_ok=True)
+                self._updater.download_target(self._target, str(incoming))
         except (RepositoryError, DownloadError, OSError) as exc:
             raise _refusal(exc) from None
         with Bundle.open(incoming, fingerprint) as bundle:
@@ -132,9 +138,15 @@ def believed_until(places: UpdatePlaces) -> datetime | None:
     return signed.expires.astimezone(UTC)
 
 
-def discard(path: Path) -> None:
-    """A bundle that was refused, or that is not needed any more."""
-    path.unlink(missing_ok=True)
+def answers(fetcher: RelayFetcher) -> bool:
+    """Whether the server says anything at all."""
+    try:
+        fetcher.download_bytes(f"{fetcher.base_url}timestamp.json", _TIMESTAMP_LIMIT_BYTES)
+    except (DownloadHTTPError, DownloadLengthMismatchError):
+        return True
+    except DownloadError:
+        return False
+    return True
 
 
 def _refusal(exc: Exception) -> SupportError:

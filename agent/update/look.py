@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from agent.update.fetch import Patience, RelayFetcher
-from agent.update.listed import Machine, UpdateListing, believed_until
+from agent.update.listed import Machine, UpdateListing, answers, believed_until
 from agent.update.places import UpdatePlaces
 from agent.update.status import UpdateStatus, read_status, utc_now, write_status
 from protocol.aio.audit_log import AuditLog
@@ -68,6 +68,14 @@ class Look:
         if installed and version_order(offer.version) <= version_order(installed):
             return CURRENT
         return OFFERED if is_among(self.device.device_id, offer.percent) else LATER
+
+    def relay_answers(self) -> bool:
+        """Whether the relay can be reached at all, with whatever answer."""
+        try:
+            fetcher = RelayFetcher(self.device.relay_url, self.device.tls_ca, self._patience)
+            return answers(fetcher)
+        except SupportError:
+            return False
 
     def note(self, outcome: str, exc: SupportError | None = None) -> UpdateStatus:
         """Write down how things are."""

@@ -1,10 +1,16 @@
 """Where an installation keeps its versions, and what the updater believes. All of it is root's, as installed.
 
 PREFIX/versions/VERSION-HASH/   one version each, whole when `.complete` is there
+PREFIX/versions/NAME/units/     its systemd units
 PREFIX/current                  the version that runs: a link, moved in one step
+PREFIX/current.back             while a new version is on trial: the way back, which needs no room on the disk
+PREFIX/updater                  the version whose updater runs: a link that moves only to what was healthy
 PREFIX/update/settings.json     the organisation's fingerprint, and the relay ("" for the agent's own)
 PREFIX/update/root.json         the root of the list of updates that came with the signed bundle
 PREFIX/update/metadata/         the newest list that was believed
+PREFIX/update/trial.json        a new version that was switched to and not judged yet; see `trial`
+PREFIX/update/returning.json    the same, judged as broken: the version before is being put back
+PREFIX/update/failed.json       the last version that was broken here; its bundle is not taken again
 PREFIX/update/status.json       what the last look found; everybody may read it
 PREFIX/update/audit.jsonl       what was refused and what was installed
 """
@@ -18,6 +24,7 @@ import msgspec
 from protocol.errors import EnvironmentFault, ErrorCode, UsageError
 
 DEFAULT_PREFIX: Final = Path("/opt/alongside")
+STAMP: Final = ".complete"
 ROOT_LIMIT_BYTES: Final = 64 << 10
 _SETTINGS_LIMIT_BYTES: Final = 4096
 
@@ -46,6 +53,16 @@ class UpdatePlaces:
         return self.prefix / "current"
 
     @property
+    def way_back(self) -> Path:
+        """The link that takes the place of `current` when the new version is broken."""
+        return self.prefix / "current.back"
+
+    @property
+    def updater(self) -> Path:
+        """The link to the version whose updater runs."""
+        return self.prefix / "updater"
+
+    @property
     def folder(self) -> Path:
         """The updater's own."""
         return self.prefix / "update"
@@ -61,6 +78,21 @@ class UpdatePlaces:
         return self.folder / "incoming.bundle"
 
     @property
+    def trial(self) -> Path:
+        """A new version that is not judged yet."""
+        return self.folder / "trial.json"
+
+    @property
+    def returning(self) -> Path:
+        """A new version that was broken, while the one before is put back."""
+        return self.folder / "returning.json"
+
+    @property
+    def failed(self) -> Path:
+        """The last version that was broken here."""
+        return self.folder / "failed.json"
+
+    @property
     def status(self) -> Path:
         """What the last look found."""
         return self.folder / "status.json"
@@ -71,12 +103,21 @@ class UpdatePlaces:
         return self.folder / "audit.jsonl"
 
     @property
-    def current_version(self) -> str:
-        """The version that `current` leads to; "" when it leads nowhere."""
+    def current_name(self) -> str:
+        """The folder in `versions` that `current` leads to; "" when it leads nowhere."""
         try:
-            return self.current.readlink().name.rpartition("-")[0]
+            return self.current.readlink().name
         except OSError:
             return ""
+
+    @property
+    def current_version(self) -> str:
+        """The version that `current` leads to; "" when it leads nowhere."""
+        return version_of(self.current_name)
+
+    def is_whole(self, name: str) -> bool:
+        """Whether this version was installed to its end."""
+        return bool(name) and (self.versions / name / STAMP).is_file()
 
     def settings(self) -> UpdateSettings:
         """What the installer wrote down.
@@ -104,3 +145,8 @@ class UpdatePlaces:
         if len(content) > limit_bytes:
             raise UsageError(f"{self.folder / name} is too large", code=ErrorCode.E_CONFIG)
         return content
+
+
+def version_of(name: str) -> str:
+    """The version in the name of its folder."""
+    return name.rpartition("-")[0]

@@ -52,7 +52,12 @@ server = HTTPServer(("127.0.0.1", 3128), Forwarder)
 print("ready", flush=True)
 server.serve_forever()
 """
-UNITS = ("etc/systemd/system/alongside-agent.service", "etc/systemd/user/alongside-agent-desktop.service")
+UNITS = (
+    "etc/systemd/system/alongside-agent.service",
+    "etc/systemd/system/alongside-agent-update.service",
+    "etc/systemd/system/alongside-agent-update.timer",
+    "etc/systemd/user/alongside-agent-desktop.service",
+)
 ALTERED_AT = 400
 MAY_CHANGE = (
     *("opt/alongside", "usr/local/bin/alongside-agent", "var/lib/alongside-agent", "etc/systemd"),
@@ -239,11 +244,14 @@ def test_ins_01_units_are_enabled_and_started_once_and_a_removal_ends_them(
     told = calls(root)
     assert "--quiet enable alongside-agent.service" in told
     assert "--quiet --global enable alongside-agent-desktop.service" in told
+    assert "--quiet enable --now alongside-agent-update.timer" in told
     assert told[-1] == "restart alongside-agent.service"
     assert "unchanged" in install(root, medium, "old", "--no-join")
     assert calls(root) == []
     root.run(SCRIPT, "--uninstall", "--purge")
-    assert "--quiet disable --now alongside-agent.service" in calls(root)
+    told = calls(root)
+    assert "--quiet disable --now alongside-agent-update.timer" in told
+    assert "--quiet disable --now alongside-agent.service" in told
 
 
 def test_ins_01_killed_after_the_switch_the_next_run_still_starts_the_new_version(
@@ -376,6 +384,9 @@ def test_upd_01_what_updates_are_believed_by_comes_out_of_the_checked_bundle_and
     assert (place / "root.json").read_bytes() == UPDATE_ROOT
     settings = json.loads((place / "settings.json").read_text())
     assert settings == {"fingerprint": medium.fingerprint, "relay": ""}
+    links = [(root.path / "opt/alongside" / name).readlink() for name in ("current", "updater")]
+    assert links[0] == links[1], "an installation by hand moves both links"
+    assert (root.path / "opt/alongside/updater/units/alongside-agent-update.service").is_file()
     for path in (place, place / "root.json", place / "settings.json"):
         assert (path.stat().st_uid, path.stat().st_mode & 0o022) == (0, 0), path
     assert "unchanged" in install(root, medium, "listed", "--no-join")

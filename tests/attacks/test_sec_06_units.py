@@ -8,9 +8,10 @@ import pytest
 
 UNITS = Path(__file__).parents[2] / "scripts" / "install" / "linux"
 RELAY, AGENT, DESKTOP = "alongside-relay", "alongside-agent", "alongside-agent-desktop"
+UPDATE = "alongside-agent-update"
 
 # the most that each may score; 10 is a service without any protection
-LIMITS = {RELAY: 2.0, AGENT: 4.0}
+LIMITS = {RELAY: 2.0, AGENT: 4.0, UPDATE: 3.0}
 
 
 def directives(unit: str) -> dict[str, list[str]]:
@@ -44,7 +45,7 @@ def test_sec_06_a_unit_scores_as_little_exposure_as_promised(unit: str, tmp_path
     assert exposure(bare) > 9, "control: the same judge finds a unit without protection exposed"
 
 
-@pytest.mark.parametrize("unit", [RELAY, AGENT, DESKTOP])
+@pytest.mark.parametrize("unit", [RELAY, AGENT, DESKTOP, UPDATE])
 def test_sec_06_no_process_of_ours_leaves_a_core_dump_or_an_open_file(unit: str) -> None:
     said = directives(unit)
     assert said["LimitCORE"] == ["0"]
@@ -52,12 +53,13 @@ def test_sec_06_no_process_of_ours_leaves_a_core_dump_or_an_open_file(unit: str)
     assert said["NoNewPrivileges"] == ["yes"]
 
 
-@pytest.mark.parametrize("unit", [RELAY, AGENT, DESKTOP])
+@pytest.mark.parametrize("unit", [RELAY, AGENT, DESKTOP, UPDATE])
 def test_sec_03_a_unit_carries_no_secret_and_starts_nothing_from_a_writable_place(unit: str) -> None:
     said = directives(unit)
     assert not {"Environment", "EnvironmentFile", "PassEnvironment"} & said.keys()
     [started] = said["ExecStart"]
-    assert started.startswith("/opt/alongside/current/bin/")
+    link = "updater" if unit == UPDATE else "current"
+    assert started.startswith(f"/opt/alongside/{link}/bin/")
     assert "token" not in started
     assert "passphrase" not in started
 
@@ -68,3 +70,10 @@ def test_sec_01_the_state_of_a_service_is_its_own() -> None:
         assert directives(unit)["CapabilityBoundingSet"] == [""]
     assert directives(RELAY)["DynamicUser"] == ["yes"]
     assert directives(AGENT)["User"] == [AGENT]
+
+
+def test_upd_09_the_updater_writes_where_only_root_does_and_has_one_capability() -> None:
+    said = directives(UPDATE)
+    assert said["CapabilityBoundingSet"] == ["CAP_DAC_OVERRIDE"]
+    assert said["ProtectSystem"] == ["strict"]
+    assert said["ReadWritePaths"] == ["/opt/alongside /etc/systemd /run"]

@@ -13,6 +13,7 @@ export PATH LC_ALL=C.UTF-8
 PREFIX=/opt/alongside
 STATE=/var/lib/alongside-agent
 SYSTEM_UNIT=/etc/systemd/system/alongside-agent.service
+UPDATE_UNITS=(/etc/systemd/system/alongside-agent-update.service /etc/systemd/system/alongside-agent-update.timer)
 USER_UNIT=/etc/systemd/user/alongside-agent-desktop.service
 COMMAND=/usr/local/bin/alongside-agent
 ACCOUNT=alongside-agent
@@ -202,6 +203,13 @@ stage() {
   [ -n "$pip" ] || refuse "it has no installer"
   (umask 022 && cd / && "$HERE/bin/python" -I "$pip/pip" --isolated --quiet --disable-pip-version-check --no-input install --no-index --no-deps \
     --no-cache-dir --require-hashes --requirement "$WORK/requirements.txt") || fail 6 "the release cannot be unpacked into $HERE. Is the disk full?"
+  # the updater puts these back when it goes back to this version
+  (umask 022 && mkdir -- "$HERE/units")
+  while IFS=' ' read -r name sha256; do
+    if [[ "$name" == alongside-agent*.service || "$name" == alongside-agent*.timer ]]; then
+      (umask 022 && member "$WORK/bundle" "$name" 262144 >"$HERE/units/$name") || fail 6 "$name cannot be unpacked. Is the disk full?"
+    fi
+  done <"$WORK/list"
   sync -f -- "$HERE"
   : >"$HERE/$STAMP"
   sync -f -- "$HERE"
@@ -258,7 +266,7 @@ drop_old() {
   [ -z "$DRY_RUN" ] || return 0
   kept="$(find "$PREFIX/versions" -mindepth 2 -maxdepth 2 -name "$STAMP" -printf '%T@ %h\n' | sort -rn | head -n 2 | cut -d' ' -f2-)"
   for each in "$PREFIX/versions"/*; do
-    [ "$each" = "$HERE" ] || grep -qxF -- "$each" <<<"$kept" || rm -rf -- "$each"
+    [ "$each" = "$HERE" ] || [ "$each" = "$PREFIX/$(readlink -- "$PREFIX/updater")" ] || grep -qxF -- "$each" <<<"$kept" || rm -rf -- "$each"
   done
 }
 
@@ -312,6 +320,7 @@ start() {
   run systemctl daemon-reload
   run systemctl --quiet enable alongside-agent.service
   run systemctl --quiet --global enable alongside-agent-desktop.service
+  [ ! -e "${UPDATE_UNITS[1]}" ] || run systemctl --quiet enable --now alongside-agent-update.timer
   if [ -n "$SWITCHED" ]; then
     run systemctl restart alongside-agent.service
   else
@@ -320,7 +329,7 @@ start() {
 }
 
 uninstall() {
-  local each found="" files=("$COMMAND" "$SYSTEM_UNIT" "$USER_UNIT")
+  local each found="" files=("$COMMAND" "$SYSTEM_UNIT" "$USER_UNIT" "${UPDATE_UNITS[@]}")
   # .new: what a killed run left
   files+=("${files[@]/%/.new}")
   for each in "$PREFIX" "${files[@]}" ${PURGE:+"$STATE"}; do
@@ -334,6 +343,7 @@ uninstall() {
     return
   fi
   if has_systemd; then
+    run systemctl --quiet disable --now alongside-agent-update.timer || true
     run systemctl --quiet disable --now alongside-agent.service || true
     run systemctl --quiet --global disable alongside-agent-desktop.service || true
   fi
@@ -355,6 +365,7 @@ uninstall() {
 }
 
 main() {
+  local each
   CHANGED="" SWITCHED=""
   parse "$@"
   if [ -z "$DRY_RUN" ]; then
@@ -379,7 +390,11 @@ main() {
   make_account
   unit "$SYSTEM_UNIT"
   unit "$USER_UNIT"
+  for each in "${UPDATE_UNITS[@]}"; do
+    unit "$each"
+  done
   link "versions/$NAME" "$PREFIX/current"
+  link "versions/$NAME" "$PREFIX/updater"
   link "$PREFIX/current/bin/alongside-agent" "$COMMAND"
   keep_proxy
   join
