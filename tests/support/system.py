@@ -73,6 +73,14 @@ class WholeSystem:
         """The same relay again, on the same port and data."""
         self._relay_facts = self._steps.relay()
 
+    def serve_release(self, folder: Path) -> None:
+        """The same relay again, which hands out this folder too."""
+        words = [str(BIN / "alongside-relay"), "serve", "--data", str(self.folder / "relay"), "--json"]
+        words += ["--listen", self._relay_facts["relay_url"].partition("//")[2], "--release", str(folder)]
+        self.kill_relay()
+        self._steps.programs.stop("relay")
+        self._relay_facts = self._steps.programs.start_ready("relay", words, 30)
+
     def set_consent(self, consent: str) -> None:
         """Sign and publish a policy with this consent for every device of the default group."""
         passphrase = ["--passphrase-file", str(self.folder / "organisation-passphrase")]
