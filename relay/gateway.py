@@ -38,7 +38,7 @@ from protocol.messages.control import Refused as RefusedMessage
 from protocol.version import PROTOCOL_VERSION
 from relay.intake import Intake
 from relay.presence import Presence
-from relay.ratelimit import FAILED_LOGIN_COST, LOGIN_COST, LOGIN_RATE, VISIT_RATE, RateLimit
+from relay.ratelimit import FAILED_LOGIN_COST, LOGIN_COST, LOGIN_RATE, VISIT_RATE, Pace, RateLimit
 from relay.registry import Admitted, Registry, Visitor
 from relay.requests import RequestDesk
 
@@ -263,6 +263,7 @@ class Gateway:
     async def _listen(self, link: ControlLink, socket: web.WebSocketResponse) -> None:
         heard_at_s = pinged_at_s = time.monotonic()
         ping_no = 0
+        pace = Pace()
         while not link.is_ending:
             silent_at_s = heard_at_s + LINK_SILENCE_LIMIT_S
             quiet_since_s = max(heard_at_s, pinged_at_s)
@@ -278,6 +279,8 @@ class Gateway:
                 continue
             heard_at_s = time.monotonic()
             await self._desk.handle(link, message)
+            # at least a turn of the event loop, whatever is in the buffer already
+            await asyncio.sleep(pace.wait_s(heard_at_s))
 
     async def _say_farewell(self, link: ControlLink) -> None:
         try:

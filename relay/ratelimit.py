@@ -22,8 +22,13 @@ NAMEPLATE_RATE = Rate(burst=10, per_second=0.1)
 VISIT_RATE = Rate(burst=20, per_second=0.1)
 # each of these costs the database, and a whole list or everybody's link
 LIST_RATE = Rate(burst=60, per_second=2)
+# of one organisation together, however many people it has
+ORGANISATION_LIST_RATE = Rate(burst=200, per_second=10)
 FACTS_RATE = Rate(burst=10, per_second=0.2)
 ANCHOR_RATE = Rate(burst=10, per_second=0.1)
+
+# of one link, whatever it says: who sends more is read more slowly, and nobody else notices
+MESSAGE_RATE = Rate(burst=100, per_second=50)
 
 KEYS_LIMIT = 50_000
 
@@ -60,3 +65,21 @@ class RateLimit:
         self._buckets.move_to_end(key)
         while len(self._buckets) > KEYS_LIMIT:
             self._buckets.popitem(last=False)
+
+
+class Pace:
+    """How long one sender has to wait before its next message, so that it keeps to a rate."""
+
+    def __init__(self, rate: Rate = MESSAGE_RATE) -> None:
+        self._rate = rate
+        self._tokens = rate.burst
+        self._at_s = 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """Count one message; 0 while the sender keeps to the rate. The clock never goes back."""
+        if self._at_s:
+            gained = max(0.0, now_s - self._at_s) * self._rate.per_second
+            self._tokens = min(self._rate.burst, self._tokens + gained)
+        self._at_s = now_s
+        self._tokens -= 1
+        return max(0.0, -self._tokens / self._rate.per_second)

@@ -48,7 +48,14 @@ from relay.instances import Instances
 from relay.links import Link
 from relay.nameplates import Nameplates
 from relay.presence import Presence
-from relay.ratelimit import ANCHOR_RATE, FACTS_RATE, LIST_RATE, OPEN_SESSION_RATE, RateLimit
+from relay.ratelimit import (
+    ANCHOR_RATE,
+    FACTS_RATE,
+    LIST_RATE,
+    OPEN_SESSION_RATE,
+    ORGANISATION_LIST_RATE,
+    RateLimit,
+)
 from relay.rendezvous import Rendezvous
 from relay.store.interface import (
     AnchorRecord,
@@ -59,6 +66,7 @@ from relay.store.interface import (
     PolicyRecord,
     Store,
 )
+from relay.turns import Turns
 
 _LOG = structlog.get_logger()
 _SERIAL = re.compile(r"[0-9a-f]{1,64}")
@@ -77,9 +85,11 @@ class RequestDesk:
         self._nameplates = Nameplates(_alarm)
         self._opening_rate = RateLimit(OPEN_SESSION_RATE)
         self._list_rate = RateLimit(LIST_RATE)
+        self._organisation_list_rate = RateLimit(ORGANISATION_LIST_RATE)
         self._facts_rate = RateLimit(FACTS_RATE)
         self._anchor_rate = RateLimit(ANCHOR_RATE)
         self._instances = Instances(_INSTANCES_LIMIT)
+        self._turns = Turns()
         self._handlers: dict[type[FromClient], Callable[[Link, Any], Awaitable[None]]] = {
             DeviceFacts: self._note_facts,
             SessionDeclined: self._pass_decline,
@@ -104,7 +114,11 @@ class RequestDesk:
         request_no: int = getattr(message, "request_no", 0)
         try:
             require_access(link.role, type(message), is_visitor=link.is_visitor)
-            await self._handlers[type(message)](link, message)
+            if isinstance(message, Ping | Pong):
+                await self._handlers[type(message)](link, message)
+                return
+            async with self._turns.one_of(link.organisation_id):
+                await self._handlers[type(message)](link, message)
         except SupportError as exc:
             _LOG.warning(
                 "request.refused",
@@ -230,8 +244,7 @@ class RequestDesk:
         )
 
     async def _list_devices(self, link: Link, message: ListDevices) -> None:
-        if not self._list_rate.take(_key(link), time.monotonic()):
-            raise Refused(link.subject_id, code=ErrorCode.E_RATE)
+        self._count_list(link)
         rows: list[DeviceRow] = []
         size_bytes = 0
         for device in await self._store.devices(link.organisation_id):
@@ -241,6 +254,13 @@ class RequestDesk:
                 break
             rows.append(row)
         link.post(DeviceList(message.request_no, rows))
+
+    def _count_list(self, link: Link) -> None:
+        now_s = time.monotonic()
+        if not self._list_rate.take(_key(link), now_s):
+            raise Refused(link.subject_id, code=ErrorCode.E_RATE)
+        if not self._organisation_list_rate.take(link.organisation_id, now_s):
+            raise Refused(link.organisation_id, code=ErrorCode.E_RATE)
 
     async def _set_status(self, link: Link, message: SetDeviceStatus) -> None:
         if message.status not in (APPROVED, REMOVED):
@@ -303,8 +323,7 @@ class RequestDesk:
         link.post(Done(message.request_no))
 
     async def _list_anchors(self, link: Link, message: ListAnchors) -> None:
-        if not self._list_rate.take(_key(link), time.monotonic()):
-            raise Refused(link.subject_id, code=ErrorCode.E_RATE)
+        self._count_list(link)
         kept = await self._store.anchors(link.organisation_id, message.device_id)
         rows = [AnchorRow(_moment(one.kept_at_utc), one.anchor) for one in kept]
         link.post(AnchorList(message.request_no, rows))

@@ -111,6 +111,9 @@ class Store(Protocol):
     async def organisation(self, organisation_id: OrganisationId | None = None) -> OrganisationRecord | None:
         """The organisation with this id, or without an id the one that claimed the relay."""
 
+    async def organisations(self) -> list[OrganisationRecord]:
+        """Every organisation that is served here."""
+
     async def add_first_organisation(self, record: OrganisationRecord) -> bool:
         """Bind the relay to it; False when the relay was claimed before."""
 

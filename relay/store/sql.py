@@ -78,6 +78,12 @@ class SqlStore:
             row = (await connection.execute(query.limit(1))).first()
         return None if row is None else OrganisationRecord(**row._mapping)
 
+    async def organisations(self) -> list[OrganisationRecord]:
+        """See `Store`."""
+        async with self._transaction() as connection:
+            rows = await connection.execute(sa.select(ORGANISATIONS))
+            return [OrganisationRecord(**row._mapping) for row in rows]
+
     async def add_first_organisation(self, record: OrganisationRecord) -> bool:
         """See `Store`."""
         async with self._transaction() as connection:

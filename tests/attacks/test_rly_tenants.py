@@ -1,9 +1,8 @@
 """RLY-05: two organisations on one relay; ids of one mean nothing to the other."""
 
+import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from protocol.identity import Identity
 from protocol.messages import control
 from protocol.messages.presence import DeviceList
 from tests.support.organisation import Organisation, acme
-from tests.support.relay_process import ControlClient, RelayProcess, claim_relay, log_in_client
+from tests.support.relay_process import ControlClient, RelayProcess, log_in_client
+from tests.support.two_tenants import serve_two
 
 pytestmark = [pytest.mark.real, pytest.mark.beside]
 
@@ -25,15 +25,7 @@ ABSENT = "d-" + "a" * 20
 async def shared(tmp_path: Path) -> AsyncIterator[tuple[RelayProcess, ControlClient, Identity]]:
     """A relay of two organisations (the second by a hand in its database), and a device of the first."""
     with RelayProcess(tmp_path / "relay", workers=0) as relay:
-        await claim_relay(relay, acme())
-        now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
-        with contextlib.closing(sqlite3.connect(relay.data / "relay.sqlite", timeout=5)) as database:
-            database.execute(
-                "insert into organisations (organisation_id, root_der, name, claimed_at_utc)"
-                " values (?, ?, ?, ?)",
-                (NEIGHBOUR.organisation_id, NEIGHBOUR.root_der, "Neighbour", now),
-            )
-            database.commit()
+        await serve_two(relay, NEIGHBOUR)
         device = acme().device()
         link = await log_in_client(relay, device)
         yield relay, link, device
@@ -91,3 +83,36 @@ async def test_rly_05_tokens_and_documents_of_one_organisation_do_not_reach_the_
     await own.wait_for(control.Done)
     await own.close()
     assert (await link.wait_for(control.PolicyPublished)).version == 1, "the control"
+
+
+async def test_res_05_a_neighbour_that_floods_is_served_after_whoever_asks_little(
+    shared: tuple[RelayProcess, ControlClient, Identity],
+) -> None:
+    """By order, not by time: all of the flood is with the relay before the one question comes."""
+    relay, _, device = shared
+    questions = 1500
+    flood = [await log_in_client(relay, NEIGHBOUR.technician(f"t{number}")) for number in range(4)]
+    for number in range(questions):
+        for client in flood:
+            await client.send(control.Ping(number) if number % 3 else control.ListDevices(number))
+    asked = await log_in_client(relay, acme().technician())
+    for number in range(5):
+        await asked.send(control.ListDevices(number + 1))
+        rows = (await asked.wait_for(DeviceList)).devices
+        assert [row.device_id for row in rows] == [device.subject_id]
+    answered = [await answers_so_far(client) for client in flood]
+    assert max(answered) < questions, "none of the flood's links had all of its answers by then"
+    assert min(answered) > 50, "the control: they are read, only more slowly"
+    for client in (*flood, asked):
+        await client.close()
+
+
+async def answers_so_far(client: ControlClient) -> int:
+    """How many answers are here already."""
+    count = 0
+    with contextlib.suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout(0.02):
+                await client.receive()
+            count += 1
+    return count

@@ -32,12 +32,14 @@ from pathlib import Path
 from typing import Any
 
 from protocol.identity import Identity
+from protocol.limits import SUCCESSORS_LIMIT
 from protocol.messages.control import (
     FROM_RELAY_CODEC,
     PRE_LOGIN_CODEC,
     Challenge,
     Claim,
     LogIn,
+    Succeed,
     login_transcript,
 )
 from protocol.version import PROTOCOL_VERSION
@@ -135,6 +137,14 @@ def claim(stranger: Stranger) -> None:
     stranger.say(frame(2, PRE_LOGIN_CODEC.encode(message)))
 
 
+def succession(stranger: Stranger) -> None:
+    """Steps to a root of another organisation's, as many as there may be, below somebody's certificate."""
+    _challenge(stranger)
+    steps = [intruders().successor()[1]] * SUCCESSORS_LIMIT
+    message = Succeed(PROTOCOL_VERSION, steps, list(acme().admin().chain), b"s" * 70)
+    stranger.say(frame(2, PRE_LOGIN_CODEC.encode(message)))
+
+
 def after_upgrade(path: str, content: bytes, more: str = "") -> Input:
     """Open the WebSocket, then this."""
 
@@ -199,6 +209,8 @@ def control_inputs() -> dict[str, Input]:
         ),
         "log-in of a device of another organisation": log_in(intruders().device()),
         "log-in with certificates that are none": log_in(acme().technician(), extra=3),
+        "log-in below a root that is none yet": log_in(acme().successor()[0].technician()),
+        "steps of another organisation to a newer root": succession,
         "claim with a guessed secret": claim,
     }
 
