@@ -8,8 +8,9 @@ from typing import TypedDict
 
 from protocol.limits import LOGIN_TIMEOUT_S
 
-# a stranger fills what is read of him at once: one record, not the quarter of a megabyte that is usual
-TLS_INCOMING_BYTES = (16 << 10) + 64  # RFC 8446, 5.2, and what stands around it
+# a stranger fills what is read of him at once: one record, not the quarter of a megabyte that is usual; as
+# much is there for what goes out
+TLS_BUFFER_BYTES = (16 << 10) + 64  # RFC 8446, 5.2, and what stands around it
 # a closed connection keeps its buffers until the peer closes it too, or for so long
 TLS_SHUTDOWN_S = 2.0
 
@@ -20,6 +21,7 @@ class TlsTerms(TypedDict, total=False):
     ssl_handshake_timeout: float
     ssl_shutdown_timeout: float
     ssl_incoming_bio_size: int
+    ssl_outgoing_bio_size: int
 
 
 def tls_terms(tls: ssl.SSLContext | None) -> TlsTerms:
@@ -29,7 +31,8 @@ def tls_terms(tls: ssl.SSLContext | None) -> TlsTerms:
     return {
         "ssl_handshake_timeout": LOGIN_TIMEOUT_S,
         "ssl_shutdown_timeout": TLS_SHUTDOWN_S,
-        "ssl_incoming_bio_size": TLS_INCOMING_BYTES,
+        "ssl_incoming_bio_size": TLS_BUFFER_BYTES,
+        "ssl_outgoing_bio_size": TLS_BUFFER_BYTES,
     }
 
 

@@ -8,10 +8,17 @@ from protocol.limits import LOGIN_TIMEOUT_S, PRE_LOGIN_MESSAGE_LIMIT_BYTES
 
 # HTTP request and the log-in message with its frame
 INTAKE_LIMIT_BYTES = PRE_LOGIN_MESSAGE_LIMIT_BYTES + (16 << 10)
+# of them the request's head: a few thousand headers would be a few thousand objects
+HEAD_LIMIT_BYTES = 8 << 10
 INTAKE_TIMEOUT_S = LOGIN_TIMEOUT_S + 5.0
 INTAKE_CONNECTIONS_LIMIT = 2000
+# a refused connection that closes keeps its TLS and HTTP buffers: what was said is with the kernel by then
+INTAKE_LOOK_S = 0.25
 # of what came at once, so much is parsed before whoever judges it has had a turn
 INTAKE_SLICE_BYTES = 2 << 10
+
+
+_HEAD_END = b"\r\n\r\n"  # RFC 9112, 2.1
 
 
 class IntakeCount:
@@ -70,10 +77,13 @@ class Intake(PassesOn, asyncio.Protocol):
         self._inner: asyncio.Protocol = inner
         self._count = count
         self._received_bytes = 0
+        self._head_end: bytes | None = b""  # the last bytes that may begin its end; None once it came
         self._held = bytearray()
         self._is_lifted = True  # until it is connected
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._was_closing = False
 
     def lift(self) -> None:
         """The client proved who it is; its bounds are others from now on."""
@@ -84,6 +94,9 @@ class Intake(PassesOn, asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         self._hand_on(len(self._held))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,14 +106,16 @@ class Intake(PassesOn, asyncio.Protocol):
         self._deadline = asyncio.get_running_loop().call_later(INTAKE_TIMEOUT_S, self.cut)
         self._inner.connection_made(transport)
         self._count.add(self)
+        self._look_again()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         if self._is_lifted:
             self._inner.data_received(data)
             return
+        is_too_long = self._is_head_too_long(data)
         self._received_bytes += len(data)
-        if self._received_bytes > INTAKE_LIMIT_BYTES:
+        if is_too_long or self._received_bytes > INTAKE_LIMIT_BYTES:
             self.cut()
             return
         is_due = bool(self._held)
@@ -119,6 +134,25 @@ class Intake(PassesOn, asyncio.Protocol):
         self._held.clear()
         if self._transport is not None:
             self._transport.abort()
+
+    def _is_head_too_long(self, data: bytes) -> bool:
+        if self._head_end is None:
+            return False
+        seen = self._head_end + data
+        place = seen.find(_HEAD_END)
+        size_bytes = self._received_bytes - len(self._head_end) + (len(seen) if place < 0 else place)
+        self._head_end = seen[-(len(_HEAD_END) - 1) :] if place < 0 else None
+        return size_bytes > HEAD_LIMIT_BYTES
+
+    def _look_again(self) -> None:
+        """Cut what has been closing since the last look; a TLS peer may let us wait for its own end."""
+        if self._is_lifted or self._transport is None:
+            return
+        if self._was_closing:
+            self.cut()
+            return
+        self._was_closing = self._transport.is_closing()
+        self._look = asyncio.get_running_loop().call_later(INTAKE_LOOK_S, self._look_again)
 
     def _next_slice(self) -> None:
         assert self._transport is not None

@@ -111,7 +111,8 @@ def server_tls(config: RelayConfig) -> ssl.SSLContext | None:
     # not `ssl.create_default_context`, which writes the keys of every link where SSLKEYLOGFILE says
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0  # nothing of ours resumes, and each ticket's session would be kept in a cache
     try:
         context.load_cert_chain(config.tls_cert, config.tls_key)
     except (OSError, ssl.SSLError) as exc:

@@ -28,6 +28,8 @@ from relay.worker.ticket_intake import TicketIntake
 _LOG = structlog.get_logger()
 # a ticket is one frame, or a few if a proxy cut it; whoever has none is not read for longer
 FRAMES_WITHOUT_TICKET_LIMIT = 16
+# what reads an upgrade and a ticket; it grows with the messages of who has one
+READ_BUFFER_BYTES = 4 << 10
 
 
 class PicowsSocket(WSListener):
@@ -187,6 +189,7 @@ async def serve_picows(
         sock=listener,
         websocket_handshake_timeout=LOGIN_TIMEOUT_S,
         max_frame_size=SESSION_MESSAGE_LIMIT_BYTES,
+        read_buffer_init_size=READ_BUFFER_BYTES,
         enable_auto_pong=False,
         logger_name=_quiet_logger(),
         ssl=tls,

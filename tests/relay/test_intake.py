@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import intake
-from relay.intake import INTAKE_LIMIT_BYTES, INTAKE_SLICE_BYTES, Intake, IntakeCount
+from relay.intake import HEAD_LIMIT_BYTES, INTAKE_LIMIT_BYTES, INTAKE_SLICE_BYTES, Intake, IntakeCount
+
+HEAD = b"GET / HTTP/1.1\r\n\r\n"
+REST_BYTES = INTAKE_LIMIT_BYTES - len(HEAD)
 
 
 class Cuttable(asyncio.Transport):
@@ -16,6 +19,7 @@ class Cuttable(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.is_cut = False
+        self.is_over = False
 
     def abort(self) -> None:
         """See `asyncio.Transport`."""
@@ -23,7 +27,7 @@ class Cuttable(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """See `asyncio.Transport`."""
-        return self.is_cut
+        return self.is_cut or self.is_over
 
 
 class Counting(asyncio.Protocol):
@@ -46,6 +50,8 @@ def _connect(count: IntakeCount) -> tuple[Intake, Counting, Cuttable]:
     inner, transport = Counting(), Cuttable()
     guard = Intake(inner, count)
     guard.connection_made(transport)
+    guard.data_received(HEAD)
+    del inner.received[:]
     return guard, inner, transport
 
 
@@ -57,7 +63,7 @@ async def _turns(count: int) -> None:
 
 async def test_res_06_what_came_behind_a_refused_frame_is_not_parsed() -> None:
     guard, inner, transport = _connect(IntakeCount())
-    guard.data_received(b"x" * INTAKE_LIMIT_BYTES)
+    guard.data_received(b"x" * REST_BYTES)
     at_once = inner.received_bytes
     transport.is_cut = True
     await _turns(20)
@@ -83,12 +89,12 @@ async def test_what_came_in_slices_arrives_whole_and_in_order(sizes: list[int], 
 
 async def test_a_connection_is_cut_at_its_byte_limit_and_the_rest_is_not_parsed() -> None:
     guard, inner, transport = _connect(IntakeCount())
-    guard.data_received(b"x" * INTAKE_LIMIT_BYTES)
+    guard.data_received(b"x" * REST_BYTES)
     await _turns(INTAKE_LIMIT_BYTES // INTAKE_SLICE_BYTES)
     was_cut_at_the_limit = transport.is_cut
     guard.data_received(b"x")
     assert (was_cut_at_the_limit, transport.is_cut) == (False, True)
-    assert inner.received_bytes == INTAKE_LIMIT_BYTES
+    assert inner.received_bytes == REST_BYTES
     guard.connection_lost(None)
 
 
@@ -128,3 +134,34 @@ async def test_res_02_idle_connections_cannot_lock_out_the_one_that_comes_last(
     for guard, _, _ in guards:
         guard.connection_lost(None)
     assert count.waiting == 0
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 1000])
+async def test_res_06_a_head_is_cut_at_its_limit_and_what_follows_it_is_not_counted(pieces: int) -> None:
+    filler = b"X: " + b"y" * (HEAD_LIMIT_BYTES - len(b"GET / HTTP/1.1\r\nX: "))
+    for more, is_cut in ((b"", False), (b"z", True)):
+        transport = Cuttable()
+        guard = Intake(Counting(), IntakeCount())
+        guard.connection_made(transport)
+        whole = b"GET / HTTP/1.1\r\n" + filler + more + b"\r\n\r\n" + b"behind it" * 100
+        size = len(whole) // pieces
+        for start in range(0, len(whole), size):
+            guard.data_received(whole[start : start + size])
+        assert transport.is_cut == is_cut
+        guard.connection_lost(None)
+
+
+async def test_res_06_a_refused_connection_that_lets_its_end_wait_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "INTAKE_LOOK_S", 0.0)
+    guard, _, transport = _connect(IntakeCount())
+    lifted, _, lifted_transport = _connect(IntakeCount())
+    lifted.lift()
+    await asyncio.sleep(0.01)
+    assert not transport.is_cut, "the control: it is not closing"
+    transport.is_over = lifted_transport.is_over = True
+    await asyncio.sleep(0.01)
+    assert transport.is_cut
+    assert not lifted_transport.is_cut
+    guard.connection_lost(None)
