@@ -145,13 +145,17 @@ class Intake(PassesOn, asyncio.Protocol):
         return size_bytes > HEAD_LIMIT_BYTES
 
     def _look_again(self) -> None:
-        """Cut what has been closing since the last look; a TLS peer may let us wait for its own end."""
+        """Cut what has been closing since the last look with nothing left to say to it.
+
+        A TLS peer may let us wait for its own end, with all buffers.
+        """
         if self._is_lifted or self._transport is None:
             return
-        if self._was_closing:
+        is_closing = self._transport.is_closing() and not self._transport.get_write_buffer_size()
+        if is_closing and self._was_closing:
             self.cut()
             return
-        self._was_closing = self._transport.is_closing()
+        self._was_closing = is_closing
         self._look = asyncio.get_running_loop().call_later(INTAKE_LOOK_S, self._look_again)
 
     def _next_slice(self) -> None:

@@ -20,6 +20,7 @@ class Cuttable(asyncio.Transport):
         super().__init__()
         self.is_cut = False
         self.is_over = False
+        self.unsent_bytes = 0
 
     def abort(self) -> None:
         """See `asyncio.Transport`."""
@@ -28,6 +29,10 @@ class Cuttable(asyncio.Transport):
     def is_closing(self) -> bool:
         """See `asyncio.Transport`."""
         return self.is_cut or self.is_over
+
+    def get_write_buffer_size(self) -> int:
+        """See `asyncio.WriteTransport`."""
+        return self.unsent_bytes
 
 
 class Counting(asyncio.Protocol):
@@ -161,6 +166,10 @@ async def test_res_06_a_refused_connection_that_lets_its_end_wait_is_cut(
     await asyncio.sleep(0.01)
     assert not transport.is_cut, "the control: it is not closing"
     transport.is_over = lifted_transport.is_over = True
+    transport.unsent_bytes = 1
+    await asyncio.sleep(0.01)
+    assert not transport.is_cut, "what was said to it is not out yet"
+    transport.unsent_bytes = 0
     await asyncio.sleep(0.01)
     assert transport.is_cut
     assert not lifted_transport.is_cut
