@@ -44,6 +44,7 @@ from protocol.messages.control import (
 )
 from protocol.version import PROTOCOL_VERSION
 from relay.intake import INTAKE_LIMIT_BYTES
+from tests.bench.figures import percentile
 from tests.support.organisation import acme, intruders
 from tests.support.relay_process import RelayProcess, claim_relay
 
@@ -298,6 +299,7 @@ def summary(repeats: list[Measured]) -> dict[str, Any]:
         "cpu_ms": {
             "median": round(median_ms, 3),
             "mean": round(statistics.fmean(costs), 3),
+            "p99": round(percentile(sorted(costs), 0.99), 3),
             "max": round(max(costs), 3),
             "above_limit": f"{above} of {len(costs)}",
         },
