@@ -42,9 +42,10 @@ from relay.store.tables import ANCHORS, DEVICES, DOCUMENTS, ENROLLERS, ORGANISAT
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _RELAY_ID_BYTES = 15
 _CLAIMED_BY = "claimed_by"
-# whoever asks hears that it does not work, and why
+# the first two together are less than LOGIN_TIMEOUT_S: a driver that waits for a lock cannot be interrupted,
+# and who logs in is to hear what is wrong while they listen
 _LOCK_TIMEOUT_S = 5
-_POOL_TIMEOUT_S = 7
+_POOL_TIMEOUT_S = 4
 _CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 15
 # primary result codes of SQLite for a file that is damaged, or none of SQLite's
