@@ -182,7 +182,8 @@ async def test_con_19_who_locks_the_desktop_ends_every_grant_and_is_not_asked_un
 ) -> None:
     async with fake_logind(tmp_path) as logind, device_with(logind, tmp_path) as device:
         async with attached(device) as desktop, await device.connect(acme().technician()) as session:
-            await session.ask([VIEW, CONTROL])
+            for wanted in (VIEW, CONTROL):
+                await session.ask([wanted])
             await session.open_channel(VIEW)
             worker = await desktop.worker()
             await until(lambda: "Get" in logind.asked)
