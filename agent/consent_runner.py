@@ -103,6 +103,8 @@ class ConsentRunner:
         now_s = asyncio.get_running_loop().time()
         if answer.code == ErrorCode.E_CONSENT_TIMEOUT:
             self._facts.put_nowait(self._machine.time_out)
+        elif answer.code == ErrorCode.E_READBACK_MISMATCH:
+            self._facts.put_nowait(self._machine.mismatch)
         else:
             self._facts.put_nowait(lambda: self._machine.allow(answer.allowed, now_s=now_s))
 

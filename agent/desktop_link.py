@@ -54,6 +54,8 @@ class SessionDesk:
         self.seat = seat
         self.session_id = session_id
         self.stopped = asyncio.Event()
+        self.is_mismatch = False
+        """It was stopped because the four digits did not match."""
         self.screen_ended: asyncio.Future[ScreenEnded] = asyncio.get_running_loop().create_future()
         self._start_no = 0
         self._shown = asyncio.Event()
@@ -116,6 +118,7 @@ class SessionDesk:
             case IndicatorShown() if message.show_no == self._show_no:
                 self._shown.set()
             case StopPressed():
+                self.is_mismatch = message.is_mismatch
                 self.stopped.set()
             case ScreenEnded(start_no=self._start_no) if not self.screen_ended.done():
                 self.screen_ended.set_result(message)

@@ -157,6 +157,7 @@ class LiveSession:
             device.desktop,
             self._audit,
             on_desk=self._on_desk,
+            on_mismatch=self._mismatched,
         )
         self._channels = SessionChannels(
             ChannelParts(self._io, self.consent, self._audit, self._tell, self.end), self._capabilities
@@ -329,12 +330,19 @@ class LiveSession:
         self._capabilities.update(built)
         self._desk_bound.set_result(desk)
 
+    def _mismatched(self) -> None:
+        """Who talks to the person is not who is in this session, or somebody is between them."""
+        self._audit.note(AuditKind.READBACK_COMPARED, {"outcome": "mismatched"}, actor="person")
+        self.end(ErrorCode.E_READBACK_MISMATCH)
+
     async def _watch_desk(self) -> None:
         desk = await asyncio.shield(self._desk_bound)
 
         async def stopped() -> None:
             await desk.stopped.wait()
             self.consent.note_no()
+            if desk.is_mismatch:
+                self._mismatched()
             self.end(ErrorCode.E_SESSION_STOPPED)
             self._audit.note(AuditKind.SESSION_STOPPED, actor="person")
 

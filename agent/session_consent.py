@@ -90,13 +90,17 @@ class SessionConsent:
         audit: SessionAudit,
         *,
         on_desk: Callable[[SessionDesk], None],
+        on_mismatch: Callable[[], None],
     ) -> None:
-        """`on_desk` hears once which desktop process this session is bound to."""
+        """`on_desk` hears once which desktop process this session is bound to.
+
+        `on_mismatch`: the person says that the four digits are not the same.
+        """
         self._facts = facts
         self._admitted = facts.admitted
         self._desktop = desktop
         self._audit = audit
-        self._on_desk = on_desk
+        self._on_desk, self._on_mismatch = on_desk, on_mismatch
         self._stack = AsyncExitStack()
         self._asks = 0
         self._is_asking = False
@@ -194,6 +198,10 @@ class SessionConsent:
         """The person does not want to be asked by this technician for a while."""
         self._facts.patience.block(self._technician_id, asyncio.get_running_loop().time())
 
+    def note_matched(self) -> None:
+        """The person compared the four digits, and they were the same."""
+        self._audit.note(AuditKind.READBACK_COMPARED, {"outcome": "matched"}, actor=PERSON)
+
     def note_no(self) -> None:
         """The person refused, did not answer, or pressed Stop."""
         self._facts.patience.said_no(self._technician_id, asyncio.get_running_loop().time())
@@ -224,6 +232,8 @@ class SessionConsent:
         self._remember(person, is_yes=bool(outcome.granted))
         outcome = _with_failure(outcome, person.failure)
         self._note_refused(outcome)
+        if ErrorCode.E_READBACK_MISMATCH in outcome.refused.values():
+            self._on_mismatch()
         return outcome
 
     def _covering(self, possible: frozenset[Grantable]) -> dict[Grantable, StandingConsent]:
@@ -338,7 +348,8 @@ class SessionConsent:
         codes = set(outcome.refused.values()) - {ErrorCode.E_CONSENT_LATER}  # of that nobody heard
         is_timeout = codes == {ErrorCode.E_CONSENT_TIMEOUT}
         kind = AuditKind.CONSENT_TIMED_OUT if is_timeout else AuditKind.CONSENT_DENIED
-        actor = PERSON if ErrorCode.E_CONSENT_DENIED in codes else AGENT
+        is_persons = codes & {ErrorCode.E_CONSENT_DENIED, ErrorCode.E_READBACK_MISMATCH}
+        actor = PERSON if is_persons else AGENT
         self._audit.note(kind, {"codes": " ".join(sorted(codes))}, succeeded=False, actor=actor)
 
     def indicator(self) -> ipc.ShowIndicator:
@@ -439,6 +450,8 @@ class _PersonAtDesk:
             "locale": answer.locale,
             "took_ms": round(answer.took_s * 1000),
         }
+        if answer.is_matched:
+            self._consent.note_matched()
         if answer.code == ErrorCode.E_CONSENT_BLOCKED:
             self._consent.block()
         elif answer.standing in (TECHNICIAN, GROUP):

@@ -43,6 +43,7 @@ class AuditKind(StrEnum):
     CONSENT_ALLOWED = "consent.allowed"
     CONSENT_DENIED = "consent.denied"
     CONSENT_TIMED_OUT = "consent.timed_out"
+    READBACK_COMPARED = "readback.compared"
     STANDING_GIVEN = "standing.given"
     STANDING_ENDED = "standing.ended"
     PAUSE_STARTED = "pause.started"

@@ -53,6 +53,7 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         },
         "consent.denied": _CONSENT,
         "consent.timed_out": _CONSENT,
+        "readback.compared": {"outcome": _T},
         "standing.given": {"whom": _T, "granted": _T, "until": _T},
         "standing.ended": {"whom": _T, "granted": _T},
         "pause.started": {"until": _T},

@@ -40,6 +40,7 @@ class Input(Enum):
     POLICY_REFUSED = auto()
     ALLOWED = auto()
     DENIED = auto()
+    MISMATCHED = auto()
     TIMED_OUT = auto()
     NOBODY = auto()
     WITHDRAWN = auto()
@@ -54,6 +55,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.NEW, Input.NOBODY): State.REFUSED,
     (State.PROMPTING, Input.ALLOWED): State.SHOWING,
     (State.PROMPTING, Input.DENIED): State.REFUSED,
+    (State.PROMPTING, Input.MISMATCHED): State.REFUSED,
     (State.PROMPTING, Input.TIMED_OUT): State.REFUSED,
     (State.PROMPTING, Input.NOBODY): State.REFUSED,
     (State.PROMPTING, Input.WITHDRAWN): State.REFUSED,
@@ -66,6 +68,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 _WHY: dict[Input, ErrorCode] = {
     Input.POLICY_REFUSED: ErrorCode.E_POLICY_CAPABILITY,
     Input.DENIED: ErrorCode.E_CONSENT_DENIED,
+    Input.MISMATCHED: ErrorCode.E_READBACK_MISMATCH,
     Input.TIMED_OUT: ErrorCode.E_CONSENT_TIMEOUT,
     Input.NOBODY: ErrorCode.E_CONSENT_NOBODY,
     Input.WITHDRAWN: ErrorCode.E_SESSION_STOPPED,
@@ -176,6 +179,10 @@ class ConsentMachine:
     def deny(self) -> list[Effect]:
         """The person said no, or closed the window."""
         return self._refuse(Input.DENIED)
+
+    def mismatch(self) -> list[Effect]:
+        """The digits that the caller read were not the same: whoever runs this ends the session too."""
+        return self._refuse(Input.MISMATCHED)
 
     def time_out(self) -> list[Effect]:
         """The prompt itself reports that nobody answered."""

@@ -334,6 +334,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         3,
     ),
     _C.E_CONSENT_PAUSED: ("The person paused remote help.", "Call them, or wait for the end of it.", 3),
+    _C.E_READBACK_MISMATCH: (
+        "The person compared the four digits with you, and they were not the same.",
+        "Call the person on a number that you know, and find out who talked to them.",
+        3,
+    ),
     _C.E_GRANT_NONE: ("This was not allowed by the person at the device.", "Ask for it in the session.", 3),
     _C.E_GRANT_ENDED: ("The permission for this has ended.", "Ask for it again in the session.", 3),
     _C.E_SESSION_STOPPED: (

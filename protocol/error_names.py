@@ -100,6 +100,7 @@ class ErrorCode(StrEnum):
     E_CONSENT_UNKNOWN = auto()
     E_CONSENT_LATER = auto()
     E_CONSENT_PAUSED = auto()
+    E_READBACK_MISMATCH = auto()
     E_GRANT_NONE = auto()
     E_GRANT_ENDED = auto()
     E_SESSION_STOPPED = auto()

@@ -33,7 +33,6 @@ from tests.support.window_answers import STRANGER, VISIT, WindowAnswers
 from tests.support.x_display import x_display
 
 SIZE = "2560x1800"
-EVERYTHING = ("screen.view", "input.control", "diagnostics.read", "commands.run")
 
 
 def pictures(folder: Path, languages: list[str], scales: list[float], schemes: list[Scheme]) -> list[Path]:
@@ -53,7 +52,7 @@ def _windows(display: str, name: str, scale: float, scheme: Scheme, folder: Path
     palette = PALETTES[scheme]
     looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)), lambda: palette)
     tools = PromptTools(looks, properties, has_hot_key=True, is_input_settled=lambda: True)
-    known = replace(a_prompt(EVERYTHING, timeout_s=300.0), may_stand=True, readback="0417")
+    known = replace(a_prompt(timeout_s=300.0), may_stand=True, readback="0417")
     visitor = replace(known, organisation_name="", technician_name="", may_stand=False)
     made = []
 
@@ -63,8 +62,12 @@ def _windows(display: str, name: str, scale: float, scheme: Scheme, folder: Path
         close()
         made.append(file)
 
-    for title, order in (("prompt", known), ("prompt-not-verified", visitor)):
+    later = replace(known, grantables=["input.control"])
+    for title, order in (("prompt", known), ("prompt-control", later), ("prompt-not-verified", visitor)):
         take(title, Prompt(tools, order, lambda _: None).cancel)
+    verifying = Prompt(tools, known, lambda _: None)
+    verifying.verify()
+    take("prompt-verify", verifying.cancel)
     bars = Bars(looks, properties, BarCalls(lambda *_: None, lambda _: None))
     bars.show(an_indicator())
     take("indicator", bars.close)
@@ -77,7 +80,7 @@ def _windows(display: str, name: str, scale: float, scheme: Scheme, folder: Path
 def _panel(page: str, state: TrayState, looks: Looks, properties: WindowProperties) -> Callable[[], None]:
     """The person's window with this page."""
     answers = WindowAnswers()
-    nothing = PanelCalls(lambda: None, lambda: None, lambda _: None, lambda: Scheme.DESKTOP)
+    nothing = PanelCalls(lambda: None, lambda: None, lambda _: None, lambda: Scheme.DESKTOP, lambda _: None)
     panel = Panel(looks, properties, cast(Questions, answers), nothing)
     panel.show_state(state, 3000.0)
     panel.window.deiconify()
@@ -100,6 +103,7 @@ PERSON_WINDOWS: dict[str, Callable[[Looks, WindowProperties], Callable[[], None]
     "window-paused": partial(_panel, "", TrayState.PAUSED),
     "window-visits": partial(_panel, "visits", TrayState.READY),
     "window-check": partial(_panel, "check", TrayState.OFFLINE),
+    "window-verify": partial(_panel, "verify", TrayState.IN_SESSION),
     "window-allowed": partial(_panel, "allowed", TrayState.IN_SESSION),
     "window-about": partial(_panel, "about", TrayState.READY),
     "help": _help,

@@ -192,6 +192,7 @@ class Desktop:
                 questions=questions,
                 wishes=self._wishes,
                 session_count=lambda: len(self._bars.session_ids),
+                mismatched=lambda name: self._orders.stop(name, is_mismatch=True),
             )
         )
 

@@ -275,10 +275,12 @@ class CancelPrompt(Message, frozen=True, tag="ipc.cancel_prompt"):
 
 
 class PromptAnswered(Message, frozen=True, tag="ipc.prompt_answered"):
-    """Desktop to service. `allowed` empty is a refusal; `code` is "" or E_CONSENT_DENIED, _TIMEOUT, _BLOCKED.
+    """Desktop to service. `allowed` empty is a refusal; `code` is "" or E_CONSENT_DENIED, _TIMEOUT, _BLOCKED
+    or E_READBACK_MISMATCH.
 
     `text_sha256` is over the text that the person saw, in the language `locale`; `took_s` from shown to
     answered. `standing` is "", or whom the person allows it for the next time too: "technician" or "group".
+    `is_matched`: the person compared the four digits, and they matched.
     """
 
     prompt_no: int
@@ -288,6 +290,7 @@ class PromptAnswered(Message, frozen=True, tag="ipc.prompt_answered"):
     took_s: Finite
     locale: ShortText = "en"
     standing: ShortText = ""
+    is_matched: bool = False
 
 
 class ShowIndicator(Message, frozen=True, tag="ipc.show_indicator"):
@@ -317,9 +320,13 @@ class HideIndicator(Message, frozen=True, tag="ipc.hide_indicator"):
 
 
 class StopPressed(Message, frozen=True, tag="ipc.stop_pressed"):
-    """Desktop to service: the person pressed Stop; capture and input have ended already."""
+    """Desktop to service: the person pressed Stop; capture and input have ended already.
+
+    `is_mismatch`: because the four digits did not match.
+    """
 
     session_id: ShortText
+    is_mismatch: bool = False
 
 
 class StartScreen(Message, frozen=True, tag="ipc.start_screen"):

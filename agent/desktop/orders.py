@@ -151,14 +151,17 @@ class Orders:
         """The person can see this session's indicator, as that order wanted it."""
         self._parts.send(IndicatorShown(session_id, show_no))
 
-    def stop(self, session_id: str) -> None:
-        """The person wants it to end, or cannot see it any more: first end it, then tell the service."""
+    def stop(self, session_id: str, *, is_mismatch: bool = False) -> None:
+        """The person wants it to end, or cannot see it any more: first end it, then tell the service.
+
+        `is_mismatch`: the four digits did not match.
+        """
         if session_id in self._stopped:
             return
         self._stopped.append(session_id)
         self._parts.workers.kill(session_id)
         self._parts.gate.end(session_id)
-        self._parts.send(StopPressed(session_id=session_id))
+        self._parts.send(StopPressed(session_id=session_id, is_mismatch=is_mismatch))
         self._parts.bars.stopping(session_id)
         log.info("session.stopped_by_person", session_id=session_id)
 

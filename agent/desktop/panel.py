@@ -15,13 +15,16 @@ from agent.desktop.page import ALARM, INK, MUTED, STRONG, Page
 from agent.desktop.palette import Scheme
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_state import TrayState, tray_ppm
+from agent.desktop.verify_text import verify_text
 from agent.desktop.x11_windows import WindowProperties, name_parts
 from protocol.errors import SupportError
+from protocol.names import shown_name
 from protocol.version import PRODUCT_VERSION
 
 WINDOW_NAME = "alongside-panel"
 PICTURE_PX = 48
 TEXT_PX = 430
+DIGITS_PX = 46
 TICK_MS = 1000
 CHOSEN = "✓ "
 
@@ -36,6 +39,7 @@ class PanelCalls:
     refresh: Call
     choose_scheme: Callable[[Scheme], None]
     scheme: Callable[[], Scheme]
+    mismatched: Callable[[str], None]
 
 
 class Panel:
@@ -140,6 +144,7 @@ class Panel:
             ("check", (self._say("Check this computer"),), self._open_check),
             ("visits", (self._say("Who was here"),), self._open_visits),
             ("allowed", (self._say("Allowed beforehand"),), self._open_allowed),
+            ("verify", (self._say("Verify who is here"),), self._open_verify),
             ("about", (self._say("About"),), self._open_about),
         )
         every = tuple(word for _, words, _ in actions for word in words)
@@ -236,6 +241,50 @@ class Panel:
             self._properties,
             {f"panel:scheme:{scheme}": button for scheme, button in zip(Scheme, buttons, strict=True)},
         )
+
+    def _open_verify(self) -> None:
+        def show(answer: Answer) -> None:
+            assert isinstance(answer, ipc.Status)
+            sessions = [session for session in answer.sessions if session.readback]
+            if not sessions:
+                self._page.write(self._say("Nobody is here now."))
+            buttons: dict[str, tk.Misc] = {}
+            for at, session in enumerate(sessions):
+                buttons |= self._show_digits(at, session)
+            name_parts(self._properties, buttons)
+
+        self._open(ipc.StatusAsked(), show)
+
+    def _show_digits(self, at: int, session: ipc.SessionStatus) -> dict[str, tk.Misc]:
+        text = verify_text(session.readback, self._looks.language)
+        if at:
+            self._page.gap()
+        self._page.write(shown_name(session.technician), MUTED)
+        for line in (text.ask, text.want):
+            self._page.write(line, STRONG)
+        digits = tk.Label(
+            self._page.text,
+            text=text.digits,
+            font=self._looks.font(DIGITS_PX, is_bold=True),
+            foreground=self._looks.colours.accent,
+            background=str(self._page.text["background"]),
+        )
+        self._page.embed(digits)
+        self._page.write(text.otherwise, ALARM)
+        mismatched = partial(self._mismatched, session.session_id)
+        return {
+            f"panel:mismatched:{at}": self._page.button((text.mismatched,), mismatched),
+            f"panel:matched:{at}": self._page.button((text.matched,), self._matched),
+        }
+
+    def _matched(self) -> None:
+        self._new_page()
+        self._page.write(self._say("You compared the digits: they match."))
+        self._page.show()
+
+    def _mismatched(self, session_id: str) -> None:
+        self._new_page()
+        self._calls.mismatched(session_id)
 
     def _open_visits(self) -> None:
         def show(answer: Answer) -> None:

@@ -13,10 +13,12 @@ from agent.desktop.place import place_at_pointer
 from agent.desktop.prompt_rules import VERIFIED, Answer, ArmingTerms, PromptRules
 from agent.desktop.prompt_text import GROUP, TECHNICIAN, clock, prompt_text
 from agent.desktop.prompt_view import ARMED_IN, NO_ANSWER, PromptView, allow_in
+from agent.desktop.verify_step import VerifyStep
 from agent.desktop.x11_windows import WindowProperties, name_parts
 from protocol.limits import VISITOR_ARMING_S
 
 TICK_MS = 100
+MATCH_ARMED_IN = "“They match” can be pressed in {seconds} s."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Prompt:
             (name for name, _ in self._text.asked),
             ordered_s=time.monotonic(),
             timeout_s=order.timeout_s,
-            terms=VERIFIED if self._text.is_verified else ArmingTerms(VISITOR_ARMING_S, self._text.word),
+            terms=self._terms(),
         )
         self._place = place_at_pointer(tools.looks.root, tools.properties)
         self._view = PromptView(tools.looks, self._text, self._place)
@@ -53,6 +55,11 @@ class Prompt:
         self._is_visible = False
         self._bind()
         self._show()
+
+    def _terms(self) -> ArmingTerms:
+        if self._text.is_verified:
+            return VERIFIED
+        return ArmingTerms(VISITOR_ARMING_S, self._text.word, must_compare=self._text.verify is not None)
 
     def cancel(self) -> None:
         """Close without an answer; the question is moot."""
@@ -80,6 +87,9 @@ class Prompt:
         for whom, box in view.standing.items():
             box.configure(command=self._on_standing)
             parts[f"standing:{whom}"] = box
+        if view.verify is not None:
+            view.verify.configure(command=self.verify)
+            parts["verify"] = view.verify
         if view.word is not None:
             self._bind_word(view.word)
             parts["word"] = view.word
@@ -139,6 +149,22 @@ class Prompt:
             return
         if self._is_visible and self._tools.is_input_settled():
             self._rules.shown(now_s)
+        if self._view.step is not None:
+            self._tick_step(self._view.step, now_s)
+        else:
+            self._tick_prompt(now_s)
+        self._ticking = self._window.after(TICK_MS, self._tick)
+
+    def _tick_step(self, step: VerifyStep, now_s: float) -> None:
+        left_s = self._rules.matching_left_s(now_s)
+        step.matched.enable(is_enabled=not left_s)
+        say = self._looks.language.say
+        lines = [say(NO_ANSWER, time=clock(self._rules.left_s(now_s)))]
+        if left_s:
+            lines.append(say(MATCH_ARMED_IN, seconds=str(math.ceil(left_s))))
+        step.waiting.configure(text="\n".join(lines))
+
+    def _tick_prompt(self, now_s: float) -> None:
         arming_s = self._rules.arming_left_s(now_s)
         self._view.allow.enable(is_enabled=self._rules.may_allow(now_s))
         seconds = math.ceil(arming_s)
@@ -147,18 +173,48 @@ class Prompt:
         left = say(NO_ANSWER, time=clock(self._rules.left_s(now_s)))
         if arming_s:
             announced = say(ARMED_IN, seconds=str(seconds))
+        elif self._rules.is_comparing_missing:
+            announced = say("The digits are not compared yet.")
         elif self._rules.is_word_missing:
             announced = say("The word is not typed yet.")
         else:
             announced = ""
         self._view.waiting.configure(text=f"{left}\n{announced}" if announced else left)
-        self._ticking = self._window.after(TICK_MS, self._tick)
 
     def _on_visible(self, event: Any) -> None:
         if event.widget is not self._window or event.state == "VisibilityFullyObscured":
             return
         # shown counts from when no injected event can come any more: the next tick looks
         self._is_visible = True
+
+    def verify(self) -> None:
+        """Open the step in which the person compares four digits."""
+        self._rules.compare(time.monotonic())
+        step = self._view.open_step()
+        step.back.configure(command=self._on_back)
+        step.mismatched.configure(command=self._on_mismatched)
+        step.matched.configure(command=self._on_matched)
+        buttons: dict[str, tk.Widget] = {
+            "back": step.back,
+            "mismatched": step.mismatched,
+            "matched": step.matched,
+        }
+        for button in buttons.values():
+            self._guard(button)
+        name_parts(self._tools.properties, {**buttons, "digits": step.digits})
+
+    def _on_back(self) -> None:
+        self._rules.stop_comparing()
+        self._view.close_step(is_matched=False)
+
+    def _on_matched(self) -> None:
+        if self._rules.match(time.monotonic()):
+            self._view.close_step(is_matched=True)
+
+    def _on_mismatched(self) -> None:
+        answer = self._rules.mismatch(time.monotonic())
+        if answer:
+            self._give(answer)
 
     def _on_standing(self) -> None:
         # everyone is more than this one
@@ -205,6 +261,7 @@ class Prompt:
                 took_s=answer.took_s,
                 locale=self._text.locale,
                 standing=answer.standing,
+                is_matched=answer.is_matched,
             )
         )
 

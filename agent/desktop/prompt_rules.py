@@ -29,21 +29,25 @@ class Answer:
     code: str
     took_s: float
     standing: str = ""
+    is_matched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ArmingTerms:
-    """How hard it is to say yes: seconds to read, and a word to be typed ("" for none)."""
+    """How hard it is to say yes: seconds to read, digits to compare, and a word to be typed ("" for none)."""
 
     arming_s: float = CONSENT_ARMING_S
     word: str = ""
+    must_compare: bool = False
 
 
 VERIFIED = ArmingTerms()
 
 
 class PromptRules:
-    """Allow counts once the prompt was visible for `arming_s` and `word` was typed.
+    """Allow counts once the prompt was visible for `arming_s`, digits were compared and `word` was typed.
+
+    The word counts only after the digits, and nothing is allowed from inside the step that compares them.
 
     Keys that press a button count only after the keyboard was quiet for `KEYS_QUIET_S`: whoever types
     when the prompt comes up neither allows nor refuses by accident. Escape, closing and the time refuse.
@@ -56,6 +60,8 @@ class PromptRules:
         self.standing = ""
         self._terms = terms
         self._is_word_typed = not terms.word
+        self.is_matched = False
+        self._comparing_s: float | None = None
         self.state = State.HIDDEN
         self.deadline_s = ordered_s + timeout_s
         self.extensions_left = CONSENT_EXTENSIONS_LIMIT
@@ -81,7 +87,42 @@ class PromptRules:
 
     def may_allow(self, now_s: float) -> bool:
         """Whether Allow can be pressed."""
-        return self.state is State.OPEN and self._is_word_typed and not self.arming_left_s(now_s)
+        is_compared = self._comparing_s is None and not self.is_comparing_missing
+        is_ready = is_compared and self._is_word_typed
+        return self.state is State.OPEN and is_ready and not self.arming_left_s(now_s)
+
+    @property
+    def is_comparing_missing(self) -> bool:
+        """Whether the digits are still to be compared."""
+        return self._terms.must_compare and not self.is_matched
+
+    def compare(self, now_s: float) -> None:
+        """The step with the digits is open from now on."""
+        self._comparing_s = now_s
+
+    def stop_comparing(self) -> None:
+        """Back to the prompt; nothing was said about the digits."""
+        self._comparing_s = None
+
+    def matching_left_s(self, now_s: float) -> float:
+        """Seconds until it may be said that the digits match; all of them outside the step."""
+        if self._comparing_s is None:
+            return CONSENT_ARMING_S
+        return max(0.0, self._comparing_s + CONSENT_ARMING_S - now_s)
+
+    def match(self, now_s: float) -> bool:
+        """The person says that the digits match; False when that does not count yet."""
+        if self.state is not State.OPEN or self.matching_left_s(now_s):
+            return False
+        self.is_matched, self._comparing_s = True, None
+        return True
+
+    def mismatch(self, now_s: float) -> Answer | None:
+        """They do not match: a refusal that ends the session. None outside the step."""
+        if self._comparing_s is None:
+            return None
+        self.is_matched = False
+        return self._answer((), ErrorCode.E_READBACK_MISMATCH, now_s)
 
     @property
     def is_word_missing(self) -> bool:
@@ -90,6 +131,8 @@ class PromptRules:
 
     def typed(self, text: str) -> None:
         """What stands in the field for the word now; case and spaces around it do not matter."""
+        if self.is_comparing_missing:
+            return
         self._is_word_typed = text.strip().casefold() == self._terms.word.casefold()
 
     def key_counts(self, now_s: float) -> bool:
@@ -131,4 +174,4 @@ class PromptRules:
             return None
         self.state = State.ANSWERED
         standing = self.standing if allowed else ""
-        return Answer(allowed, str(code), max(0.0, now_s - self._shown_s), standing)
+        return Answer(allowed, str(code), max(0.0, now_s - self._shown_s), standing, self.is_matched)

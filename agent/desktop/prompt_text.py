@@ -6,6 +6,7 @@ from math import ceil, inf
 
 from agent.desktop.ipc_messages import ShowIndicator, ShowPrompt
 from agent.desktop.language import ENGLISH, Language
+from agent.desktop.verify_text import VerifyText, verify_text
 from protocol.grantables import PLAIN_WORDS, Grantable
 from protocol.limits import (
     NAME_LIMIT_CHARS,
@@ -14,7 +15,6 @@ from protocol.limits import (
     TICKET_NUMBER_LIMIT_CHARS,
 )
 from protocol.names import shown_text
-from protocol.readback import READBACK_DIGITS
 
 TECHNICIAN, GROUP = "technician", "group"  # for whom something may be allowed beforehand
 HOT_KEY_TEXT = "Ctrl+Alt+Shift+X"
@@ -30,7 +30,6 @@ _MARKS_IN_A_ROW_LIMIT = 2
 _HIDDEN = "\ufffd"
 _SECONDS_SHOWN = 60
 
-NO_BREAK = "\N{NO-BREAK SPACE}"  # digits that are read aloud stay on one line
 _SHORT_WORDS: dict[Grantable, str] = {
     Grantable.SCREEN_VIEW: "see your screen",
     Grantable.INPUT_CONTROL: "use your mouse and keyboard",
@@ -56,7 +55,8 @@ class PromptText:
     recording: str
     standing: tuple[tuple[str, str], ...] = ()
     block: str = "Block for 1 hour"
-    readback: str = ""
+    verify: VerifyText | None = None
+    compare_first: str = ""
     warning: str = ""
     word_title: str = ""
     word: str = ""
@@ -70,7 +70,7 @@ class PromptText:
             self.headline,
             self.identity,
             self.warning,
-            self.readback,
+            *(self.verify.lines() if self.verify else ()),
             self.asked_title,
             *(line for _, line in self.asked),
             self.screen_hint,
@@ -81,6 +81,7 @@ class PromptText:
             self.recording,
             *(line for _, line in self.standing),
             self.block,
+            self.compare_first,
             self.word_title,
             self.refuse,
             self.allow,
@@ -103,7 +104,7 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool, language: Language = EN
     organisation = outside_text(order.organisation_name, NAME_LIMIT_CHARS)
     sees_screen = Grantable.SCREEN_VIEW in order.grantables
     ticket = outside_text(order.ticket_number, TICKET_NUMBER_LIMIT_CHARS)
-    digits = NO_BREAK.join(outside_text(order.readback, READBACK_DIGITS))
+    verify = verify_text(order.readback, language) if order.readback else None
     word = "" if organisation else say(secrets.choice(WORDS))
     return PromptText(
         headline=say("{name} asks to help you", name=name),
@@ -122,9 +123,10 @@ def prompt_text(order: ShowPrompt, *, has_hot_key: bool, language: Language = EN
         length=_length(order.length_s, language, has_hot_key=has_hot_key),
         recording=say("Nothing is recorded. A log on this computer notes what was allowed and done."),
         standing=_standing_lines(name, organisation, language) if order.may_stand and organisation else (),
-        readback=(
-            say("Ask them to read four digits to you. They have to be: {digits}", digits=digits)
-            if digits
+        verify=verify,
+        compare_first=(
+            say("To allow this, first compare four digits: press “{button}”.", button=verify.button)
+            if verify and not organisation
             else ""
         ),
         warning="" if organisation else say(UNVERIFIED_WARNING),

@@ -9,6 +9,8 @@ from agent.desktop import looks as lk
 from agent.desktop.looks import Button, Looks, TickBox
 from agent.desktop.place import Place
 from agent.desktop.prompt_text import PromptText
+from agent.desktop.verify_step import VerifyStep
+from agent.desktop.verify_text import VerifyText
 
 WINDOW_NAME = "alongside-prompt"
 TITLE = "Alongside: someone asks to help you"
@@ -26,26 +28,62 @@ class PromptView:
         self.asked: dict[str, tk.Label] = {}
         self.standing: dict[str, TickBox] = {}
         self.word: tk.Entry | None = None
+        self.verify: Button | None = None
+        self.step: VerifyStep | None = None
+        self._compared: tk.Label | None = None
+        self._word_title: tk.Label | None = None
         self.window = tk.Toplevel(
             looks.root, name=WINDOW_NAME, class_=WINDOW_NAME, background=self._looks.colours.background
         )
         self.window.withdraw()
         self.window.title(looks.language.say(TITLE))
+        self._main = tk.Frame(self.window, background=looks.colours.background)
+        self._main.pack(fill="both", expand=True)
         self._build(place)
+
+    def open_step(self) -> VerifyStep:
+        """The digits take the prompt's place."""
+        assert self._text.verify is not None
+        self.step = VerifyStep(self.window, self._looks, self._text.verify)
+        self.step.update_idletasks()
+        # as large as it is, so that nothing else comes under the pointer
+        width = max(self.window.winfo_width(), self.step.winfo_reqwidth())
+        height = max(self.window.winfo_height(), self.step.winfo_reqheight())
+        self._main.pack_forget()
+        self.step.pack(fill="both", expand=True)
+        self.window.geometry(f"{width}x{height}")
+        self.step.back.focus_set()
+        return self.step
+
+    def close_step(self, *, is_matched: bool) -> None:
+        """The prompt again, and what it says of the digits."""
+        if self.step is not None:
+            self.step.destroy()
+            self.step = None
+        self._main.pack(fill="both", expand=True)
+        self.refuse.focus_set()
+        if not is_matched or self._text.verify is None:
+            return
+        if self._compared is not None:
+            self._compared.configure(text=self._text.verify.done)
+        if self.word is not None and self._word_title is not None:
+            self.word.configure(state="normal")
+            self._word_title.configure(text=self._text.word_title)
+            self.word.focus_set()  # what comes next; Return in it is no answer
 
     def _build(self, place: Place) -> None:
         px = self._looks.px
-        footer = tk.Frame(self.window, background=self._looks.colours.quiet)
+        footer = tk.Frame(self._main, background=self._looks.colours.quiet)
         footer.pack(side="bottom", fill="x")
         self._build_footer(footer, place.width)
-        word = tk.Frame(self.window, background=self._looks.colours.quiet)
+        word = tk.Frame(self._main, background=self._looks.colours.quiet)
         word.pack(side="bottom", fill="x")  # always in sight, as the buttons that wait for it are
         if self._text.word:
             self._build_word(word, self._text)
-        tk.Frame(self.window, background=self._looks.colours.line, height=1).pack(side="bottom", fill="x")
+        tk.Frame(self._main, background=self._looks.colours.line, height=1).pack(side="bottom", fill="x")
         footer.update_idletasks()
         taken = footer.winfo_reqheight() + word.winfo_reqheight() + px(FREE_EDGE_PX)
-        body, fit = _scrolled(self.window, self._looks, place.height - taken)
+        body, fit = _scrolled(self._main, self._looks, place.height - taken)
         word.lift()  # Tab: what is asked, the word, the buttons
         footer.lift()
         inner = tk.Frame(body, background=self._looks.colours.background)
@@ -83,11 +121,18 @@ class PromptView:
         identity.pack(anchor=self._looks.anchor, pady=(px(3), 0))
         if text.warning:
             self._build_warning(parent, text)
-        if text.readback:
-            line = lk.label(
-                parent, self._looks, text.readback, lk.Type(14, self._looks.colours.ink, not text.is_verified)
-            )
-            line.pack(anchor=self._looks.anchor, pady=(px(12), 0))
+        if text.verify is not None:
+            self._build_verify(parent, text.verify)
+
+    def _build_verify(self, parent: tk.Frame, text: VerifyText) -> None:
+        px, colours = self._looks.px, self._looks.colours
+        row = tk.Frame(parent, background=colours.background)
+        row.pack(fill="x", pady=(px(12), 0))
+        self.verify = Button(row, self._looks, lk.PLAIN, (text.button,))
+        self.verify.pack(side=self._looks.start)
+        room = max(120, lk.TEXT_WIDTH_PX - round(self.verify.winfo_reqwidth() / self._looks.scale) - 20)
+        self._compared = lk.label(row, self._looks, "", lk.Type(14, colours.accent, True, room))
+        self._compared.pack(side=self._looks.start, padx=self._looks.pad(px(10), 0))
 
     def _build_warning(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
@@ -100,8 +145,9 @@ class PromptView:
 
     def _build_word(self, parent: tk.Frame, text: PromptText) -> None:
         px = self._looks.px
-        title = lk.label(
-            parent, self._looks, text.word_title, lk.Type(14, self._looks.colours.ink, True, 400)
+        first = text.compare_first or text.word_title
+        title = self._word_title = lk.label(
+            parent, self._looks, first, lk.Type(14, self._looks.colours.ink, True, 400)
         )
         title.configure(background=self._looks.colours.quiet)
         title.pack(side=self._looks.start, padx=self._looks.pad(px(28), px(10)), pady=(px(14), 0))
@@ -111,6 +157,8 @@ class PromptView:
             font=self._looks.font(15),
             **lk.field_options(self._looks, self._looks.colours.background),
         )
+        if text.compare_first:
+            self.word.configure(state="disabled", disabledbackground=self._looks.colours.disabled)
         self.word.pack(side=self._looks.start, pady=(px(14), 0))
 
     def _build_asked(self, parent: tk.Frame, text: PromptText) -> None:
@@ -229,10 +277,11 @@ def allow_in(looks: Looks, seconds: int) -> str:
     return looks.language.say("Allow in {seconds}", seconds=str(seconds))
 
 
-def _scrolled(window: tk.Toplevel, looks: Looks, height_limit: int) -> tuple[tk.Frame, Callable[[Any], None]]:
+def _scrolled(parent: tk.Frame, looks: Looks, height_limit: int) -> tuple[tk.Frame, Callable[[Any], None]]:
     """A frame that gets a scroll bar when it is higher than the limit, so that the buttons stay in sight."""
-    canvas = tk.Canvas(window, background=looks.colours.background, highlightthickness=0, borderwidth=0)
-    bar = lk.scroll_bar(window, looks, canvas.yview)
+    window = parent.winfo_toplevel()
+    canvas = tk.Canvas(parent, background=looks.colours.background, highlightthickness=0, borderwidth=0)
+    bar = lk.scroll_bar(parent, looks, canvas.yview)
     canvas.configure(yscrollcommand=bar.set)
     frame = tk.Frame(canvas, background=looks.colours.background)
     shown = canvas.create_window(0, 0, anchor="nw", window=frame)

@@ -30,6 +30,7 @@ class TrayTools:
     questions: Questions
     wishes: Wishes
     session_count: Callable[[], int]
+    mismatched: Callable[[str], None]
 
 
 class Tray:
@@ -129,7 +130,13 @@ class Tray:
     def _new_panel(self) -> Panel:
         tools = self._tools
         tools.looks.dress()
-        calls = PanelCalls(self.get_help, self._ask_status, self._choose_scheme, lambda: tools.wishes.scheme)
+        calls = PanelCalls(
+            self.get_help,
+            self._ask_status,
+            self._choose_scheme,
+            lambda: tools.wishes.scheme,
+            tools.mismatched,
+        )
         panel = Panel(tools.looks, tools.properties, tools.questions, calls)
         panel.show_state(self._state, self._paused_s)
         panel.wait(in_tray=self._icon.is_placed)

@@ -21,6 +21,7 @@ CAUSES: Mapping[str, str] = {
     "finished": "Ended by this computer.",
     ErrorCode.E_SESSION_STOPPED: "Ended by you, with Stop.",
     ErrorCode.E_CONSENT_PAUSED: "Ended by you, with a pause.",
+    ErrorCode.E_READBACK_MISMATCH: "Ended by you: the four digits did not match.",
     ErrorCode.E_LINK_LOST: "Ended because the connection was lost.",
     ErrorCode.E_PEER_SILENT: "Ended because the connection was lost.",
 }

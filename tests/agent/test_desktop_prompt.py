@@ -3,13 +3,14 @@
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from agent.desktop.ipc_messages import (
     CancelPrompt,
     PromptAnswered,
 )
 from protocol.errors import ErrorCode
-from tests.support.desktop_person import SPACE, TAB, armed, seen, take_keyboard
+from tests.support.desktop_person import SPACE, TAB, armed, compare, seen, take_keyboard
 from tests.support.desktop_service import DesktopProcess, a_prompt, wait_for
 from tests.support.x_person import XPerson
 
@@ -48,6 +49,48 @@ def test_con_21_the_keyboard_alone_can_allow(desktop: DesktopProcess, person: XP
     button = armed(person)
     take_keyboard(person, button)
     person.key(TAB)  # from Don't allow, which has the focus, to Allow
+    time.sleep(0.7)
+    person.key(SPACE)
+    assert desktop.expect(PromptAnswered).allowed == ["screen.view"]
+
+
+def test_digits_that_match_are_part_of_the_answer(desktop: DesktopProcess, person: XPerson) -> None:
+    desktop.order(replace(a_prompt(), readback="0417"))
+    armed(person)
+    compare(person, "back")
+    assert desktop.is_silent(0.2), "back says nothing"
+    compare(person, "matched")
+    person.click(*seen(person, "allow").middle)
+    answer = desktop.expect(PromptAnswered)
+    assert (answer.allowed, answer.is_matched) == (["screen.view"], True)
+
+
+def test_digits_that_do_not_match_refuse_with_their_own_code(
+    desktop: DesktopProcess, person: XPerson
+) -> None:
+    desktop.order(replace(a_prompt(), readback="0417"))
+    armed(person)
+    compare(person, "mismatched")
+    answer = desktop.expect(PromptAnswered)
+    assert (answer.allowed, answer.code) == ([], ErrorCode.E_READBACK_MISMATCH)
+
+
+def test_con_21_the_keyboard_alone_compares_digits_and_one_key_accuses_nobody(
+    desktop: DesktopProcess, person: XPerson
+) -> None:
+    desktop.order(replace(a_prompt(), readback="0417"))
+    button = armed(person)
+    take_keyboard(person, button)
+    for _ in range(4):  # Allow, More time, Block, what is in the body: the first of it is Verify
+        person.key(TAB)
+    time.sleep(0.7)
+    person.key(SPACE)
+    seen(person, "matched")
+    time.sleep(1.8)
+    person.key(SPACE)  # the focus is on Back
+    wait_for(lambda: person.find("matched") is None)
+    assert desktop.is_silent(0.2)
+    person.key(TAB)
     time.sleep(0.7)
     person.key(SPACE)
     assert desktop.expect(PromptAnswered).allowed == ["screen.view"]

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from agent.desktop.drawing import contrast
-from agent.desktop.ipc_messages import HelpNews, HelpOutcome, HideIndicator, RatingGiven, ShowCard
+from agent.desktop.ipc_messages import (
+    HelpNews,
+    HelpOutcome,
+    HideIndicator,
+    RatingGiven,
+    SessionStatus,
+    ShowCard,
+    StopPressed,
+)
 from agent.desktop.language import ENGLISH
 from agent.desktop.palette import LIGHT
 from agent.desktop.tray_state import (
@@ -237,6 +245,25 @@ def test_the_card_is_answered_by_the_person_and_goes_when_somebody_connects(
     service.order(an_indicator())
     wait_for(lambda: window_of(display, "alongside-card") == "", LIMIT_S)
     service.order(HideIndicator(an_indicator().session_id))
+
+
+@pytest.mark.real
+def test_con_12_digits_that_do_not_match_stop_that_session_from_the_person_s_window(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    restore(display, person)
+    press(person, "panel:verify", lambda: service.asked.count("StatusAsked") > 1)
+    assert person.find("panel:mismatched:0") is None, "nobody is here"
+    shown = an_indicator()
+    service.sessions = [SessionStatus(shown.session_id, "dana", ["screen.view"], 60.0, "0417")]
+    service.order(shown)
+    press(person, "panel:verify", lambda: person.find("panel:mismatched:0") is not None)
+    press(person, "panel:matched:0", lambda: person.find("panel:matched:0") is None)
+    assert not [one for one in service.said if isinstance(one, StopPressed)], "a match ends nothing"
+    press(person, "panel:verify", lambda: person.find("panel:mismatched:0") is not None)
+    stopped = StopPressed(shown.session_id, is_mismatch=True)
+    press(person, "panel:mismatched:0", lambda: stopped in service.said)
+    service.order(HideIndicator(shown.session_id))
 
 
 def test_the_code_of_the_tests_has_the_form_of_a_real_one() -> None:

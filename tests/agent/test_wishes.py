@@ -114,7 +114,9 @@ def look(display: str, path: Path) -> None:
     root, properties = open_root(display), WindowProperties(display)
     wishes = Wishes(lambda: b"", path)
     looks = Looks(root, "96", ENGLISH, wishes.palette)
-    tray = Tray(TrayTools(display, looks, properties, cast(Questions, WindowAnswers()), wishes, lambda: 0))
+    tray = Tray(
+        TrayTools(display, looks, properties, cast(Questions, WindowAnswers()), wishes, lambda: 0, print)
+    )
     tray._open_panel()
     print(ground(root))
     root.update()

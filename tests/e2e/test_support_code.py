@@ -14,7 +14,7 @@ import pytest
 from agent.desktop.prompt_text import WORDS
 from protocol.limits import VISITOR_ARMING_S
 from tests.e2e.steps import until
-from tests.support.person import Person
+from tests.support.person import ARMED_AFTER_S, Person
 from tests.support.relay_process import RelayProcess
 from tests.support.said import command
 from tests.support.system import WholeSystem
@@ -65,7 +65,13 @@ def alongside(data: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def type_the_word(screen: dict[str, str], person: Person) -> None:
-    """As the person would, who can read which one it is; a test tries them until Allow looks pressable."""
+    """As the person would, who can read which one it is; a test tries them until Allow looks pressable.
+
+    Before that the digits are compared: the word's field takes nothing until they match.
+    """
+    person.press("verify")
+    time.sleep(ARMED_AFTER_S)
+    person.press("matched")
     person.press("word")
     time.sleep(0.5)  # the keyboard follows the click
     with with_cookie(screen):

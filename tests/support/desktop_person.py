@@ -34,6 +34,28 @@ def armed(person: XPerson) -> Seen:
     return button
 
 
+def compare(person: XPerson, answer: str) -> None:
+    """Press Verify, and "matched", "mismatched" or "back" once that counts."""
+    person.click(*seen(person, "verify").middle)
+    button = seen(person, answer)
+    time.sleep(1.8)
+    person.click(*button.middle)
+    wait_for(lambda: person.find(answer) is None)
+    _settle(person)
+
+
+def _settle(person: XPerson) -> None:
+    """Until the prompt's buttons are back, and have stood still for some looks."""
+    looks: list[Seen | None] = []
+
+    def stands_still() -> bool:
+        looks.append(person.find("refuse") or person.find("matched"))
+        time.sleep(0.1)
+        return len(looks) > 4 and len(set(looks[-4:])) == 1
+
+    wait_for(stands_still)
+
+
 def take_keyboard(person: XPerson, button: Seen) -> None:
     """Give the prompt the keyboard as a person does: by a click beside its buttons."""
     before = person.connection.core.GetInputFocus().reply().focus

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from agent.desktop.ipc import ANNOUNCED, read_frame
 from agent.desktop.ipc_messages import (
+    FROM_DESKTOP_CODEC,
     HELLO_CODEC,
     TO_COMMAND_LINE_CODEC,
     TO_DESKTOP_CODEC,
     CheckAsked,
     DesktopHello,
+    FromDesktop,
     HelpAsked,
     HelpCode,
     HelpNews,
@@ -24,6 +26,7 @@ from agent.desktop.ipc_messages import (
     RatingGiven,
     RatingKept,
     ResumeOrdered,
+    SessionStatus,
     StandingAsked,
     StandingList,
     StandingRevoked,
@@ -45,6 +48,8 @@ class TrayService:
 
     def __init__(self, path: Path) -> None:
         self.asked: list[str] = []
+        self.said: list[FromDesktop] = []
+        self.sessions: list[SessionStatus] = []
         self.link = "connected"
         self.standing = [StandingRow("st1", "dana", "Dana Meyer", "screen.view", 6 * 86400.0)]
         self.paused_s = 0.0
@@ -88,6 +93,11 @@ class TrayService:
         match hello:
             case DesktopHello():
                 self._desktop = connected
+                with suppress(EOFError, OSError):
+                    while True:
+                        self.said.append(
+                            FROM_DESKTOP_CODEC.decode(read_frame(connected, FROM_DESKTOP_CODEC.limit_bytes))
+                        )
             case HelpAsked():
                 self.helping = connected
                 _answer(connected, HelpCode(CODE, 600.0))
@@ -125,7 +135,7 @@ class TrayService:
             link_code="",
             policy_version=7,
             has_desktop=True,
-            sessions=[],
+            sessions=self.sessions,
             paused_s=self.paused_s,
         )
 

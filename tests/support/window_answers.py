@@ -17,7 +17,7 @@ STATUS = ipc.Status(
     link_code="",
     policy_version=7,
     has_desktop=True,
-    sessions=[],
+    sessions=[ipc.SessionStatus("s1", "Dana Meyer", ["screen.view"], 1500.0, "0417")],
 )
 VISIT = ipc.Visit(
     session_id="s1",
