@@ -26,7 +26,6 @@ import structlog
 from agent.link import CONNECTED, LinkParts, RelayLink
 from agent.state import RelayAddress
 from protocol.messages.control import DeviceFacts
-from tests.e2e.steps import until
 from tests.support.organisation import acme
 from tests.support.relay_process import RelayProcess, claim_relay
 
@@ -76,6 +75,12 @@ async def all_linked(links: list[RelayLink], limit_s: float) -> list[float]:
     return sorted(at_s.values())
 
 
+def wait_until_lost(links: list[RelayLink]) -> None:
+    """Until every link knows that its relay is gone."""
+    while any(link.state == CONNECTED for link in links):
+        time.sleep(LOOK_EVERY_S)
+
+
 async def measure(count: int, limit_s: float, folder: Path) -> dict[str, float | int]:
     """One outage."""
     with RelayProcess(folder / "data") as relay:
@@ -86,7 +91,7 @@ async def measure(count: int, limit_s: float, folder: Path) -> dict[str, float |
         missing = Counter(link.code or "silent" for link in links if link.state != CONNECTED)
         assert not missing, f"they never were all there: {missing}"
         relay.kill()
-        await asyncio.to_thread(until, lambda: all(link.state != CONNECTED for link in links), limit_s)
+        await asyncio.to_thread(wait_until_lost, links)
         await asyncio.to_thread(relay.restart)
         back_s = await all_linked(links, limit_s)
         processes = [psutil.Process(pid) for pid in (relay.pid, *relay.child_pids())]
