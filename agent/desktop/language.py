@@ -21,6 +21,7 @@ PSEUDO_RIGHT_NAME = "xr"  # for tests: the same, in a layout that runs from the 
 LANGUAGES = (ENGLISH_NAME, "de", "fr", "es", "pt", "ar")
 _PSEUDO_NAMES = (PSEUDO_NAME, PSEUDO_RIGHT_NAME)
 _FROM_RIGHT = ("ar", PSEUDO_RIGHT_NAME)
+_ARABIC_SIGNS = str.maketrans(",;", "\u060c\u061b")
 _FSI, _PDI = "\u2068", "\u2069"
 _VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # gettext's order; the first three override LANG
 _ACCENTED = str.maketrans("aceinosuyACEINOSUY", "åçéîñöšûýÅÇÉÎÑÖŠÛÝ")
@@ -57,6 +58,10 @@ class Language:
     def listed(self, things: Iterable[str]) -> str:
         """ "one, two and three"."""
         return format_list(list(things), locale=self._locale)
+
+    def joined(self, things: Iterable[str], sign: str) -> str:
+        """ "one; two": with this sign, which is "," or ";", as the language writes it."""
+        return f"{sign.translate(_ARABIC_SIGNS) if self.name == 'ar' else sign} ".join(things)
 
 
 ENGLISH = Language(ENGLISH_NAME, {})

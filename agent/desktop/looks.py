@@ -154,7 +154,9 @@ class Words(tk.Label):
         )
 
     def configure(self, cnf: Any = None, **options: Any) -> Any:
-        """As Tk's own; a new text or width is laid out anew."""
+        """As Tk's own; a new text or width is laid out anew, and the same text is not."""
+        if options == {"text": self.said}:
+            return None
         if "text" in options or "wraplength" in options:
             self.said = options.get("text", self.said)
             self._width = options.get("wraplength", self._width)

@@ -66,7 +66,7 @@ def allowed_line(visit: Visit, language: Language) -> str:
     words = [language.say(known[word]) for word in visit.grantables if word in known]
     if not words:
         return language.say("Nothing was allowed.")
-    return language.say("Allowed: {what}", what="; ".join(words))
+    return language.say("Allowed: {what}", what=language.joined(words, ";"))
 
 
 def done_lines(visit: Visit, language: Language) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ def done_lines(visit: Visit, language: Language) -> tuple[str, ...]:
         lines.append(language.say("Nothing was done."))
     if visit.commands:
         more = visit.commands_count - len(visit.commands)
-        shown = ", ".join(_command(command, language) for command in visit.commands)
+        shown = language.joined((_command(command, language) for command in visit.commands), ",")
         commands = f"{shown} … (+{more})" if more > 0 else shown
         lines.append(language.say("Commands: {commands}", commands=commands))
     return tuple(lines)
