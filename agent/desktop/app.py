@@ -17,7 +17,7 @@ import structlog
 from agent.desktop.hot_key import HotKey
 from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc import ServiceLink
-from agent.desktop.ipc_messages import DesktopHello, PromptAnswered, ShowPrompt
+from agent.desktop.ipc_messages import DesktopHello, PromptAnswered, ShowCard, ShowPrompt
 from agent.desktop.language import language_of
 from agent.desktop.orders import Orders, Parts
 from agent.desktop.restack_watch import RestackWatch
@@ -34,6 +34,7 @@ from protocol.version import PROTOCOL_VERSION
 if TYPE_CHECKING:
     import tkinter as tk
 
+    from agent.desktop.card_window import Cards
     from agent.desktop.prompt import Prompt
     from agent.desktop.questions import Questions
     from agent.desktop.tray import Tray
@@ -124,7 +125,6 @@ class Desktop:
     """Owns the windows, the threads and the order of their end."""
 
     def __init__(self, root: "tk.Tk", link: ServiceLink, settings: Settings) -> None:
-        from agent.desktop.card_window import Cards
         from agent.desktop.edges import Edges
         from agent.desktop.indicator import BarCalls, Bars
         from agent.desktop.looks import Looks
@@ -168,18 +168,25 @@ class Desktop:
                 keys=self._keys,
                 read_displays=lambda: read_displays(settings.display),
                 leave=self._leave,
-                show_card=lambda order: self._cards.show(order),
+                show_card=self._show_card,
             )
         )
-        questions = Questions(settings.socket_path, self._post, settings.service_uid)
-        self._cards = Cards(self._looks, self._properties, questions)
-        self._tray = self._new_tray(questions) if settings.has_tray else None
+        self._questions = Questions(settings.socket_path, self._post, settings.service_uid)
+        self._cards: Cards | None = None
+        self._tray = self._new_tray(self._questions) if settings.has_tray else None
 
     def _open_prompt(self, order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> "Prompt":
         from agent.desktop.prompt import Prompt
 
         self._looks.dress()
         return Prompt(self._prompt_tools, order, on_answer)
+
+    def _show_card(self, order: ShowCard) -> None:
+        from agent.desktop.card_window import Cards
+
+        if self._cards is None:
+            self._cards = Cards(self._looks, self._properties, self._questions)
+        self._cards.show(order)
 
     def _new_tray(self, questions: "Questions") -> "Tray":
         from agent.desktop.tray import Tray, TrayTools
@@ -246,7 +253,7 @@ class Desktop:
         has_session = bool(self._bars.session_ids)
         self._watch.watch(is_needed=has_session)
         self._restacked.watch(is_needed=has_session)
-        if has_session:
+        if has_session and self._cards is not None:
             self._cards.hide()  # whoever is here now could press in it
         if self._tray is not None:
             self._tray.sessions_changed()

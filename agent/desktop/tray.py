@@ -3,18 +3,21 @@
 import tkinter as tk
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from agent.desktop.help_window import HelpWindow
 from agent.desktop.ipc_messages import Status, StatusAsked
 from agent.desktop.looks import Looks
 from agent.desktop.palette import Scheme
-from agent.desktop.panel import Panel, PanelCalls
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_icon import IconCalls, TrayIcon
 from agent.desktop.tray_state import TrayState, tray_ppm, tray_state
 from agent.desktop.tray_text import TITLE, state_word
 from agent.desktop.wishes import Wishes
 from agent.desktop.x11_windows import WindowProperties
+
+if TYPE_CHECKING:
+    from agent.desktop.help_window import HelpWindow
+    from agent.desktop.panel import Panel
 
 LOOK_MS = 15_000
 FIRST_LOOK_MS = 300
@@ -59,6 +62,8 @@ class Tray:
         if self._help is not None:
             self._help.window.lift()
             return
+        from agent.desktop.help_window import HelpWindow
+
         tools = self._tools
         tools.looks.dress()
         self._help = HelpWindow(tools.looks, tools.properties, tools.questions, self._help_closed)
@@ -127,7 +132,9 @@ class Tray:
         self._panel.open()
         self._panel.press("about")
 
-    def _new_panel(self) -> Panel:
+    def _new_panel(self) -> "Panel":
+        from agent.desktop.panel import Panel, PanelCalls
+
         tools = self._tools
         tools.looks.dress()
         calls = PanelCalls(
