@@ -4,6 +4,7 @@ import tkinter as tk
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cached_property
 from tkinter import font as tkfont
 from typing import Any, Literal, TypeAlias
 
@@ -41,9 +42,6 @@ class Looks:
         given = dots_per_inch if dots_per_inch.isdecimal() else root.winfo_fpixels("1i")
         room = min(root.winfo_screenwidth() / ROOM_PX[0], root.winfo_screenheight() / ROOM_PX[1])
         self.scale = max(min(float(given) / BASE_DPI, room, SCALE_LIMIT), 1.0)
-        known = set(tkfont.families(root))
-        families = ARABIC_FAMILIES if language.is_from_right else FONT_FAMILIES
-        self.family = next((name for name in families if name in known), "TkDefaultFont")
         # where a line begins and ends, and where what stands in a column holds on to
         from_right = language.is_from_right
         self.start: Side = "right" if from_right else "left"
@@ -57,6 +55,13 @@ class Looks:
         """Take the palette that is wanted now, for windows made from now on; whether it is another one."""
         before, self.colours = self.colours, self._wanted()
         return before is not self.colours
+
+    @cached_property
+    def family(self) -> str:
+        """Looked up for the first window: the list of all fonts is long."""
+        known = set(tkfont.families(self.root))
+        families = ARABIC_FAMILIES if self.language.is_from_right else FONT_FAMILIES
+        return next((name for name in families if name in known), "TkDefaultFont")
 
     def px(self, length: float) -> int:
         """A length that was drawn for 96 dots an inch, in this display's pixels."""
