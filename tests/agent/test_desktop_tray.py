@@ -107,7 +107,8 @@ def title_of(display: str) -> str:
 def restore(display: str, person: XPerson) -> None:
     """Take the panel out of the window list, as a task bar does."""
     wait_for(lambda: window_of(display, "alongside-panel") != "", LIMIT_S)
-    assert person.find_class("alongside-panel") is None, "it came up by itself"
+    # the window manager shows it for a moment before it has read that it is to be minimised
+    wait_for(lambda: person.find_class("alongside-panel") is None, LIMIT_S)
     number = window_of(display, "alongside-panel")
 
     def is_up() -> bool:  # the window manager may hear of the window only now
