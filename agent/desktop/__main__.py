@@ -9,6 +9,7 @@ from pathlib import Path
 import agent.lean_log  # noqa: F401  -- before structlog
 from agent.desktop.app import Settings, run
 from agent.desktop.language import wanted_names
+from agent.desktop.tray_address import bus_address
 from agent.desktop.wishes import choice_path
 from agent.user_names import uid_of
 from protocol.errors import SupportError, exit_status
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             languages=languages,
             has_tray=not given.no_tray,
             choice_path=choice_path(os.environ, Path.home()),
+            bus_address=bus_address(os.environ),
             service_uid=uid_of(given.service_user) if given.service_user else None,
         )
         return run(settings)

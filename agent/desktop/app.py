@@ -49,8 +49,8 @@ RESTACK_MS = 100  # a dragged window tells of every step
 class Settings:
     """Read once at the start. `display` is an X display, for example ":0"; `languages` best first.
 
-    `choice_path`: the file that keeps light or dark. `service_uid`: whom the service runs as, where that is
-    another user.
+    `choice_path`: the file that keeps light or dark. `bus_address`: the session bus's, for the icon.
+    `service_uid`: whom the service runs as, where that is another user.
     """
 
     socket_path: Path
@@ -59,6 +59,7 @@ class Settings:
     languages: tuple[str, ...] = ()
     has_tray: bool = False
     choice_path: Path | None = None
+    bus_address: str = ""
     service_uid: int | None = None
 
 
@@ -173,7 +174,7 @@ class Desktop:
         )
         self._questions = Questions(settings.socket_path, self._post, settings.service_uid)
         self._cards: Cards | None = None
-        self._tray = self._new_tray(self._questions) if settings.has_tray else None
+        self._tray = self._new_tray(self._questions, settings.bus_address) if settings.has_tray else None
 
     def _open_prompt(self, order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> "Prompt":
         from agent.desktop.prompt import Prompt
@@ -188,12 +189,13 @@ class Desktop:
             self._cards = Cards(self._looks, self._properties, self._questions)
         self._cards.show(order)
 
-    def _new_tray(self, questions: "Questions") -> "Tray":
+    def _new_tray(self, questions: "Questions", bus_address: str) -> "Tray":
         from agent.desktop.tray import Tray, TrayTools
 
         return Tray(
             TrayTools(
                 display=self._display,
+                bus_address=bus_address,
                 looks=self._looks,
                 properties=self._properties,
                 questions=questions,

@@ -9,9 +9,8 @@ from agent.desktop.ipc_messages import Status, StatusAsked
 from agent.desktop.looks import Looks
 from agent.desktop.palette import Scheme
 from agent.desktop.questions import Answer, Questions
-from agent.desktop.tray_icon import IconCalls, TrayIcon
-from agent.desktop.tray_state import TrayState, tray_ppm, tray_state
-from agent.desktop.tray_text import TITLE, state_word
+from agent.desktop.tray_places import TrayPlace, TrayPlaces
+from agent.desktop.tray_state import TrayState, tray_state
 from agent.desktop.wishes import Wishes
 from agent.desktop.x11_windows import WindowProperties
 
@@ -28,6 +27,7 @@ class TrayTools:
     """What the tray needs from the desktop around it. `session_count` is that of this moment."""
 
     display: str
+    bus_address: str
     looks: Looks
     properties: WindowProperties
     questions: Questions
@@ -48,10 +48,10 @@ class Tray:
         self._panel: Panel | None = None
         self._help: HelpWindow | None = None
         self._is_closed = False
-        calls = IconCalls(self._open_panel, self._choose_place)
-        self._icon = TrayIcon(tools.display, calls, lambda side: tray_ppm(self._state, side))
-        self._name_icon()
         self._looking = self._root.after(FIRST_LOOK_MS, self._look)
+        place = TrayPlace(tools.display, tools.bus_address, self._root.tk, tools.looks.language)
+        self._icon = TrayPlaces(place, self._open_panel, self._choose_place)
+        self._icon.show(self._state)
 
     def sessions_changed(self) -> None:
         """A session came or went."""
@@ -89,7 +89,7 @@ class Tray:
 
     def _look(self) -> None:
         self._looking = self._root.after(LOOK_MS, self._look)
-        self._icon.read()
+        self._icon.look()
         self._choose_place()
         if not self._tools.session_count():  # while somebody is here the state does not hang on the link
             self._ask_status()
@@ -149,9 +149,6 @@ class Tray:
         panel.wait(in_tray=self._icon.is_placed)
         return panel
 
-    def _name_icon(self) -> None:
-        self._icon.show(f"{TITLE}: {state_word(self._state, self._tools.looks.language)}")
-
     def _ask_status(self) -> None:
         self._tools.questions.ask(StatusAsked(), self._take_status)
 
@@ -165,6 +162,6 @@ class Tray:
         if self._is_closed or state is self._state:
             return
         self._state = state
-        self._name_icon()
+        self._icon.show(state)
         if self._panel is not None:
             self._panel.show_state(state, self._paused_s)

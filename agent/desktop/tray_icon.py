@@ -74,7 +74,7 @@ class TrayIcon:
         self._title = ""
         self._tray = self._window = self._context = 0
         self._size, self._hinted_px = (SIDE_PX, SIDE_PX), 0
-        self.is_placed = False
+        self.is_placed, self._is_wanted = False, True
         with contextlib.suppress(*self._errors):
             xcffib = import_module("xcffib")
             self._proto: Any = import_module("xcffib.xproto")
@@ -108,6 +108,18 @@ class TrayIcon:
         except self._errors as exc:
             log.warning("tray_icon.lost", detail=repr(exc))
 
+    def wanted(self, *, is_wanted: bool) -> None:
+        """Be in a tray, or in none."""
+        if is_wanted is self._is_wanted or self._connection is None:
+            return
+        self._is_wanted = is_wanted
+        with contextlib.suppress(*self._errors):
+            if is_wanted:
+                self._dock()
+            else:
+                self._forget()
+        self.read()
+
     def close(self) -> None:
         """Take it away and disconnect. May be called twice."""
         connection, self._connection = self._connection, None
@@ -136,7 +148,7 @@ class TrayIcon:
         """Ask the tray that there is, if there is one."""
         core = self._connection.core
         tray = int(core.GetSelectionOwner(self._selection).reply().owner)
-        if not tray or self._window:
+        if not tray or self._window or not self._is_wanted:
             return
         try:
             core.ChangeWindowAttributesChecked(tray, _EVENTS, [_STRUCTURE]).check()

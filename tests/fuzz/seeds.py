@@ -46,6 +46,15 @@ def _frames() -> list[bytes]:
     return [sender.next_frames(1 << 16), b"\x02\x00\x01\x00\x04\x00\x00\x10\x00"]
 
 
+def _desktop_bus() -> list[bytes]:
+    from agent.desktop.bus_frames import Content, Target, write_call
+    from agent.desktop.tray_item import ITEM, ITEM_PATH, MENU, MENU_PATH, PROPERTIES
+
+    to_item, to_menu = Target(":1.2", ITEM_PATH, PROPERTIES, "Get"), Target(":1.2", MENU_PATH, MENU, "Event")
+    event = Content("isvu", (2, "clicked", ("s", ""), 0))
+    return [write_call(to_item, Content("ss", (ITEM, "Title")), 1), write_call(to_menu, event, 2)]
+
+
 def _desktop_settings() -> list[bytes]:
     from tests.support.xsettings import written
 
@@ -219,6 +228,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "ticket.sealed": _ticket,
     "console-page": _console_page,
     "local-frames": _local_frames,
+    "desktop.bus": _desktop_bus,
     "desktop.settings": _desktop_settings,
     "desktop.frames": lambda: _behind_lengths(CODECS["local.to-desktop"]),
     "exec.service-link": lambda: _behind_lengths(CODECS["exec.to-worker"]),

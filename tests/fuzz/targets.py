@@ -70,6 +70,7 @@ DECODING_FILES = {
 
 FRAMING_FILES = {
     "agent/capabilities/screen/worker_link.py": "screen.worker-link",
+    "agent/desktop/bus_frames.py": "desktop.bus",
     "agent/desktop/ipc.py": "desktop.frames",
     "agent/desktop/xsettings.py": "desktop.settings",
     "agent/exec/service_link.py": "exec.service-link",
@@ -333,6 +334,15 @@ def _desktop_settings(content: bytes) -> object:
     return read_settings(content)
 
 
+def _desktop_bus(content: bytes) -> object:
+    from agent.desktop.bus_frames import Frames, read_message
+    from agent.desktop.tray_item import Shown, answer_call
+
+    shown = Shown("Alongside", "Ready", "Open", is_urgent=False, pictures=(), revision=1)
+    read = [read_message(frame) for frame in [content, *Frames().feed(content)]]
+    return [answer_call(message, shown, lambda: None) for message in read if message is not None]
+
+
 def _exec_service_link(content: bytes) -> object:
     from agent.exec.service_link import ServiceLink
 
@@ -437,6 +447,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "console-page": lambda: Target(_console_page),
     "local-frames": lambda: Target(_local_frames),
     "desktop.frames": lambda: Target(_desktop_frames, (SupportError, EOFError), limit_bytes=64 << 10),
+    "desktop.bus": lambda: Target(_desktop_bus, (ValueError,), limit_bytes=64 << 10),
     "desktop.settings": lambda: Target(_desktop_settings, (), limit_bytes=64 << 10),
     "exec.service-link": lambda: Target(_exec_service_link),
     "screen.worker-link": lambda: Target(_screen_worker_link),

@@ -44,7 +44,7 @@ END_LIMIT_S = 20.0
 
 
 class TrayService:
-    """Answers every connection; what was asked is kept in order."""
+    """Answers every connection; what was asked, and told by the desktop process, is kept in order."""
 
     def __init__(self, path: Path) -> None:
         self.asked: list[str] = []
@@ -141,12 +141,13 @@ class TrayService:
 
 
 @contextmanager
-def desktop_with_tray(folder: Path, display: str) -> Iterator[TrayService]:
+def desktop_with_tray(folder: Path, display: str, bus_address: str = "") -> Iterator[TrayService]:
     """`python -m agent.desktop` with its tray, served by us."""
     path = folder / "agent.sock"
     service = TrayService(path)
     words = ["-m", "agent.desktop", "--socket", str(path), "--display", display]
-    child = subprocess.Popen([sys.executable, *words], env={**os.environ, "DISPLAY": display})
+    environment = {**os.environ, "DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus_address}
+    child = subprocess.Popen([sys.executable, *words], env=environment)
     try:
         yield service
     finally:
