@@ -99,6 +99,14 @@ class Intake(PassesOn, asyncio.Protocol):
             self._look = None
         self._hand_on(len(self._held))
 
+    def give_time(self, limit_s: float) -> None:
+        """What it asked for takes longer to send: no longer among those that wait, cut after so long."""
+        if self._deadline is None:
+            return
+        self._count.forget(self)
+        self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(limit_s, self.cut)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)

@@ -17,7 +17,12 @@ from protocol.published import (
     RELEASE_PATH,
     PublishedIndex,
 )
+from relay.intake import INTAKE_TIMEOUT_S, Intake
 
+# who is slower than this is cut; a bundle has some 60 MiB
+LEAST_BYTES_PER_S = 16 << 10
+DOWNLOADS_LIMIT = 256
+RETRY_AFTER_S = 20
 _LOG = structlog.get_logger()
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -30,6 +35,7 @@ _HEADERS = {
 class _Served:
     file: Path
     content_type: str
+    length_bytes: int
 
 
 class Published:
@@ -47,6 +53,7 @@ class Published:
         self._folder = folder
         self._seen = self._stamp()
         self._table = self._read()
+        self._downloads = 0
 
     def add_to(self, app: web.Application) -> None:
         """Take the paths."""
@@ -59,7 +66,18 @@ class Published:
         served = self._table.get(request.path)
         if served is None:
             raise web.HTTPNotFound
-        return web.FileResponse(served.file, headers=_HEADERS | {"Content-Type": served.content_type})
+        if self._downloads >= DOWNLOADS_LIMIT:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": str(RETRY_AFTER_S)})
+        protocol = request.transport.get_protocol() if request.transport is not None else None
+        if isinstance(protocol, Intake):
+            protocol.give_time(INTAKE_TIMEOUT_S + served.length_bytes / LEAST_BYTES_PER_S)
+        response = web.FileResponse(served.file, headers=_HEADERS | {"Content-Type": served.content_type})
+        self._downloads += 1
+        try:
+            await response.prepare(request)  # it sends the whole file
+        finally:
+            self._downloads -= 1
+        return response
 
     def _look_again(self) -> None:
         try:
@@ -91,7 +109,7 @@ def _table(files: Path, index: PublishedIndex) -> dict[str, _Served]:
     for each in index.files:
         kind = INSTALL_SCRIPTS.get(each.path, "application/octet-stream")
         # the pattern of `sha256` is what makes this join safe: 64 hex digits
-        served = _Served(files / each.sha256, kind)
+        served = _Served(files / each.sha256, kind, each.length_bytes)
         table[each.path] = served
         table[RELEASE_PATH + each.sha256] = served
     return table

@@ -1,13 +1,20 @@
 """The relay's plain files: a table, and nothing beside it."""
 
+import asyncio
 import hashlib
 import http.client
 import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from protocol.errors import ErrorCode, UsageError
+from relay import intake, published
+from relay.accepting import accept
 from relay.config import read_config
 from relay.published import Published
 from tests.support.relay_process import RelayProcess, running_relay
@@ -37,6 +44,74 @@ def get(relay: RelayProcess, path: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
     finally:
         link.close()
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """The plain files behind the bounds of strangers, as the relay serves them."""
+    app = web.Application()
+    Published(folder).add_to(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    inner, count = runner.server, intake.IntakeCount()
+    assert inner is not None
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = await accept(lambda: intake.Intake(inner(), count), listener, None)
+    yield listener.getsockname()
+    server.close()
+    await runner.cleanup()
+
+
+async def _asked(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Who asks for the bundle, and has room for a small part of it."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+    small.connect(address)
+    reader, writer = await asyncio.open_connection(sock=small, limit=64 << 10)
+    writer.write(b"GET /release/bundle HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_slow_line_gets_the_whole_file_and_who_stops_reading_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(16 << 20)
+    publish(tmp_path, bundle=content)
+    monkeypatch.setattr(intake, "INTAKE_TIMEOUT_S", 0.5)
+    async with serving(tmp_path) as address:
+        reader, writer = await _asked(address)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(1.5)  # longer than a stranger may take to say who he is
+        assert head.startswith(b"HTTP/1.1 200")
+        assert len(await reader.read(-1)) == len(content)
+        writer.close()
+        monkeypatch.setattr(published, "INTAKE_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(published, "LEAST_BYTES_PER_S", 1 << 30)
+        reader, writer = await _asked(address)  # the control
+        await asyncio.sleep(1.5)
+        with suppress(ConnectionResetError):
+            assert len(await reader.read(-1)) < len(content)
+        writer.close()
+
+
+async def test_more_downloads_than_the_relay_can_serve_are_told_to_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, bundle=bytes(16 << 20))
+    monkeypatch.setattr(published, "DOWNLOADS_LIMIT", 1)
+    async with serving(tmp_path) as address:
+        first, writer = await _asked(address)
+        await first.readuntil(b"\r\n\r\n")
+        second, other = await _asked(address)
+        head = await second.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503")
+        assert b"Retry-After: 20" in head
+        other.close()
+        assert len(await first.read(-1)) == 16 << 20
+        writer.close()
+        third, other = await _asked(address)
+        assert (await third.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        other.close()
 
 
 def test_the_relay_serves_its_table_and_takes_up_a_new_one(tmp_path: Path) -> None:
