@@ -24,7 +24,7 @@ class PromptView:
 
     def __init__(self, looks: Looks, text: PromptText, place: Place) -> None:
         self._looks = looks
-        self._text = text
+        self._text, self._place = text, place
         self.asked: dict[str, tk.Label] = {}
         self.standing: dict[str, TickBox] = {}
         self.word: tk.Entry | None = None
@@ -47,11 +47,14 @@ class PromptView:
         self.step = VerifyStep(self.window, self._looks, self._text.verify)
         self.step.update_idletasks()
         # as large as it is, so that nothing else comes under the pointer
-        width = max(self.window.winfo_width(), self.step.winfo_reqwidth())
+        place, free = self._place, self._looks.px(FREE_EDGE_PX)
+        width = min(max(self.window.winfo_width(), self.step.winfo_reqwidth()), place.width)
         height = max(self.window.winfo_height(), self.step.winfo_reqheight())
+        height = min(height, place.height - free)  # where it is less the last words go, and the buttons stay
+        left, top = place.x + (place.width - width) // 2, place.y + (place.height - height) // 2
         self._main.pack_forget()
         self.step.pack(fill="both", expand=True)
-        self.window.geometry(f"{width}x{height}")
+        self.window.geometry(f"{width}x{height}+{left}+{top}")
         self.step.back.focus_set()
         return self.step
 

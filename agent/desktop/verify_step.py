@@ -21,9 +21,8 @@ class VerifyStep(tk.Frame):
         body = tk.Frame(self, background=colours.background)
         body.pack(fill="both", expand=True, padx=px(28), pady=px(20))
         body.lower()  # Tab: the buttons alone, and the window's end comes last
-        lk.label(body, looks, text.ask, lk.Type(17, colours.ink, is_bold=True)).pack(anchor=looks.anchor)
-        lk.label(body, looks, text.want, lk.Type(15, colours.ink)).pack(anchor=looks.anchor, pady=(px(16), 0))
-        # not ordered anew where a language is read from the right: the caller reads from the left
+        # first what has to be in sight where there is little room; not ordered anew where a language is
+        # read from the right, for the caller reads digits from the left
         self.digits = tk.Label(
             body,
             text=text.digits,
@@ -31,10 +30,13 @@ class VerifyStep(tk.Frame):
             foreground=colours.accent,
             background=colours.background,
         )
-        self.digits.pack(pady=px(6))
-        lk.label(body, looks, text.otherwise, lk.Type(15, colours.danger, is_bold=True)).pack(
-            anchor=looks.anchor
-        )
+        self.digits.pack(side="bottom")
+        want = lk.label(body, looks, text.want, lk.Type(15, colours.ink))
+        want.pack(side="bottom", anchor=looks.anchor)
+        ask = lk.label(body, looks, text.ask, lk.Type(17, colours.ink, is_bold=True))
+        ask.pack(anchor=looks.anchor)
+        otherwise = lk.label(body, looks, text.otherwise, lk.Type(15, colours.danger, is_bold=True))
+        otherwise.pack(anchor=looks.anchor, pady=(px(16), px(12)))
         self.waiting = lk.label(footer, looks, "\n", lk.Type(13, colours.muted))
         self.waiting.pack(side="top", anchor=looks.anchor, padx=px(28), pady=(px(12), 0))
         row = tk.Frame(footer, background=colours.quiet)

@@ -36,9 +36,9 @@ class VerifyText:
         return (
             self.button,
             self.ask,
+            self.otherwise,
             self.want,
             self.digits,
-            self.otherwise,
             self.back,
             self.mismatched,
             self.matched,

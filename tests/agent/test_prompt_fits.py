@@ -75,16 +75,35 @@ def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool]) -> None:
     for first, second in ((view.refuse, view.allow), (view.more, view.block), (view.waiting, view.refuse)):
         if first.winfo_rooty() + first.winfo_height() > second.winfo_rooty():  # side by side
             assert (first.winfo_rootx() > second.winfo_rootx()) is from_right, which
-    view.refuse.focus_force()
+    reached = by_keyboard(root, view.refuse, which)
+    assert {*view.standing.values(), view.refuse, view.allow, view.verify} <= reached, which
+    assert reached.isdisjoint(fields), "the word comes after the digits"
+    prompt.verify()
+    root.update()
+    step = view.step
+    assert step is not None
+    assert on_display(window), which
+    for part in (step.digits, step.back, step.mismatched, step.matched):
+        assert on_display(part), (which, str(part))
+        assert part.winfo_width() >= part.winfo_reqwidth(), (which, str(part))
+    assert by_keyboard(root, step.back, which) == {step.back, step.mismatched, step.matched}
+    view.close_step(is_matched=True)
+    root.update()
+    assert {view.refuse, view.allow, *fields} <= by_keyboard(root, view.refuse, which), which
+
+
+def by_keyboard(root: tk.Tk, start: tk.Misc, which: tuple[str, bool]) -> set[tk.Misc]:
+    """What Tab leads to from there."""
+    start.focus_force()
     root.update()
     reached: set[tk.Misc] = set()
-    while (at := window.focus_get()) is not None and at not in reached:
+    while (at := root.focus_get()) is not None and at not in reached:
         reached.add(at)
         if isinstance(at, TickBox):
             assert inside_canvas(at), (which, str(at))
         at.event_generate("<Tab>")
         root.update()
-    assert {*view.standing.values(), view.refuse, view.allow, *fields} <= reached, which
+    return reached
 
 
 def on_display(widget: tk.Misc) -> bool:
