@@ -2,6 +2,7 @@
 
 import tkinter as tk
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
@@ -55,6 +56,12 @@ class Looks:
         """Take the palette that is wanted now, for windows made from now on; whether it is another one."""
         before, self.colours = self.colours, self._wanted()
         return before is not self.colours
+
+    def within(self, height_px: int) -> "Looks":
+        """The same, and no larger than leaves a window of this height on the display."""
+        smaller = copy(self)
+        smaller.scale = max(min(self.scale, self.root.winfo_screenheight() / height_px), 1.0)
+        return smaller
 
     @cached_property
     def family(self) -> str:

@@ -116,9 +116,10 @@ class Page:
         self.embed(frame)
         return made
 
-    def embed(self, widget: tk.Misc) -> None:
-        """A child of `text`, at the end of the page."""
-        self._embedded.append(widget)
+    def embed(self, widget: tk.Misc, *, takes_keys: bool = True) -> None:
+        """A child of `text`, at the end of the page; `takes_keys`: Tab stops at it, or in it."""
+        if takes_keys:
+            self._embedded.append(widget)
         self._text.configure(state="normal")
         self._text.window_create("end", window=widget)
         self._text.insert("end", "\n")

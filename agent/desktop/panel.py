@@ -26,6 +26,7 @@ PICTURE_PX = 48
 TEXT_PX = 430
 DIGITS_PX = 46
 TICK_MS = 1000
+HEIGHT_PX = 450  # four rows of buttons, and some lines of a page below them
 CHOSEN = "✓ "
 
 Call: TypeAlias = Callable[[], None]
@@ -48,6 +49,7 @@ class Panel:
     def __init__(
         self, looks: Looks, properties: WindowProperties, questions: Questions, calls: PanelCalls
     ) -> None:
+        looks = looks.within(HEIGHT_PX)
         self._looks, self._properties, self._questions, self._calls = looks, properties, questions, calls
         self._say = looks.language.say
         self.colours = looks.colours
@@ -269,7 +271,7 @@ class Panel:
             foreground=self._looks.colours.accent,
             background=str(self._page.text["background"]),
         )
-        self._page.embed(digits)
+        self._page.embed(digits, takes_keys=False)
         self._page.write(text.otherwise, ALARM)
         mismatched = partial(self._mismatched, session.session_id)
         return {
