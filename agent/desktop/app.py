@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -180,7 +180,9 @@ class Desktop:
         from agent.desktop.prompt import Prompt
 
         self._looks.dress()
-        return Prompt(self._prompt_tools, order, on_answer)
+        # another program may have taken the keys, or given them back, since the last question
+        tools = replace(self._prompt_tools, has_hot_key=self._keys.is_available())
+        return Prompt(tools, order, on_answer)
 
     def _show_card(self, order: ShowCard) -> None:
         from agent.desktop.card_window import Cards
