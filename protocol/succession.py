@@ -197,23 +197,34 @@ class RootLine:
         """
         if len(envelopes) > SUCCESSORS_LIMIT:
             raise _refused(f"{len(envelopes)} steps")
-        offered = [read_step(envelope) for envelope in envelopes]
         roots, steps = dict(self._roots), dict(self._steps)
-        for step in reversed(offered):
+        behind: list[Step] = []
+        for envelope in envelopes:
+            step = read_step(envelope)
+            if step.generation <= min(self._roots):
+                behind.append(step)
+            else:  # at once: what a stranger says behind a step that does not fit is not worth reading
+                _follow(step, roots, steps)
+        for step in reversed(behind):
             if step.generation == min(roots) and roots[step.generation] == step.root:
                 roots[step.generation - 1] = step.previous
                 steps[step.generation] = step
-        for step in offered:
-            if roots.get(step.generation - 1) != step.previous:
-                raise _refused(f"a step to generation {step.generation} that does not start from our root")
-            if roots.setdefault(step.generation, step.root) != step.root:
-                kept, other = _sha256(roots[step.generation]), _sha256(step.root)
-                detail = f"two roots of generation {step.generation}: {kept[:16]} and {other[:16]}"
-                raise DocumentRefused(detail, code=ErrorCode.E_ROOT_FORK)
-            steps.setdefault(step.generation, step)
+        for step in behind:
+            _follow(step, roots, steps)
         is_news = roots != self._roots
         self._roots, self._steps = roots, steps
         return is_news
+
+
+def _follow(step: Step, roots: dict[int, bytes], steps: dict[int, Step]) -> None:
+    """Put it behind the root that it starts from."""
+    if roots.get(step.generation - 1) != step.previous:
+        raise _refused(f"a step to generation {step.generation} that does not start from our root")
+    if roots.setdefault(step.generation, step.root) != step.root:
+        kept, other = _sha256(roots[step.generation]), _sha256(step.root)
+        detail = f"two roots of generation {step.generation}: {kept[:16]} and {other[:16]}"
+        raise DocumentRefused(detail, code=ErrorCode.E_ROOT_FORK)
+    steps.setdefault(step.generation, step)
 
 
 def _terms(pinned_der: bytes) -> RootTerms | None:
