@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -28,7 +29,18 @@ NEVER_IDLE = {
     "desktop": CAPTURE
     | COMMAND_LINE
     | ELSEWHERE
-    | {"asyncio", "ssl", "_hashlib", "cryptography", "OpenSSL", "websockets", "dbus_fast", "email", "http"},
+    | {
+        "asyncio",
+        "ssl",
+        "_hashlib",
+        "cryptography",
+        "OpenSSL",
+        "websockets",
+        "dbus_fast",
+        "jeepney",
+        "email",
+        "http",
+    },
 }
 THERE = {"service": {"cryptography", "websockets", "asyncio"}, "desktop": {"tkinter", "xcffib", "msgspec"}}
 
@@ -64,6 +76,7 @@ def _start(log: Path, module: str, *words: str) -> "subprocess.Popen[str]":
             [sys.executable, "-X", "importtime", "-I", "-m", module, *words],
             stdout=subprocess.PIPE if module == "agent" else opened,
             stderr=opened,
+            env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": ""},  # with one, the icon needs jeepney
             text=True,
         )
 
