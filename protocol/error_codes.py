@@ -387,8 +387,8 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         4,
     ),
     _C.E_INPUT_PAUSED: (
-        "The person is being asked something, so mouse and keyboard wait.",
-        "Do it again once the person has answered.",
+        "The person is being asked something or uses their own mouse or keyboard, so yours wait.",
+        "Do it again once the person has answered or paused.",
         3,
     ),
     _C.E_COMMAND_UNKNOWN: (

@@ -24,6 +24,7 @@ from agent.desktop.restack_watch import RestackWatch
 from agent.desktop.screen_workers import WORKER_ARGV, ScreenWorkers, WorkerTerms
 from agent.desktop.watch import StuckWatch
 from agent.desktop.x11_windows import WindowProperties
+from agent.platform.input_interface import PersonWatch, TellPerson
 from agent.platform.x11.guarded_input import open_guarded_injector
 from agent.platform.x11.input import XTestInjector
 from agent.platform.x11.monitors import read_displays
@@ -153,7 +154,11 @@ class Desktop:
         edges = Edges(settings.display, self._looks.px(EDGE_PX))
         self._bars = Bars(self._looks, self._properties, calls, edges)
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
-        self._gate = InputGate(lambda: open_guarded_injector(settings.display), link.send)
+        self._gate = InputGate(
+            lambda: open_guarded_injector(settings.display),
+            link.send,
+            open_watch=lambda tell: _open_person_watch(settings.display, tell),
+        )
         self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)
         self._prompt_tools = PromptTools(
             self._looks, self._properties, has_hot_key, lambda: self._gate.is_settled
@@ -319,3 +324,9 @@ class Desktop:
         self._properties.close()
         self._link.close()
         root.destroy()
+
+
+def _open_person_watch(display: str, tell: TellPerson) -> PersonWatch:
+    from agent.platform.x11.person_watch import open_person_watch  # not before somebody controls
+
+    return open_person_watch(display, tell)

@@ -8,6 +8,9 @@ A prompt cannot tell our events from those of a person's on-screen keyboard: the
 events the same source device. So the two never meet: nothing is injected from before a prompt is armed until
 PROMPT_GUARD_S after it is gone, and it is armed only once `is_settled` says that the server has taken the
 last injected event. What was injected before went to the windows that were there then.
+
+The person comes first: while a device of their own moves the pointer or types, nobody else does
+(`person_first`).
 """
 
 import threading
@@ -20,10 +23,11 @@ from typing import Final
 import structlog
 
 from agent.desktop.ipc_messages import Inject, InputHeldBack
-from agent.platform.input_interface import InputInjector
+from agent.desktop.person_first import PersonFirst
+from agent.platform.input_interface import InputInjector, PersonDid, PersonWatch, TellPerson
 from protocol.errors import BackendUnavailable, ErrorCode, Refused
 from protocol.limits import PROMPT_GUARD_S
-from protocol.messages.input import Event, TypeText
+from protocol.messages.input import Event, Key, TypeText
 
 log = structlog.get_logger()
 
@@ -55,11 +59,18 @@ class InputGate:
         open_injector: Callable[[], InputInjector],
         tell: Callable[[InputHeldBack], None],
         now_s: Callable[[], float] = time.monotonic,
+        open_watch: Callable[[TellPerson], PersonWatch] | None = None,
     ) -> None:
-        """`tell`, called in the injecting thread: the system asks the person, so these did not act."""
+        """`tell`, called in the injecting thread: these did not act, as the person is asked or at it.
+
+        `open_watch`: tells what devices of the person's own do, while somebody may inject.
+        """
         self._open_injector = open_injector
         self._tell = tell
         self._now_s = now_s
+        self._open_watch = open_watch
+        self._watch: PersonWatch | None = None
+        self._person = PersonFirst()
         self._acts_from_s = 0.0
         self._suspended = self._settled = 0  # how many `suspend` there were, and the newest that is settled
         self._injector: InputInjector | None = None
@@ -81,6 +92,8 @@ class InputGate:
             with self._busy:
                 if self._injector is None:
                     self._injector = self._open_injector()
+            if self._watch is None and self._open_watch is not None:
+                self._watch = self._open_watch(self._person_did)
         except BackendUnavailable as exc:
             log.warning("input.unavailable", detail=exc.detail)
             return str(ErrorCode.E_INPUT_NONE)
@@ -139,7 +152,30 @@ class InputGate:
         self.release()
         self._finish()
 
+    def _person_did(self, kind: PersonDid, dx: float, dy: float) -> None:
+        """Called in the watching thread."""
+        person, now_s = self._person, self._now_s()
+        had_any = person.has_pointer(now_s) or person.has_keys(now_s)
+        match kind:
+            case PersonDid.MOVED:
+                person.moved(dx, dy, now_s)
+            case PersonDid.PRESSED:
+                person.pressed(now_s)
+            case PersonDid.TYPED:
+                person.typed(now_s)
+        if not had_any and (person.has_pointer(now_s) or person.has_keys(now_s)):
+            self._queue.put(_Release())
+
+    def _is_the_persons(self, event: Event) -> bool:
+        now_s = self._now_s()
+        if isinstance(event, Key | TypeText):
+            return self._person.has_keys(now_s)
+        return self._person.has_pointer(now_s)
+
     def _finish(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(_End())
@@ -188,6 +224,8 @@ class InputGate:
                 if self._injector is None or not self._may_act(batch.session_id, batch.epoch):
                     return
                 try:
+                    if self._is_the_persons(event):
+                        raise Refused("the person is at it", code=ErrorCode.E_INPUT_PAUSED)
                     self._injector.inject(event, batch.display_index)
                 except Refused:
                     self._injector.release_all()

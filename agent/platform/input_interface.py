@@ -1,6 +1,8 @@
 """What a platform must offer so that a technician's pointer and keyboard act."""
 
-from typing import Protocol
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol, TypeAlias
 
 from protocol.messages.input import Event
 
@@ -38,4 +40,24 @@ class InputInjector(Protocol):
 
     def close(self) -> None:
         """Release all, undo what was changed in the keyboard mapping, disconnect. May be called twice."""
+        ...
+
+
+class PersonDid(Enum):
+    """What a device of the person's own did."""
+
+    MOVED = auto()
+    PRESSED = auto()
+    TYPED = auto()
+
+
+TellPerson: TypeAlias = Callable[[PersonDid, float, float], None]
+"""Called in the watch's thread: what, and for MOVED by how many pixels to the right and down."""
+
+
+class PersonWatch(Protocol):
+    """Tells of a person's own devices, and never of what is injected, until it is closed."""
+
+    def close(self) -> None:
+        """No call begins after this. May be called twice, and not from the call itself."""
         ...

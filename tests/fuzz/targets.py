@@ -82,6 +82,7 @@ FRAMING_FILES = {
 NUMBERS_OF_OUR_OWN = {
     "agent/capabilities/screen/worker.py": "its parent's first words, on standard input",
     "agent/platform/wayland/outputs.py": "the display server's events",
+    "agent/platform/x11/person_watch.py": "the display server's answers",
     "agent/platform/x11/screen.py": "the display server's answers",
     "agent/platform/x11/window_words.py": "the display server's answers",
     "protocol/join_token.py": "a key of fixed length, behind the token's own decoder",
