@@ -17,7 +17,7 @@ import structlog
 from agent.desktop.hot_key import HotKey
 from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc import ServiceLink
-from agent.desktop.ipc_messages import DesktopHello, PromptAnswered, ShowCard, ShowPrompt
+from agent.desktop.ipc_messages import DesktopHello, InputHeldBack, PromptAnswered, ShowCard, ShowPrompt
 from agent.desktop.language import language_of
 from agent.desktop.orders import Orders, Parts
 from agent.desktop.restack_watch import RestackWatch
@@ -154,11 +154,7 @@ class Desktop:
         edges = Edges(settings.display, self._looks.px(EDGE_PX))
         self._bars = Bars(self._looks, self._properties, calls, edges)
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
-        self._gate = InputGate(
-            lambda: open_guarded_injector(settings.display),
-            link.send,
-            open_watch=lambda tell: _open_person_watch(settings.display, tell),
-        )
+        self._gate = _gate(settings.display, link.send)
         self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)
         self._prompt_tools = PromptTools(
             self._looks, self._properties, has_hot_key, lambda: self._gate.is_settled
@@ -324,6 +320,14 @@ class Desktop:
         self._properties.close()
         self._link.close()
         root.destroy()
+
+
+def _gate(display: str, tell: Callable[[InputHeldBack], None]) -> InputGate:
+    return InputGate(
+        lambda: open_guarded_injector(display),
+        tell,
+        open_watch=lambda tell_person: _open_person_watch(display, tell_person),
+    )
 
 
 def _open_person_watch(display: str, tell: TellPerson) -> PersonWatch:

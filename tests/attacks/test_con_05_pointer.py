@@ -1,5 +1,7 @@
 """The person's own pointer comes before a technician who moves it all the time (THREATS.md CON-05)."""
 
+from functools import partial
+
 import pytest
 
 from agent.desktop.ipc_messages import (
@@ -36,6 +38,9 @@ class Technician:
     def inject(self, *events: Event) -> None:
         self._desktop.order(Inject(session_id="s1", display_index=0, events=list(events)))
 
+    def has_moved(self, times: int) -> bool:
+        return self.moves >= times
+
     def move(self) -> None:
         self._corner ^= 1
         self.moves += 1
@@ -52,8 +57,8 @@ def aim(technician: Technician, mouse: OwnMouse, person: XPerson, at: tuple[int,
     """As a hand does: there, and a moment of rest before the finger comes down; again when it was too slow."""
     for _ in range(5):
         mouse.go(*at)
-        before = technician.moves
-        wait_for(lambda: technician.moves >= before + 10)
+        enough = technician.moves + 10
+        wait_for(partial(technician.has_moved, enough))
         if pointer(person) == at:
             return
     raise AssertionError("the pointer does not stay where the person puts it")
@@ -65,8 +70,10 @@ def test_con_05_a_click_on_stop_arrives_while_the_pointer_is_moved_from_afar(
     technician, mouse = Technician(desktop), OwnMouse(person)
     stop = seen(person, "stop")
     with Busy(technician.move, EVENTS_EVERY_S):
-        for corner in CORNERS * 3:  # the control: they act while the person does nothing
-            wait_for(lambda corner=corner: pointer(person) == corner)
+        # the control: they act while the person does nothing
+        for _ in range(3):
+            wait_for(lambda: pointer(person) == CORNERS[0])
+            wait_for(lambda: pointer(person) == CORNERS[1])
         aim(technician, mouse, person, stop.middle)
         mouse.click()
         assert desktop.expect(InputHeldBack).session_id == "s1"
