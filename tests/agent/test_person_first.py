@@ -1,6 +1,23 @@
 """While a person uses their own devices, nobody moves the pointer from afar."""
 
+from queue import SimpleQueue
+
+import pytest
+
+from agent.desktop.input_gate import InputGate
+from agent.desktop.ipc_messages import Inject, InputHeldBack
 from agent.desktop.person_first import AIMED_PX, GUARD_S, MOVED_PX, PersonFirst
+from agent.platform.input_interface import PersonDid, PersonWatch, TellPerson
+from protocol.messages.input import Event, Key, PointerButton, PointerMove, PointerWheel, TypeText
+from tests.support.desktop_service import wait_for
+from tests.support.injector import RecordingInjector
+
+POINTER = (
+    PointerMove(x=1, y=1),
+    PointerButton(button=1, is_pressed=True),
+    PointerWheel(horizontal=0, vertical=1),
+)
+KEYS = (Key(keysym=0x61, is_pressed=True), TypeText(text="b"))
 
 
 def test_a_mouse_that_trembles_takes_no_pointer() -> None:
@@ -42,3 +59,38 @@ def test_a_press_takes_the_pointer_and_a_key_the_keys() -> None:
     assert (person.has_pointer(5.9), person.has_keys(5.9)) == (True, False)
     person.typed(8.0)
     assert (person.has_pointer(8.9), person.has_keys(8.9)) == (False, True)
+
+
+class PlayedWatch:
+    """A watch that a test speaks for."""
+
+    is_closed = False
+
+    def open(self, tell: TellPerson) -> PersonWatch:
+        self.tell = tell
+        return self
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(("did", "held_back"), [(PersonDid.PRESSED, POINTER), (PersonDid.TYPED, KEYS)])
+def test_the_gate_holds_back_what_the_person_uses_and_nothing_else(
+    did: PersonDid, held_back: tuple[Event, ...]
+) -> None:
+    injector, told, watch, now = RecordingInjector(), SimpleQueue[InputHeldBack](), PlayedWatch(), [100.0]
+    gate = InputGate(lambda: injector, told.put, lambda: now[0], open_watch=watch.open)
+    assert gate.allow("s1") == ""
+    watch.tell(did, 0.0, 0.0)
+    for event in (*POINTER, *KEYS):
+        gate.inject(Inject(session_id="s1", display_index=0, events=[event]))
+    for _ in held_back:
+        assert told.get(timeout=20) == InputHeldBack(session_id="s1", events=1)
+    now[0] += GUARD_S
+    gate.inject(Inject(session_id="s1", display_index=0, events=[held_back[0], TypeText(text="!!")]))
+    wait_for(lambda: injector.played[-1:] == [TypeText(text="!")])
+    assert told.empty()
+    assert held_back[0] in injector.played
+    assert not any(event in injector.played for event in held_back[1:])
+    gate.close()
+    assert watch.is_closed

@@ -54,8 +54,8 @@ def pointer(person: XPerson) -> tuple[int, int]:
 
 
 def aim(technician: Technician, mouse: OwnMouse, person: XPerson, at: tuple[int, int]) -> None:
-    """As a hand does: there, and a moment of rest before the finger comes down; again when it was too slow."""
-    for _ in range(5):
+    """As a hand does: there, and a moment of rest before the finger comes down; again after a long one."""
+    for _ in range(20):
         mouse.go(*at)
         enough = technician.moves + 10
         wait_for(partial(technician.has_moved, enough))
