@@ -1,10 +1,12 @@
 """What a technician does in the browser, and waiting for facts of the outside world."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
 from playwright.async_api import Page, expect
 
+from protocol.limits import PROMPT_GUARD_S
 from tests.support.system import WholeSystem
 from tests.support.x_screen import screen_sha256
 
@@ -38,6 +40,7 @@ async def until_allowed(page: Page, grantable: str) -> None:
     """Until the console says that the person allowed it."""
     shown = page.locator(f"#permissions [data-grantable='{grantable}']")
     await expect(shown).to_have_attribute("data-state", "allowed", timeout=20_000)
+    await asyncio.sleep(PROMPT_GUARD_S)  # what comes right behind a prompt does not act
 
 
 async def until_live(page: Page) -> None:
