@@ -106,7 +106,8 @@ class Panel:
     def wait(self, *, in_tray: bool) -> None:
         """Be found by the icon in the tray, or by the window list where there is none."""
         self._is_in_tray = in_tray
-        if self.window.state() != "normal":
+        # once: to be minimised again may mean to appear first, and to take the keyboard from a prompt
+        if self.window.state() not in ("normal", "withdrawn" if in_tray else "iconic"):
             self._put_away()
 
     def close(self) -> None:
@@ -117,8 +118,9 @@ class Panel:
     def _put_away(self) -> None:
         if self._is_in_tray:
             self.window.withdraw()
-        else:
-            self.window.iconify()
+            return
+        self.window.update_idletasks()  # Tk only notes it down for a window that it has not made yet
+        self.window.iconify()
 
     def _build_head(self) -> None:
         px = self._looks.px
