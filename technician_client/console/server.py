@@ -109,6 +109,8 @@ class ConsoleServer:
         except SupportError as exc:
             log.info("console.refused", path=request.path, code=str(exc.code), detail=exc.detail)
             return problem_answer(problem(exc.code), _STATUS.get(exit_status(exc.code), 409))
+        except ConnectionError:
+            raise  # the page went away; the server takes that for what it is
         except Exception:
             log.exception("console.request_failed", path=request.path)
             return problem_answer(problem(ErrorCode.E_INTERNAL), 500)
