@@ -107,7 +107,7 @@ def write_into_database(office: Office, thief: Organisation) -> None:
         )
         database.execute("update devices set status = 'approved'")
         database.commit()
-    time.sleep(1.0)  # a relay asks its database once a second whether it serves somebody else by now
+    time.sleep(1.2)  # a relay asks its database once a second whether it serves somebody else by now
 
 
 def everything(device_id: str, forged_envelope: bytes) -> dict[type, list[control.FromClient]]:
