@@ -23,7 +23,7 @@ NOISE_MIB = NOISE_SIZE[0] * NOISE_SIZE[1] * 3 / (1 << 20)
 """A picture of noise does not compress: whole, as long as it waits for the socket, it may come on top."""
 VIDEO_LIMIT_MIB = 160
 VP8_LIMIT_MIB = 180
-"""Over what a worker may have: 150 is held; in few runs it was 164 (720p) or 168 (1080p) for a moment."""
+"""Over what a worker may have: 150 is held, and in one run of seven it was 164 for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def test_without_video_a_worker_holds_no_more_than_100_mib(record_property):
     [
         ("avc1.42E033", SIZE, VIDEO_LIMIT_MIB),
         ("avc1.42E033", (1280, 720), VIDEO_LIMIT_MIB),
-        ("vp8", SIZE, VP8_LIMIT_MIB),
+        ("vp8", SIZE, VIDEO_LIMIT_MIB),
         ("vp8", (1280, 720), VP8_LIMIT_MIB),
     ],
     ids=["H.264-1080p", "H.264-720p", "VP8-1080p", "VP8-720p"],
