@@ -1,9 +1,9 @@
 """The link to the relay: logs in, stays logged in, asks and is told. Nothing here is trusted content."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -30,6 +30,8 @@ from technician_client.status_store import StatusStore
 
 News = TypeVar("News")
 REQUEST_TIMEOUT_S = 10.0
+WANTED_PAUSE_S = 0.5
+"""Between two tries while somebody waits for the connection; the back-off's longer wait is for nobody."""
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +104,7 @@ class RelayLink:
         self._rows: dict[str, DeviceRow] = {}
         self._events: Broadcast[LinkEvent] = Broadcast()
         self._settled = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._policy_came = asyncio.Event()
         self._failure: SupportError | None = None
 
@@ -124,16 +127,19 @@ class RelayLink:
     # -- what a caller asks ------------------------------------------------------------------------
 
     async def connected(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
-        """Wait for the connection, or for the first try to fail.
+        """Wait for the connection, or for a try to fail; between two tries the next one starts at once.
 
         Raises:
             SupportError: why it could not be made (E_RELAY_UNREACHABLE, E_ORG_UNKNOWN, E_CERT_EXPIRED …).
         """
+        if self._wire is None:
+            self._settled.clear()
+            self._wanted.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._settled.wait()
         except TimeoutError:
-            raise Unreachable(self.relay.url) from None
+            raise self._failure or Unreachable(self.relay.url) from None
         if self._wire is None:
             raise self._failure or Unreachable(self.relay.url)
 
@@ -202,7 +208,7 @@ class RelayLink:
 
     def watch(
         self, choose: Callable[[LinkEvent], News | None]
-    ) -> "AbstractContextManager[asyncio.Queue[News]]":
+    ) -> contextlib.AbstractContextManager[asyncio.Queue[News]]:
         """A queue of what `choose` makes of each event while the context is open; see `Broadcast`."""
         return self._events.watch(choose)
 
@@ -238,7 +244,16 @@ class RelayLink:
             except Exception as exc:  # the root of this task
                 log.exception("link.failed")
                 self._lost(Unreachable(type(exc).__name__, code=ErrorCode.E_INTERNAL))
-            await asyncio.sleep(self._backoff.next_delay_s())
+            await self._pause(self._backoff.next_delay_s())
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait before the next try, no longer than WANTED_PAUSE_S if somebody asks for the connection."""
+        self._wanted.clear()
+        shortest_s = min(delay_s, WANTED_PAUSE_S)
+        await asyncio.sleep(shortest_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s - shortest_s):
+                await self._wanted.wait()
 
     async def _connect_and_serve(self) -> None:
         wire = await self._open_wire(self.relay)

@@ -25,11 +25,13 @@ ROW = DeviceRow("d-" + "a" * 20, "reception-pc", "default", "linux", "approved",
 OPENED = control.SessionOpened(1, "s-" + "a" * 26, control.SessionRoute(0, "/v1/session"), b"ticket")
 
 
-def new_link(relay: ScriptedRelay, folder: Path, *, relay_id: str = RELAY_ID) -> RelayLink:
+def new_link(
+    relay: ScriptedRelay, folder: Path, *, relay_id: str = RELAY_ID, pause_s: float = 0.0
+) -> RelayLink:
     policies = PolicyStore(TechnicianConfig(folder), acme().root_der)
     address = RelayAddress("http://127.0.0.1:1", relay_id)
-    at_once = Backoff(draw=lambda least, most: 0.0)
-    return RelayLink(address, acme().technician(), policies, open_wire=relay.open_wire, backoff=at_once)
+    backoff = Backoff(draw=lambda least, most: pause_s)
+    return RelayLink(address, acme().technician(), policies, open_wire=relay.open_wire, backoff=backoff)
 
 
 @asynccontextmanager
@@ -90,6 +92,20 @@ class TestConnecting:
             assert caught.value.code == ErrorCode.E_LINK_LOST
             await relay.welcome()
             await until_state(link, LinkState.CONNECTED)
+
+    async def test_who_asks_between_two_tries_has_the_next_one_at_once(self, tmp_path):
+        relay = ScriptedRelay()
+        async with new_link(relay, tmp_path, pause_s=3600.0) as link:
+            await relay.welcome()
+            await link.connected()
+            await relay.hang_up()
+            await until_state(link, LinkState.CONNECTING)
+            asking = asyncio.create_task(link.devices())
+            await relay.welcome()
+            request = await relay.receive()
+            assert isinstance(request, control.ListDevices)
+            await relay.send(DeviceList(request.request_no, [ROW]))
+            assert await asking == [ROW]
 
     @pytest.mark.parametrize("garbage", [b"", b"\xff" * 40, b"\x81\xa4type\xa3abc"])
     async def test_garbage_of_the_relay_ends_the_connection_and_nothing_else(self, tmp_path, garbage):
