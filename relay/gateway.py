@@ -165,12 +165,15 @@ class Gateway:
             if isinstance(exc, PeerViolation) and request.transport is not None:
                 request.transport.close()  # whatever else it sent is not read
             else:
+                if (intake := _intake(request)) is not None:
+                    intake.go_on()  # to its own end of the connection
                 await socket.close()
             return socket
         except (ConnectionError, TimeoutError):
             await socket.close()
             return socket
-        _lift(request)
+        if (intake := _intake(request)) is not None:
+            intake.lift()
         await self._serve_link(request, socket, admitted)
         return socket
 
@@ -185,6 +188,8 @@ class Gateway:
             nonce = secrets.token_bytes(NONCE_BYTES)
             async with asyncio.timeout(LOGIN_TIMEOUT_S):
                 encoded = await self._challenge(socket, nonce)
+            if (intake := _intake(request)) is not None:
+                intake.hold()
             return await self._judge_in_time(encoded, nonce, address)
         except SupportError as exc:
             if exc.code is not ErrorCode.E_RATE and not isinstance(exc, EnvironmentFault):  # that is our own
@@ -339,10 +344,9 @@ async def _finish(request: web.Request, pump: asyncio.Task[None]) -> None:
         _LOG.error("link.pump_failed", exc_info=pump.exception())
 
 
-def _lift(request: web.Request) -> None:
+def _intake(request: web.Request) -> Intake | None:
     protocol = request.transport.get_protocol() if request.transport is not None else None
-    if isinstance(protocol, Intake):
-        protocol.lift()
+    return protocol if isinstance(protocol, Intake) else None
 
 
 def _address(request: web.Request, *, behind_proxy: bool) -> str:

@@ -80,6 +80,8 @@ class Intake(PassesOn, asyncio.Protocol):
         self._head_end: bytes | None = b""  # the last bytes that may begin its end; None once it came
         self._held = bytearray()
         self._is_lifted = True  # until it is connected
+        self._is_waiting = False
+        self._turn: asyncio.Handle | None = None
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -98,6 +100,18 @@ class Intake(PassesOn, asyncio.Protocol):
             self._look.cancel()
             self._look = None
         self._hand_on(len(self._held))
+
+    def hold(self) -> None:
+        """What it said is judged now: nothing behind it is parsed before `lift` or `go_on`."""
+        self._is_waiting = True
+        if self._turn is not None:
+            self._turn.cancel()
+
+    def go_on(self) -> None:
+        """It was refused: what it still says is parsed within the bounds as before."""
+        self._is_waiting = False
+        if self._held and not self._is_lifted:
+            self._next_slice()
 
     def give_time(self, limit_s: float) -> None:
         """What it asked for takes longer to send: no longer among those that wait, cut after so long."""
@@ -170,9 +184,11 @@ class Intake(PassesOn, asyncio.Protocol):
         assert self._transport is not None
         if self._transport.is_closing():
             self._held.clear()
+        if self._is_waiting:
+            return
         self._hand_on(INTAKE_SLICE_BYTES)
         if self._held:
-            asyncio.get_running_loop().call_soon(self._next_slice)
+            self._turn = asyncio.get_running_loop().call_soon(self._next_slice)
 
     def _hand_on(self, size_bytes: int) -> None:
         if self._held:

@@ -76,6 +76,41 @@ async def test_res_06_what_came_behind_a_refused_frame_is_not_parsed() -> None:
     guard.connection_lost(None)
 
 
+async def test_res_06_while_a_log_in_is_judged_what_came_behind_it_waits_and_is_not_lost() -> None:
+    guard, inner, transport = _connect(IntakeCount())
+    guard.data_received(b"x" * 2 * INTAKE_SLICE_BYTES)
+    guard.hold()
+    guard.data_received(b"y" * INTAKE_SLICE_BYTES)
+    await _turns(20)
+    assert inner.received_bytes == INTAKE_SLICE_BYTES
+    guard.lift()
+    assert inner.received == b"x" * 2 * INTAKE_SLICE_BYTES + b"y" * INTAKE_SLICE_BYTES
+    guard.data_received(b"y" * (REST_BYTES - 3 * INTAKE_SLICE_BYTES + 1))
+    assert not transport.is_cut
+    guard.connection_lost(None)
+
+
+async def test_res_06_who_was_refused_is_heard_to_the_end_in_slices() -> None:
+    guard, inner, _ = _connect(IntakeCount())
+    guard.data_received(b"x" * 4 * INTAKE_SLICE_BYTES)
+    guard.hold()
+    guard.go_on()
+    assert inner.received_bytes == 2 * INTAKE_SLICE_BYTES
+    await _turns(0)
+    assert inner.received_bytes == 3 * INTAKE_SLICE_BYTES
+    await _turns(20)
+    assert inner.received_bytes == 4 * INTAKE_SLICE_BYTES
+    guard.connection_lost(None)
+
+
+async def test_res_06_what_is_too_much_is_cut_while_a_log_in_is_judged() -> None:
+    guard, _, transport = _connect(IntakeCount())
+    guard.hold()
+    guard.data_received(b"x" * (REST_BYTES + 1))
+    assert transport.is_cut
+    guard.connection_lost(None)
+
+
 @given(
     sizes=st.lists(st.integers(1, 3 * INTAKE_SLICE_BYTES), min_size=1, max_size=5), turns=st.integers(0, 4)
 )
