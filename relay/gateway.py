@@ -164,9 +164,9 @@ class Gateway:
             await _refuse(socket, exc.code)
             if isinstance(exc, PeerViolation) and request.transport is not None:
                 request.transport.close()  # whatever else it sent is not read
-            else:
-                if (intake := _intake(request)) is not None:
-                    intake.go_on()  # to its own end of the connection
+            if (intake := _intake(request)) is not None:
+                intake.go_on()  # to its own end of the connection
+            if not isinstance(exc, PeerViolation):
                 await socket.close()
             return socket
         except (ConnectionError, TimeoutError):

@@ -103,6 +103,18 @@ async def test_res_06_who_was_refused_is_heard_to_the_end_in_slices() -> None:
     guard.connection_lost(None)
 
 
+async def test_res_06_what_waits_behind_a_refused_log_in_is_forgotten_with_it() -> None:
+    guard, inner, transport = _connect(IntakeCount())
+    guard.data_received(b"x" * 4 * INTAKE_SLICE_BYTES)
+    guard.hold()
+    transport.is_over = True
+    guard.go_on()
+    await _turns(20)
+    guard.lift()
+    assert inner.received_bytes == INTAKE_SLICE_BYTES
+    guard.connection_lost(None)
+
+
 async def test_res_06_what_is_too_much_is_cut_while_a_log_in_is_judged() -> None:
     guard, _, transport = _connect(IntakeCount())
     guard.hold()
