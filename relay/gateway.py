@@ -163,7 +163,7 @@ class Gateway:
         except SupportError as exc:
             await _refuse(socket, exc.code)
             if isinstance(exc, PeerViolation) and request.transport is not None:
-                request.transport.close()  # whatever else it sent is not read
+                _hang_up(request.transport)
             if (intake := _intake(request)) is not None:
                 intake.go_on()  # to its own end of the connection
             if not isinstance(exc, PeerViolation):
@@ -330,6 +330,14 @@ async def _refuse(socket: web.WebSocketResponse, code: ErrorCode) -> None:
     with contextlib.suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(_FLUSH_TIMEOUT_S):
             await socket.send_bytes(FROM_RELAY_CODEC.encode(RefusedMessage(0, code)))
+
+
+def _hang_up(transport: asyncio.Transport) -> None:
+    """Whatever else it sent is not read; a TLS peer's own end is not waited for, with all its buffers."""
+    if transport.get_write_buffer_size():
+        transport.close()
+    else:
+        transport.abort()  # the refusal is with the kernel
 
 
 async def _finish(request: web.Request, pump: asyncio.Task[None]) -> None:

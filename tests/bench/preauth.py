@@ -9,9 +9,9 @@ input is the worst of its kind that we could make. For each
 - `memory_kib`: by how much the relay's own memory (smaps_rollup, anonymous) grew for each of `--held` such
   connections that stay open together, if they can, with HELD_BEFORE of them open already.
 
-All of it is done `--repeats` times with fresh relays, and an input holds by the medians: processor time of
-one trial contains what other programs did to the caches of the same machine. The worst is said beside it:
-the largest of all trials, how many of them were above the limit, and the largest memory.
+All of it is done `--repeats` times, each kind of input with a fresh relay, and an input holds by the medians:
+processor time of one trial contains what other programs did to the caches of the same machine. The worst is
+said beside it: the largest of all trials, how many of them were above the limit, and the largest memory.
 """
 
 import argparse
@@ -356,13 +356,10 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def _running(folder: Path, *, is_tls: bool) -> Iterator[RelayProcess]:
-    arguments: tuple[str, ...] = ()
-    if is_tls:
-        certificate, key = _certificate(folder)
-        arguments = ("--tls-cert", str(certificate), "--tls-key", str(key))
-    with RelayProcess(folder / "data", arguments=arguments) as relay:
-        if not is_tls:
+def _running(folder: Path, tls: tuple[Path, Path] | None) -> Iterator[RelayProcess]:
+    arguments = () if tls is None else ("--tls-cert", str(tls[0]), "--tls-key", str(tls[1]))
+    with RelayProcess(folder, arguments=arguments) as relay:
+        if tls is None:
             asyncio.run(claim_relay(relay, acme()))
         yield relay
 
@@ -372,12 +369,8 @@ def run(*, trials: int, held: int, repeats: int, only: str = "") -> dict[str, An
     measured: dict[str, list[Measured]] = {}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as name:
-            for is_tls in (False, True):
-                folder = Path(name) / str(is_tls)
-                folder.mkdir()
-                found = _measured(folder, is_tls=is_tls, trials=trials, held=held, only=only)
-                for title, one in found.items():
-                    measured.setdefault(title, []).append(one)
+            for title, one in _measured(Path(name), trials=trials, held=held, only=only):
+                measured.setdefault(title, []).append(one)
     results = {title: summary(ones) for title, ones in measured.items()}
     return {
         "adversary": "no certificate of the organisation, no ticket; one connection at a time, or many held",
@@ -403,35 +396,56 @@ def _largest(results: dict[str, Any], what: str) -> dict[str, Any]:
     return found
 
 
-def _measured(folder: Path, *, is_tls: bool, trials: int, held: int, only: str) -> dict[str, Measured]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    results: dict[str, Measured] = {}
-    with _running(folder, is_tls=is_tls) as relay:
-        for where, port, path, budget in (
-            ("control", relay.control_port, "/v1/control", INTAKE_LIMIT_BYTES - 1024),
-            ("session", relay.session_port, "/v1/session", SESSION_BUDGET_BYTES),
+@dataclass(frozen=True)
+class Case:
+    """One kind of input, where it goes and how."""
+
+    title: str
+    say: Input
+    is_control: bool
+    is_relay_tls: bool
+    is_tls: bool
+
+    def target(self, relay: RelayProcess) -> Target:
+        """The port of this relay that takes it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        port = relay.control_port if self.is_control else relay.session_port
+        return Target(relay, port, context if self.is_tls else None)
+
+
+def cases() -> Iterator[Case]:
+    """Every kind of input at every port, plain and in TLS."""
+    for is_tls in (False, True):
+        for where, path, budget in (
+            ("control", "/v1/control", INTAKE_LIMIT_BYTES - 1024),
+            ("session", "/v1/session", SESSION_BUDGET_BYTES),
         ):
-            target = Target(relay, port, context if is_tls else None)
-            kinds = inputs(path, budget) | (control_inputs() if where == "control" and not is_tls else {})
-            named = [(kind, target, say) for kind, say in kinds.items()]
-            if is_tls:
-                bare = Target(relay, port, None)
-                named = [*named, *((kind, bare, say) for kind, say in TLS_INPUTS.items())]
-            for kind, at, say in named:
-                title = f"{where}{', tls' if is_tls else ''}: {kind}"
-                if only in title:
-                    results[title] = measure(at, say, trials=trials, held=held)
-                    print(title, summary([results[title]]), file=sys.stderr)
-    return results
+            is_control = where == "control"
+            said = f"{where}{', tls' if is_tls else ''}: "
+            kinds = inputs(path, budget) | (control_inputs() if is_control and not is_tls else {})
+            for kind, say in kinds.items():
+                yield Case(said + kind, say, is_control, is_tls, is_tls)
+            for kind, say in TLS_INPUTS.items() if is_tls else ():
+                yield Case(said + kind, say, is_control, is_tls, False)
+
+
+def _measured(folder: Path, *, trials: int, held: int, only: str) -> Iterator[tuple[str, Measured]]:
+    """Each with a relay of its own: what one kind leaves behind would be room for the next."""
+    tls = _certificate(folder)
+    for number, case in enumerate(case for case in cases() if only in case.title):
+        with _running(folder / str(number), tls if case.is_relay_tls else None) as relay:
+            one = measure(case.target(relay), case.say, trials=trials, held=held)
+        print(case.title, summary([one]), file=sys.stderr)
+        yield case.title, one
 
 
 def main() -> int:
     """Measure, print, and say by the exit status whether every input holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--trials", type=int, default=15)
     parser.add_argument("--held", type=int, default=60)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--only", default="", help="inputs whose name has this in it")
     parser.add_argument("--json", action="store_true", help="the whole result on standard output")
     chosen = parser.parse_args()
