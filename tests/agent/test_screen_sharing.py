@@ -120,6 +120,15 @@ def test_a_screen_that_never_rests_makes_at_most_sixty_pictures_a_second(session
     assert 55 <= pictures <= 61
 
 
+def test_after_one_late_picture_of_sixty_a_second_the_next_ones_are_in_time(session):
+    session.run(3.0)
+    began_s = session.now_s + PICTURE_INTERVAL_S
+    for number in range(60):
+        due_s = began_s + number * PICTURE_INTERVAL_S + (0.01 if number == 5 else 0.0)
+        session.screen.draw(Area(0, 0, 5, 5), (number, 2, 3))
+        assert pictures_in(session.step(due_s - session.now_s, is_woken=True)) == 1
+
+
 def test_a_viewer_that_is_behind_gets_no_more_pictures_and_then_the_newest(session):
     session.run(3.0)
     pictures = []

@@ -216,7 +216,9 @@ class ScreenShare:
         if allowed.decision is Decision.WAIT:
             self._picture_at_s = allowed.again_at_s
             return []
-        self._picture_at_s = self._frame_at_s = now_s + PICTURE_INTERVAL_S
+        # sixty a second over time: after a late one the next need not be late too, or a program that draws
+        # sixty times a second would be shown late ever after
+        self._picture_at_s = self._frame_at_s = max(self._frame_at_s + PICTURE_INTERVAL_S, now_s)
         self._asked_at_s = now_s
         area = self._shown.area
         pixels = self._shown.grab(wanted.moved(area.x, area.y), self._source.grab)
