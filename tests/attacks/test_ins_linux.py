@@ -1,6 +1,7 @@
 """The install script in a bare Debian: nothing runs unsigned; however it is cut short, one version works."""
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterator
@@ -202,7 +203,7 @@ def test_ins_01_killed_anywhere_one_version_works_and_a_second_run_ends_it(
     assert with_steps.returncode == 0, with_steps.stderr
     steps = int((root.path / "media/steps").read_text())
     killing = "n=0; trap 'n=$((n+1)); [ $n -lt %d ] || kill -9 $$' DEBUG; set -T; set -- %s; . %s"
-    seen = set()
+    seen, left = set(), set()
     for number in range(KILLS):
         root.run(
             "bash", "-c", "ln -sfnT $(cd /opt/alongside && echo versions/1.2.3-*) /opt/alongside/current"
@@ -212,11 +213,51 @@ def test_ins_01_killed_anywhere_one_version_works_and_a_second_run_ends_it(
         done = root.run("bash", "-c", killing % (at, words, SCRIPT))
         assert done.returncode in {-9, 137}, (at, done.stdout, done.stderr)
         seen.add(version(root))
+        left.add(len(left_folders(root)))
     assert seen <= {OLD, NEW}
+    assert left == {0, 1}, "a killed run leaves its folder, and the next one takes it away"
     install(root, medium, "new", "--no-join")
-    assert version(root) == NEW
+    assert (version(root), left_folders(root)) == (NEW, set())
     names = [path.name for path in (root.path / "opt/alongside/versions").iterdir()]
     assert sorted(name.partition("-")[0] for name in names) == [OLD, NEW]
+
+
+def left_folders(root: BareRoot) -> set[str]:
+    """The temporary folders of runs of the script."""
+    return {path.name for path in (root.path / "tmp").glob("alongside-install.*")}
+
+
+def test_ins_01_02_what_killed_runs_left_is_cleared_and_nothing_that_only_looks_like_it(
+    root: BareRoot, medium: Medium
+) -> None:
+    place = root.path / "tmp"
+    (place / "elsewhere").mkdir(mode=0o700)
+    (place / "alongside-install.isAlinkxxx").symlink_to("elsewhere")
+    (place / "alongside-install.isAfilexxx").touch(mode=0o700)
+    for name in ("isOpenxxxx", "isAnothers", "isInUsexxx", "isLeftoverr", "isLeftover"):
+        folder = place / f"alongside-install.{name}"
+        folder.mkdir(mode=0o755 if name == "isOpenxxxx" else 0o700)
+        (folder / "bundle").write_bytes(b"content")
+    os.chown(place / "alongside-install.isAnothers", 1000, 1000)
+    lookalikes = left_folders(root) - {"alongside-install.isLeftover"}
+    held = [*root.entering, "flock", "/tmp/alongside-install.isInUsexxx", "sh", "-c", "echo; read line"]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
+        assert user.stdout is not None
+        assert user.stdout.readline() == "\n"
+        install(root, medium, "old", "--dry-run", "--no-join")
+        assert "alongside-install.isLeftover" in left_folders(root), "a dry run does nothing"
+        place.chmod(0o777)  # without the sticky bit anybody could exchange what was looked at
+        install(root, medium, "old", "--no-join")
+        assert "alongside-install.isLeftover" in left_folders(root)
+        place.chmod(0o1777)
+        install(root, medium, "old", "--no-join")
+        assert left_folders(root) == lookalikes
+        for name in ("isOpenxxxx", "isAnothers", "isInUsexxx", "isLeftoverr"):
+            assert (place / f"alongside-install.{name}" / "bundle").exists()
+        user.communicate("\n")
+    assert root.run(SCRIPT, "--uninstall").returncode == 0
+    assert left_folders(root) == lookalikes - {"alongside-install.isInUsexxx"}
+    assert (place / "elsewhere").is_dir()
 
 
 def pretend_systemd(root: BareRoot) -> None:

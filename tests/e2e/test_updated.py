@@ -34,7 +34,7 @@ case "$*" in
   *"start alongside-agent.service")
     setsid setpriv --reuid=alongside-agent --regid=alongside-agent --clear-groups \\
       /opt/alongside/current/bin/alongside-agent run --no-desktop --data {STATE} --json \\
-      </dev/null >>/var/log/alongside-agent 2>&1 9>&- &
+      </dev/null >>/var/log/alongside-agent 2>&1 8>&- 9>&- &
     echo $! >/{RUNNING}
     ;;
 esac

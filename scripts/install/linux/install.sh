@@ -21,6 +21,7 @@ LOCK=/run/alongside-install.lock
 STAMP=.complete
 PENDING="$PREFIX/.pending"
 BUNDLE_LIMIT_BYTES=536870912
+WORK_NAME=alongside-install
 WORK=""
 
 usage() {
@@ -66,6 +67,30 @@ change() {
 }
 
 clean_up() { [ -z "$WORK" ] || rm -rf -- "$WORK"; }
+
+# A folder of this run alone. Its lock is free as soon as nothing of this run lives; a run that clears up may be faster than the lock.
+make_work() {
+  while :; do
+    WORK="$(mktemp -d --tmpdir "$WORK_NAME.XXXXXXXXXX")" || fail 6 "no temporary folder can be made. Is the disk full?"
+    exec 8<"$WORK" || continue
+    if flock -n 8 && [ /proc/self/fd/8 -ef "$WORK" ]; then
+      return 0
+    fi
+  done
+}
+
+# clear_leftovers: what a killed run left. Only folders with our name that are root's and closed to everybody else, and that no run holds.
+clear_leftovers() {
+  local each place="${TMPDIR:-/tmp}"
+  # where somebody else could exchange what was looked at, nothing is removed
+  [ "$(stat -L -c %u -- "$place" 2>/dev/null)" = 0 ] || return 0
+  [ -k "$place" ] || [ -z "$(find -L "$place" -maxdepth 0 -perm /022)" ] || return 0
+  for each in "$place/$WORK_NAME".??????????; do
+    if [ "$(stat -c '%u %a %F' -- "$each" 2>/dev/null)" = "0 700 directory" ]; then
+      flock -n "$each" rm -rf --one-file-system -- "$each" || true
+    fi
+  done
+}
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
@@ -372,14 +397,15 @@ main() {
     [ "$(id -u)" = 0 ] || fail 3 "this needs root. Run it with sudo."
     exec 9>"$LOCK"
     flock -n 9 || fail 3 "another installation is running. Wait for it, then run this again."
+    clear_leftovers
   fi
   if [ -n "$UNINSTALL" ]; then
     uninstall
     return
   fi
   check_programs
-  WORK="$(mktemp -d)"
   trap clean_up EXIT
+  make_work
   take_bundle
   (verify "$WORK/bundle" "$FINGERPRINT" "$WORK") || exit "$?"
   check_version
