@@ -21,13 +21,15 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Requ
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
 
-from protocol.aio.wire import is_loopback, relay_tls_context, socket_url
+from protocol.aio.wire import check_proxy, is_loopback, relay_tls_context, socket_url
 
 SILENCE_LIMIT_S: Final = 20.0
 FIRST_BYTES_LIMIT_S: Final = 30.0
 LEAST_BYTES_PER_S: Final = 4 << 10
 _CHUNK_BYTES: Final = 64 << 10
 _WAITING_CHUNKS: Final = 4
+# TLS to the proxy itself is not what urllib makes of https:// here: a password would travel in the open
+_PROXY_SCHEMES: Final = frozenset({"http"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,14 @@ class Patience:
 class RelayFetcher(FetcherInterface):
     """Follows no redirect and accepts no plain HTTP beyond this machine; see `FetcherInterface`."""
 
-    def __init__(self, relay_url: str, tls_ca: Path | None, patience: Patience | None = None) -> None:
-        """`tls_ca`: the only accepted authority, instead of the system's.
+    def __init__(
+        self, relay_url: str, tls_ca: Path | None, patience: Patience | None = None, proxy: str = ""
+    ) -> None:
+        """`tls_ca`: the only accepted authority, instead of the system's. `proxy`: "" for the environment's.
 
         Raises:
             UsageError: E_CONFIG, no address of a relay, or unencrypted to another machine.
+            Unreachable: E_RELAY_PROXY, no address of a proxy that can be used here (http://).
         """
         address = urlsplit(socket_url(relay_url, "/release/"))
         scheme = {"ws": "http", "wss": "https"}[address.scheme]
@@ -55,6 +60,9 @@ class RelayFetcher(FetcherInterface):
         handlers = [_NoRedirect(), HTTPSHandler(context=_context(scheme, tls_ca))]
         if is_loopback(address.hostname or ""):
             handlers.append(ProxyHandler({}))
+        elif proxy:
+            check_proxy(proxy, self.base_url, schemes=_PROXY_SCHEMES)
+            handlers.append(ProxyHandler({"https": proxy}))
         self._opener = build_opener(*handlers)
 
     def _fetch(self, url: str) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import msgspec
 from agent.update.fetch import Patience, RelayFetcher
 from agent.update.listed import Machine, UpdateListing, answers, believed_until
 from agent.update.places import UpdatePlaces
+from agent.update.proxy import agents_proxy
 from agent.update.status import UpdateStatus, read_status, utc_now, write_status
 from protocol.aio.audit_log import AuditLog
 from protocol.audit import AuditEvent, AuditKind
@@ -23,12 +24,16 @@ CURRENT, OFFERED, LATER, NOTHING, REFUSED = "current", "offered", "later", "noth
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Who looks, and where: `device_id` "" is among the last. `tls_ca`: the relay's only authority."""
+    """Who looks, and where: `device_id` "" is among the last. `tls_ca`: the relay's only authority.
+
+    `proxy_file`: where the agent keeps the address of its proxy; None for the environment's.
+    """
 
     device_id: str
     relay_url: str
     machine: Machine
     tls_ca: Path | None = None
+    proxy_file: Path | None = None
 
 
 class Look:
@@ -52,8 +57,7 @@ class Look:
             SupportError: why the list cannot be believed or had; it is written down already.
         """
         try:
-            fetcher = RelayFetcher(self.device.relay_url, self.device.tls_ca, self._patience)
-            self.listing = UpdateListing(self.places, fetcher, self.device.machine)
+            self.listing = UpdateListing(self.places, self._fetcher(), self.device.machine)
             self.listing.refresh()
         except SupportError as exc:
             self.refuse(exc)
@@ -72,10 +76,14 @@ class Look:
     def relay_answers(self) -> bool:
         """Whether the relay can be reached at all, with whatever answer."""
         try:
-            fetcher = RelayFetcher(self.device.relay_url, self.device.tls_ca, self._patience)
-            return answers(fetcher)
+            return answers(self._fetcher())
         except SupportError:
             return False
+
+    def _fetcher(self) -> RelayFetcher:
+        device = self.device
+        proxy = agents_proxy(device.proxy_file) if device.proxy_file is not None else ""
+        return RelayFetcher(device.relay_url, device.tls_ca, self._patience, proxy)
 
     def note(self, outcome: str, exc: SupportError | None = None) -> UpdateStatus:
         """Write down how things are."""

@@ -167,12 +167,30 @@ async def connect_wire(
 def _proxy(url: str, given: str) -> str | None:
     try:
         proxy = given or get_proxy(parse_uri(url))
-        if proxy is not None:
-            parse_proxy(proxy)
-    except (InvalidProxy, ValueError):  # what they say holds the proxy's password
-        detail = f"{url}: the proxy's address is malformed, or of a kind that is not supported"
-        raise Unreachable(detail, code=ErrorCode.E_RELAY_PROXY) from None
+    except ValueError:  # what it says may hold the proxy's password
+        raise _bad_proxy(url) from None
+    if proxy is not None:
+        check_proxy(proxy, url)
     return proxy
+
+
+def check_proxy(proxy: str, url: str, *, schemes: frozenset[str] | None = None) -> None:
+    """Whether this can be the address of a proxy on the way to `url`; `schemes`: the only ones, if not all.
+
+    Raises:
+        Unreachable: E_RELAY_PROXY; the text holds nothing of the proxy's address.
+    """
+    try:
+        parsed = parse_proxy(proxy)
+    except (InvalidProxy, ValueError):  # what they say holds the proxy's password
+        raise _bad_proxy(url) from None
+    if schemes is not None and parsed.scheme not in schemes:
+        raise _bad_proxy(url)
+
+
+def _bad_proxy(url: str) -> Unreachable:
+    detail = f"{url}: the proxy's address is malformed, or of a kind that is not supported"
+    return Unreachable(detail, code=ErrorCode.E_RELAY_PROXY)
 
 
 async def _place(host: str) -> dict[str, Any]:
