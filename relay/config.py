@@ -102,6 +102,9 @@ def parse_address(text: str, setting: str) -> Address:
         UsageError: E_CONFIG, naming the setting.
     """
     match = _ADDRESS.fullmatch(text)
+    if match is None and "[" not in text and text.count(":") > 1:
+        detail = f"{setting}: {text!r}: an IPv6 address needs brackets, as in [::1]:8470"
+        raise UsageError(detail, code=ErrorCode.E_CONFIG)
     if match is None or int(match["port"]) > 65535:
         raise UsageError(f"{setting}: {text!r} is not HOST:PORT", code=ErrorCode.E_CONFIG)
     return Address(match["six"] or match["host"], int(match["port"]))

@@ -371,4 +371,8 @@ def _address(request: web.Request, *, behind_proxy: bool) -> str:
         return "unknown"
     if address.version == 4:
         return str(address)
+    if (
+        address.ipv4_mapped is not None
+    ):  # IPv4 at a socket of both: else all of it would count as one customer
+        return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, _IPV6_CUSTOMER_BITS), strict=False))

@@ -53,6 +53,8 @@ def _listen(address: Address) -> socket.socket:
         )[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # [::] takes IPv4 too, whatever the system's own default is
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.setblocking(False)
         _patiently(lambda: listener.bind(target), errno.EADDRINUSE)
         listener.listen(_BACKLOG)

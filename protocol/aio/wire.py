@@ -21,6 +21,8 @@ CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 UNSENT_LIMIT_BYTES = 16 << 10
 """One TLS record: what the kernel and websockets each keep of us that has not left the machine."""
+SECOND_ADDRESS_AFTER_S = 0.25
+"""When the next of a name's addresses is tried beside the one before (RFC 8305, 8)."""
 NAME_TIMEOUT_S = 3.0
 ADDRESSES_LIMIT = 8
 TOO_LARGE_CLOSE_CODE = 1009  # RFC 6455, 7.4.1
@@ -92,6 +94,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def lacks_brackets(address: str) -> bool:
+    """Whether an IPv6 address, with a port or without, stands here outside of brackets (RFC 3986, 3.2.2)."""
+    place = address.rpartition("//")[2].partition("/")[0].rpartition("@")[2]
+    return "[" not in place and place.count(":") > 1
+
+
 def socket_url(relay_url: str, path: str, *, port: int = 0) -> str:
     """The WebSocket address of a path at this relay; `port` 0 keeps the relay's own.
 
@@ -107,6 +115,9 @@ def socket_url(relay_url: str, path: str, *, port: int = 0) -> str:
         chosen = port or parts.port
     except ValueError:  # brackets that do not close, a port that is none
         parts, chosen = urlsplit(""), None
+    if lacks_brackets(relay_url):
+        detail = f"{relay_url!r}: an IPv6 address needs brackets, as in https://[2001:db8::1]:8470"
+        raise UsageError(detail, code=ErrorCode.E_CONFIG)
     if parts.scheme not in schemes or not parts.hostname:
         raise UsageError(f"{relay_url!r} is no address of a relay", code=ErrorCode.E_CONFIG)
     scheme = schemes[parts.scheme]
@@ -148,6 +159,7 @@ async def connect_wire(
             ping_interval=None,
             write_limit=UNSENT_LIMIT_BYTES,
             proxy=way,
+            happy_eyeballs_delay=SECOND_ADDRESS_AFTER_S,
             **place,
         )
     except ssl.SSLError as exc:
@@ -189,7 +201,9 @@ def check_proxy(proxy: str, url: str, *, schemes: frozenset[str] | None = None) 
 
 
 def _bad_proxy(url: str) -> Unreachable:
-    detail = f"{url}: the proxy's address is malformed, or of a kind that is not supported"
+    detail = (
+        f"{url}: the proxy's address is malformed (IPv6 needs brackets), or of a kind that is not supported"
+    )
     return Unreachable(detail, code=ErrorCode.E_RELAY_PROXY)
 
 

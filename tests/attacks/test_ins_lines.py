@@ -28,11 +28,12 @@ class Offer:
     script: Path
 
 
-@pytest.fixture
-def offer(tmp_path: Path) -> Iterator[Offer]:
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def offer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Offer]:
     made_release(new_root(tmp_path), tmp_path)
     folder = tmp_path / "release"
-    with running_relay(tmp_path / "relay", workers=0, arguments=["--release", str(folder)]) as relay:
+    arguments = ["--release", str(folder)]
+    with running_relay(tmp_path / "relay", workers=0, arguments=arguments, host=str(request.param)) as relay:
         index = read_published(folder)
         (script,) = (each for each in index.files if each.path == "/install.sh")
         made = install_lines(relay.relay_url, FINGERPRINT, index)["linux"]

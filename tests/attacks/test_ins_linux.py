@@ -13,6 +13,7 @@ import pytest
 
 from protocol.certificates import organisation_of_root
 from tests.support.bare_root import BareRoot, bare_root, kept_root
+from tests.support.own_network import take_ipv4_away
 from tests.support.relay_process import running_relay
 from tests.support.releases import installable_release, new_root
 
@@ -25,8 +26,8 @@ PRETENDED = f"""#!/bin/sh
 echo "$*" >>/{CALLS}
 [ ! -e {KILL_ONCE} ] || {{ rm {KILL_ONCE}; kill -9 $PPID; }}
 """
-PROXY = "http://127.0.0.1:3128"
 FORWARDER = b"""import sys
+import socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.request import urlopen
 
@@ -49,7 +50,11 @@ class Forwarder(BaseHTTPRequestHandler):
         pass
 
 
-server = HTTPServer(("127.0.0.1", 3128), Forwarder)
+class Server(HTTPServer):
+    address_family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
+
+
+server = Server((sys.argv[2], 3128), Forwarder)
 print("ready", flush=True)
 server.serve_forever()
 """
@@ -121,10 +126,10 @@ def root(lower: Path, medium: Medium, tmp_path: Path) -> Iterator[BareRoot]:
 
 
 @contextmanager
-def serving_proxy(root: BareRoot, relay_url: str) -> Iterator[Path]:
+def serving_proxy(root: BareRoot, relay_url: str, host: str) -> Iterator[Path]:
     """A proxy inside that asks for a password and hands on to this relay; the file of what it handed on."""
     root.put("/media/proxy.py", FORWARDER)
-    words = [*root.entering, "python3", "-I", "/media/proxy.py", relay_url]
+    words = [*root.entering, "python3", "-I", "/media/proxy.py", relay_url, host]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as proxy:
         try:
             assert proxy.stdout is not None
@@ -355,20 +360,23 @@ def test_ins_08_another_machine_a_missing_part_or_no_room_is_said_and_changes_no
         assert (done.returncode, "python3-tk" in done.stderr) == (6, True)
 
 
-def test_ins_05_from_a_real_relay_and_through_a_proxy(root: BareRoot, medium: Medium, tmp_path: Path) -> None:
-    inside = ["ip", "netns", "exec", root.namespace]
-    folder = str(medium.folder)
-    with running_relay(
-        tmp_path / "relay", workers=0, arguments=["--release", folder], inside=inside
-    ) as relay:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_ins_05_rel_18_from_a_real_relay_and_through_a_proxy(
+    root: BareRoot, medium: Medium, tmp_path: Path, host: str
+) -> None:
+    if host == "::1":
+        take_ipv4_away(root.namespace)
+    shown = "[::1]" if host == "::1" else host
+    inside, arguments = ["ip", "netns", "exec", root.namespace], ["--release", str(medium.folder)]
+    with running_relay(tmp_path / "relay", workers=0, arguments=arguments, inside=inside, host=host) as relay:
         words = ["--fingerprint", medium.fingerprint, "--relay", relay.relay_url, "--no-join"]
-        done = root.run(SCRIPT, *words, "--proxy", "http://127.0.0.1:1")
+        done = root.run(SCRIPT, *words, "--proxy", f"http://{shown}:1")
         assert (done.returncode, "proxy" in done.stderr) == (4, True), "control: it asks the proxy"
-        with serving_proxy(root, relay.relay_url) as seen:
-            done = root.run(SCRIPT, *words, "--proxy", PROXY)
+        with serving_proxy(root, relay.relay_url, host) as seen:
+            done = root.run(SCRIPT, *words, "--proxy", f"http://{shown}:3128")
             assert (done.returncode, "407" in done.stderr) == (4, True), "it wants a password"
             assert not (root.path / "opt/alongside").exists()
-            with_password = PROXY.replace("//", "//it:secret@")
+            with_password = f"http://it:secret@{shown}:3128"
             done = root.run(SCRIPT, *words, "--proxy", with_password)
             assert (done.returncode, "--proxy-file" in done.stderr) == (2, True), "everybody could read it"
             root.put("/media/proxy-address", with_password.encode(), 0o600)
@@ -407,10 +415,18 @@ def test_ins_01_a_dry_run_does_nothing_and_wrong_words_are_said(root: BareRoot, 
     for words in (
         ["--fingerprint", "12"],
         ["--what"],
+        ["--fingerprint", medium.fingerprint, "--relay", "https://relay.example:8470:1"],
         terms(medium, "old", "--relay", "https://r"),
         ["--purge"],
     ):
         assert root.run(SCRIPT, *words).returncode == 2
+    for words in (
+        ["--relay", "https://2001:db8::1"],
+        ["--relay", "https://2001:db8::1:8470"],
+        ["--relay", "https://[::1]", "--proxy", "http://2001:db8::1:3128"],
+    ):
+        done = root.run(SCRIPT, "--fingerprint", medium.fingerprint, *words)
+        assert (done.returncode, "needs brackets" in done.stderr) == (2, True)
     assert "--token-file" in root.run(SCRIPT, "--help").stdout
     assert root.listing() == before
 

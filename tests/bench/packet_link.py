@@ -9,22 +9,20 @@ not fit are done to IP packets, so that congestion control, repetition and the k
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
 import random
 import signal
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from tests.bench.link_terms import LinkTerms, parse_link
 from tests.bench.shaper import READ_BYTES, Ends, Proxy
+from tests.support.own_network import enter_network, ip
 
 NEAR_HOST, FAR_HOST = "198.18.77.1", "198.18.77.2"
 """Of the range for benchmarks (RFC 2544, C.2.2), which no network routes."""
@@ -33,7 +31,6 @@ _TUN_SET_INTERFACE, _TUN_WITHOUT_HEADER = (
     0x400454CA,
     0x1001,
 )  # TUNSETIFF, IFF_TUN | IFF_NO_PI (linux/if_tun.h)
-_NETWORK = 0x40000000  # CLONE_NEWNET (linux/sched.h)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +77,12 @@ class Direction:
 def far_end(ports: Sequence[int]) -> Iterator[FarEnd]:
     """The namespace with its device, up, and a listener for each port."""
     name, device = f"alongside-{os.getpid()}", f"far{os.getpid()}"
-    _ip("netns", "add", name)
+    ip("netns", "add", name)
     try:
         made: list[FarEnd] = []
 
         def make() -> None:
-            _enter(Path("/run/netns") / name)
+            enter_network(name)
             end = open_device(device, FAR_HOST, NEAR_HOST)
             made.append(FarEnd(end, [socket.create_server((FAR_HOST, port)) for port in ports]))
 
@@ -100,27 +97,16 @@ def far_end(ports: Sequence[int]) -> Iterator[FarEnd]:
             listener.close()
         os.close(made[0].device)
     finally:
-        _ip("netns", "del", name)
+        ip("netns", "del", name)
 
 
 def open_device(name: str, here: str, there: str) -> int:
     """A TUN device in this thread's namespace, up; it goes with its descriptor."""
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(device, _TUN_SET_INTERFACE, struct.pack("16sH22x", name.encode(), _TUN_WITHOUT_HEADER))
-    _ip("addr", "add", here, "peer", there, "dev", name)
-    _ip("link", "set", name, "up")
+    ip("addr", "add", here, "peer", there, "dev", name)
+    ip("link", "set", name, "up")
     return device
-
-
-def _enter(space: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    with space.open() as file:
-        if libc.setns(file.fileno(), _NETWORK) != 0:
-            raise OSError(ctypes.get_errno(), f"setns {space}")
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)
 
 
 async def _join(near: Ends, to: str, port: int) -> None:

@@ -84,3 +84,11 @@ def test_plain_tcp_is_served_on_loopback(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.evil.example", "127.0.0.1.evil.example"])
 def test_a_name_that_begins_like_loopback_is_not_loopback(host: str) -> None:
     assert not parse_address(f"{host}:1", "listen").is_loopback
+
+
+@pytest.mark.parametrize("text", ["::1:8470", "2001:db8::1", ":::8470"])
+def test_an_ipv6_address_without_brackets_is_told_what_it_lacks(text: str) -> None:
+    with pytest.raises(SupportError) as caught:
+        parse_address(text, "listen")
+    assert caught.value.code is ErrorCode.E_CONFIG
+    assert "needs brackets" in caught.value.detail

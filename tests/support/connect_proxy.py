@@ -18,7 +18,9 @@ class ConnectProxy:
     long. `intercepts`: ends TLS here, with this certificate.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        """`host`: where it listens, and leads to."""
+        self._host = host
         self.password = ""
         self.idle_limit_s = 60.0
         self.intercepts: ssl.SSLContext | None = None
@@ -31,7 +33,8 @@ class ConnectProxy:
         """For HTTPS_PROXY."""
         assert self._server is not None
         user = f"pc:{password}@" if password else ""
-        return f"http://{user}127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{user}{host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def cut(self) -> None:
         """Every tunnel through it ends now."""
@@ -60,7 +63,7 @@ class ConnectProxy:
             writer.write(ASKED)
             await writer.drain()
             return
-        there = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+        there = await asyncio.open_connection(self._host, int(target.rpartition(":")[2]))
         writer.write(CONNECTED)
         try:
             if self.intercepts is not None:
@@ -87,7 +90,7 @@ class ConnectProxy:
             await writer.drain()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._host, 0)
         return self
 
     async def __aexit__(

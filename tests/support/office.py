@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,12 @@ class Office:
 
 
 @contextmanager
-def open_office(folder: Path) -> Iterator[Office]:
-    """Relay claimed, technician enrolled, agent joined and running without a display."""
-    with RelayProcess(folder / "relay") as relay:
+def open_office(folder: Path, *, host: str = "127.0.0.1", arguments: Sequence[str] = ()) -> Iterator[Office]:
+    """Relay claimed, technician enrolled, agent joined and running without a display.
+
+    `host`: the relay's address. `arguments`: more of what it is started with.
+    """
+    with RelayProcess(folder / "relay", host=host, arguments=arguments) as relay:
         office = Office(folder, relay)
         (folder / "passphrase").write_text(PASSPHRASE + "\n")
         _done(

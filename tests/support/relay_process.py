@@ -36,9 +36,10 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody holds at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports of this address that nobody holds at this moment."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets = [socket.create_server((host, 0), family=family) for _ in range(count)]
     ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
         one.close()
@@ -49,10 +50,18 @@ class RelayProcess:
     """Starts, stops, kills and restarts one relay; ports and data stay the same over restarts."""
 
     def __init__(
-        self, data: Path, *, workers: int = 1, arguments: Sequence[str] = (), inside: Sequence[str] = ()
+        self,
+        data: Path,
+        *,
+        workers: int = 1,
+        arguments: Sequence[str] = (),
+        inside: Sequence[str] = (),
+        host: str = "127.0.0.1",
     ) -> None:
-        """`inside`: the words that start a program in another network namespace."""
+        """`inside`: the words that start a program in another network namespace. `host`: an address."""
         self.data = data
+        self._host = host
+        shown = f"[{host}]" if ":" in host else host
         control_port, session_port = self._port_pair(workers)
         self.control_port = control_port
         self.session_port = session_port if workers else control_port
@@ -64,15 +73,14 @@ class RelayProcess:
         self._command = [
             *inside,
             *(sys.executable, "-c", "from relay.cli import main; main()", "serve", "--json"),
-            *("--data", str(data), "--listen", f"127.0.0.1:{control_port}"),
-            *("--session-listen", f"127.0.0.1:{session_port}", "--workers", str(workers)),
+            *("--data", str(data), "--listen", f"{shown}:{control_port}"),
+            *("--session-listen", f"{shown}:{session_port}", "--workers", str(workers)),
             *arguments,
         ]
 
-    @staticmethod
-    def _port_pair(workers: int) -> tuple[int, int]:
+    def _port_pair(self, workers: int) -> tuple[int, int]:
         while True:
-            control_port, session_port = free_ports(2)
+            control_port, session_port = free_ports(2, self._host)
             if not session_port <= control_port < session_port + max(1, workers):
                 return control_port, session_port
 
@@ -155,10 +163,15 @@ class RelayProcess:
 
 @contextmanager
 def running_relay(
-    data: Path, *, workers: int = 1, arguments: Sequence[str] = (), inside: Sequence[str] = ()
+    data: Path,
+    *,
+    workers: int = 1,
+    arguments: Sequence[str] = (),
+    inside: Sequence[str] = (),
+    host: str = "127.0.0.1",
 ) -> Iterator[RelayProcess]:
     """A relay that is stopped at the end, and has to stop cleanly."""
-    with RelayProcess(data, workers=workers, arguments=arguments, inside=inside) as relay:
+    with RelayProcess(data, workers=workers, arguments=arguments, inside=inside, host=host) as relay:
         yield relay
         if relay._process is not None:
             assert relay.stop() == 0, relay.log_text()
@@ -233,7 +246,8 @@ async def throw_garbage(port: int, garbage: bytes) -> None:
 def _listens(pid: int, port: int) -> bool:
     inodes = {
         line.split()[9]
-        for line in Path("/proc/net/tcp").read_text().splitlines()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()
         if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
     }
     links = [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]

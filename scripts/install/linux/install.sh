@@ -102,6 +102,14 @@ fact() { grep -oE "\"$1\":\"[^\"]*\"" "$WORK/release.json" | head -n 1 | sed -E 
 # is_below A B: whether version A is lower than B.
 is_below() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
+# needs_brackets ADDRESS: whether an IPv6 address stands in it outside of brackets.
+needs_brackets() {
+  local place="${1#*//}"
+  place="${place##*@}"
+  place="${place%%/*}"
+  [[ "$place" != *\[* && "$place" == *:*:* ]]
+}
+
 parse() {
   FINGERPRINT="" RELAY="" BUNDLE="" TOKEN_FILE="" AT_LEAST="" PROXY="" PROXY_FILE="" DRY_RUN="" UNINSTALL="" PURGE="" NO_JOIN=""
   while [ "$#" -gt 0 ]; do
@@ -136,7 +144,8 @@ parse() {
   [[ "$FINGERPRINT" =~ ^[0-9a-f]{64}$ ]] || fail 2 "--fingerprint needs 64 hex digits; an administrator sees them with: alongside org show"
   [ -z "$RELAY" ] || [ -z "$BUNDLE" ] || fail 2 "give --relay or --offline, not both."
   [ -n "$RELAY$BUNDLE" ] || fail 2 "give --relay URL or --offline BUNDLE."
-  [[ "$RELAY" =~ ^$|^https?://[A-Za-z0-9.:_-]+$|^https?://\[[0-9a-fA-F:]+\](:[0-9]+)?$ ]] || fail 2 "--relay needs an address such as https://relay.example"
+  ! needs_brackets "$RELAY" || fail 2 "--relay: an IPv6 address needs brackets, as in https://[2001:db8::1]:8470"
+  [[ "$RELAY" =~ ^$|^https?://([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?$ ]] || fail 2 "--relay needs an address such as https://relay.example"
   [ -z "$PROXY" ] || [ -z "$PROXY_FILE" ] || fail 2 "give --proxy or --proxy-file, not both."
   [[ "$PROXY" != *@* ]] || fail 2 "every user could read the password on the command line; use --proxy-file."
   if [ -n "$PROXY_FILE" ]; then
@@ -144,6 +153,7 @@ parse() {
     PROXY="$(head -c 2048 -- "$PROXY_FILE" | head -n 1)"
     [ -n "$PROXY" ] || fail 2 "the file $PROXY_FILE is empty."
   fi
+  ! needs_brackets "$PROXY" || fail 2 "the proxy: an IPv6 address needs brackets, as in http://[2001:db8::1]:3128"
   [[ "$PROXY" =~ ^$|^[[:graph:]]+$ && "$PROXY" != *[\"\\]* ]] || fail 2 "the proxy needs an address such as http://proxy.example:3128"
   [[ "$AT_LEAST" =~ ^$|^[0-9]{1,6}(\.[0-9]{1,6}){2}$ ]] || fail 2 "--at-least needs a version such as 1.2.3"
 }
