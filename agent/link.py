@@ -17,6 +17,7 @@ from agent.state import RelayAddress
 from protocol.aio.backoff import Backoff
 from protocol.aio.first_of import first_of
 from protocol.aio.log_in import connect_control, log_in
+from protocol.aio.own_addresses import address_changed
 from protocol.aio.wire import Wire
 from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError, Unreachable
 from protocol.identity import Identity
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 SLOW_RETRY_S = 60.0
 HEARTBEAT_SHORTEST_S = 1.0
 HOLD_TIMEOUT_S = 10.0
+AFTER_CHANGE_S = 2.0
+"""Within so long after a change of this machine's addresses the relay is tried, at a moment by chance."""
 
 # refusals that nobody has to do anything about here: the relay helps itself, or its people help it
 PASSING = frozenset({ErrorCode.E_RELAY_STORE, ErrorCode.E_INTERNAL})
@@ -146,7 +149,22 @@ class RelayLink:
             except Exception:
                 log.exception("link.broke")
                 self._note(CONNECTING, SupportError())
-            await asyncio.sleep(self._delay_s())
+            await self._wait(self._delay_s())
+
+    async def _wait(self, delay_s: float) -> None:
+        """Before the next try; a change of this machine's addresses brings it forward.
+
+        By chance, since a whole site may be back at once.
+        """
+        if self.state == REFUSED:
+            await asyncio.sleep(delay_s)
+            return
+        with suppress(TimeoutError):
+            started_s = asyncio.get_running_loop().time()
+            async with asyncio.timeout(delay_s):
+                await address_changed()
+            left_s = delay_s - (asyncio.get_running_loop().time() - started_s)
+            await asyncio.sleep(min(left_s, random.uniform(0.0, AFTER_CHANGE_S)))
 
     def _note(self, state: str, exc: SupportError) -> None:
         self.state, self.code = state, str(exc.code)

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidPro
 from websockets.proxy import get_proxy, parse_proxy
 from websockets.uri import parse_uri
 
+from protocol.aio.own_addresses import OwnAddress
 from protocol.errors import ErrorCode, PeerViolation, Unreachable, UsageError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -61,6 +62,10 @@ class WebSocketWire:
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
+        self._own_address: OwnAddress | None = None
+        here = str(connection.local_address[0])
+        if not is_loopback(here):  # that one never goes
+            self._own_address = OwnAddress(here, connection.transport.abort)
 
     async def send(self, message: bytes) -> None:
         """See `Wire.send`."""
@@ -81,6 +86,8 @@ class WebSocketWire:
 
     async def close(self) -> None:
         """See `Wire.close`."""
+        if self._own_address is not None:
+            self._own_address.close()
         await self._connection.close()
 
 

@@ -56,7 +56,7 @@ class Device:
     def __init__(self, office: Office, folder: Path) -> None:
         self.office = office
         self.token, _ = office.token()
-        joined = said_here("alongside-agent", "join", self.token, "--data", str(folder))
+        joined = office.join(self.token, folder)
         assert joined.status == 0, joined
         self.device_id = DeviceId(joined.documents()[0]["device_id"])
         self.agent = AgentProcess(folder)

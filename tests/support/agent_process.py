@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,8 +16,10 @@ from tests.support.said import command
 class AgentProcess:
     """Runs on a data folder that has joined; its log is `log_text`."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, inside: Sequence[str] = ()) -> None:
+        """`inside`: the words that start a program in other surroundings."""
         self.data = data
+        self._inside = inside
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -32,7 +35,7 @@ class AgentProcess:
 
     def start(self) -> Self:
         """Start, and wait until its link is there."""
-        words = command("alongside-agent", "run", "--data", str(self.data), "--json")
+        words = [*self._inside, *command("alongside-agent", "run", "--data", str(self.data), "--json")]
         environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
         with (self.data / "log").open("ab") as log:
             self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, env=environment)

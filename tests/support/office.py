@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protocol.certificates import organisation_of_root
@@ -15,6 +15,7 @@ from technician_client.organisation import OrganisationFolder, Root
 from tests.support.organisation import Organisation
 from tests.support.relay_process import RelayProcess
 from tests.support.said import Said, command, said_here
+from tests.support.tls_server import ServerFiles
 
 PASSPHRASE = "a passphrase for tests"
 
@@ -34,6 +35,7 @@ class Office:
     folder: Path
     relay: RelayProcess
     device_id: str = ""
+    authority: Path | None = None
 
     @property
     def technician(self) -> Path:
@@ -53,6 +55,11 @@ class Office:
     def alongside(self, *words: str) -> Said:
         """The technician's command line, in this process."""
         return said_here("alongside", *words, "--data", str(self.technician))
+
+    def join(self, token: str, data: Path) -> Said:
+        """A device that keeps its identity there."""
+        words = ("--relay-ca", str(self.authority)) if self.authority else ()
+        return said_here("alongside-agent", "join", token, *words, "--data", str(data))
 
     def token(self, *words: str) -> tuple[str, str]:
         """A fresh join token and its serial."""
@@ -75,19 +82,31 @@ class Office:
 
 
 @contextmanager
-def open_office(folder: Path, *, host: str = "127.0.0.1", arguments: Sequence[str] = ()) -> Iterator[Office]:
+def open_office(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    arguments: Sequence[str] = (),
+    tls: ServerFiles | None = None,
+    name: str = "",
+) -> Iterator[Office]:
     """Relay claimed, technician enrolled, agent joined and running without a display.
 
-    `host`: the relay's address. `arguments`: more of what it is started with.
+    `host`: the relay's address. `arguments`: more of what it is started with. `tls`: what it shows; with it
+    everybody knows it by `name`, if there is one.
     """
-    with RelayProcess(folder / "relay", host=host, arguments=arguments) as relay:
-        office = Office(folder, relay)
+    words = ("--tls-cert", str(tls.certificate), "--tls-key", str(tls.key)) if tls else ()
+    with RelayProcess(folder / "relay", host=host, arguments=(*words, *arguments)) as relay:
+        if name:
+            relay.relay_url = f"https://{name}:{relay.control_port}"
+        office = Office(folder, relay, authority=tls.authority if tls else None)
         (folder / "passphrase").write_text(PASSPHRASE + "\n")
         _done(
             office.alongside(
                 *("org", "init", "--name", "Office", "--relay", relay.relay_url),
                 *("--claim-secret-file", relay.claim_secret_file),
                 *("--passphrase-file", office.passphrase_file),
+                *(("--tls-ca", str(tls.authority)) if tls else ()),
             )
         )
         _done(
@@ -97,9 +116,9 @@ def open_office(folder: Path, *, host: str = "127.0.0.1", arguments: Sequence[st
             )
         )
         token, _ = office.token()
-        joined = _done(said_here("alongside-agent", "join", token, "--data", str(office.agent)))
+        joined = _done(office.join(token, office.agent))
         with _running_agent(office.agent):
-            yield Office(folder, relay, joined.documents()[0]["device_id"])
+            yield replace(office, device_id=joined.documents()[0]["device_id"])
 
 
 def _done(said: Said) -> Said:
