@@ -46,6 +46,9 @@ _LOG = structlog.get_logger()
 _OUTBOX_LIMIT_BYTES = 4 * CONTROL_MESSAGE_LIMIT_BYTES
 _FLUSH_TIMEOUT_S = 2.0
 _JUDGED_WITHIN_S = LOGIN_TIMEOUT_S - 2.0
+# the others wait in line: what was begun for somebody who gives up meanwhile is lost for everybody, and when
+# a whole fleet comes back all of it would be (aiosqlite does what nobody waits for any more)
+_JUDGED_AT_ONCE = 8
 _PING_AFTER_S = 1.5 * LINK_HEARTBEAT_S  # who pings by itself is asked nothing: half of an idle link's traffic
 _IPV6_CUSTOMER_BITS = 64
 _KEEPING_ALIVE = frozenset({WSMsgType.PING, WSMsgType.PONG})
@@ -145,6 +148,7 @@ class Gateway:
         self._presence = presence
         self._behind_proxy = behind_proxy
         self._login_rate = RateLimit(LOGIN_RATE)
+        self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
         self._visit_rate = RateLimit(VISIT_RATE)
         self._visitors = 0
 
@@ -218,7 +222,8 @@ class Gateway:
         if isinstance(message, Visit):
             return self._visit(message, address)
         if isinstance(message, LogIn):
-            return await self._registry.log_in(message, nonce, now)
+            async with self._judging:
+                return await self._registry.log_in(message, nonce, now)
         if isinstance(message, Succeed):
             admitted = await self._registry.succeed(message, nonce, now)
             _LOG.info("root.succeeded", organisation_id=admitted.peer.organisation_id)
