@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from agent.desktop.bus_frames import (
+from agent.bus_frames import (
     NOTHING,
     BusMessage,
     Content,

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from agent.desktop.bus_frames import NOTHING, BusMessage, Content, Frames, Target, read_message, write_call
+from agent.bus_frames import NOTHING, BusMessage, Content, Frames, Target, read_message, write_call
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ Every program of the session may call these. The most that a call does is to ope
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent.desktop.bus_frames import NOTHING, BusMessage, Content
+from agent.bus_frames import NOTHING, BusMessage, Content
 
 ITEM_PATH, MENU_PATH = "/StatusNotifierItem", "/MenuBar"
 ITEM, MENU = "org.kde.StatusNotifierItem", "com.canonical.dbusmenu"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jeepney import DBusAddress
 
-from agent.desktop.bus_frames import (
+from agent.bus_frames import (
     MESSAGE_LIMIT_BYTES,
     NOTHING,
     BusMessage,

@@ -36,7 +36,6 @@ NEVER_IDLE = {
         "cryptography",
         "OpenSSL",
         "websockets",
-        "dbus_fast",
         "jeepney",
         "email",
         "http",

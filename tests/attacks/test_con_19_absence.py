@@ -12,13 +12,14 @@ import pytest
 
 from agent.absence import Absence, OsPerson, PersonFact, watching
 from agent.desktop_link import DesktopLink
+from agent.platform.logind.bus import ANSWER_LIMIT_BYTES
 from agent.platform.logind.person_watch import LogindWatch
 from protocol.errors import BackendUnavailable, ErrorCode, SupportError
 from protocol.grantables import Grantable
 from protocol.messages.consent import GrantEnded
 from technician_client.sessions import TechnicianSession
 from tests.support.device_end import DeviceEnd, attached, device_end
-from tests.support.fake_logind import MANAGER_PATH, SESSION_PATH, FakeLogind, fake_logind, message_bus
+from tests.support.fake_logind import MANAGER_PATH, SESSION_PATH, FakeLogind, fake_logind, running_bus
 from tests.support.organisation import acme
 
 pytestmark = [pytest.mark.real, pytest.mark.beside]
@@ -121,14 +122,27 @@ async def test_con_19_nobody_else_on_the_bus_can_say_that_the_person_is_back(tmp
         await logind.change("LockedHint", value=True)
         await told.until(PersonFact.LOCKED, PersonFact.LOCKED)
         liar = FakeLogind(logind.address)
-        from dbus_fast.aio import MessageBus
-
-        liar._bus = await MessageBus(bus_address=logind.address).connect()
+        await liar.open(has_name=False)
         await liar.change("LockedHint", value=False)
         await liar.sleep(is_beginning=False)
         await asyncio.sleep(0.2)
         liar.close()
         assert told.facts[-1] is PersonFact.LOCKED
+
+
+async def test_con_19_what_a_neighbour_throws_at_the_watch_is_passed_over(tmp_path: Path) -> None:
+    async with fake_logind(tmp_path) as logind, watched(logind) as told:
+        neighbour = FakeLogind(logind.address)
+        await neighbour.open(has_name=False)
+        deep = "a" * 20 + "(" * 20 + "y" + ")" * 20
+        (asker,) = logind.askers
+        too_much = bytes(2 * ANSWER_LIMIT_BYTES)
+        await neighbour.signal(SESSION_PATH, "Session", "Lock", "ay", too_much, to=asker)
+        await neighbour.signal(SESSION_PATH, "Session", "Lock", deep, [], to=asker)
+        await logind.change("LockedHint", value=True)
+        await told.until(PersonFact.LOCKED, PersonFact.LOCKED)
+        neighbour.close()
+        assert logind.asked.count("GetSessionByPID") == 1, "the connection was lost, and made again"
 
 
 async def test_con_19_a_logind_that_restarts_is_watched_again(tmp_path: Path) -> None:
@@ -147,7 +161,7 @@ async def test_without_a_bus_or_without_a_session_nobody_tells_and_that_is_said(
     told = Told()
     with pytest.raises(BackendUnavailable, match="no system bus"):
         await LogindWatch(f"unix:path={tmp_path}/none").run(OsPerson(os.getuid(), 1, DISPLAY), told.tell)
-    with message_bus(tmp_path) as address:
+    with running_bus(tmp_path) as address:
         with pytest.raises(BackendUnavailable):
             await LogindWatch(address).run(OsPerson(os.getuid(), 1, DISPLAY), told.tell)
         await watching([LogindWatch(address)])(OsPerson(os.getuid(), 1, DISPLAY), told.tell)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jeepney import DBusAddress, MessageFlag, new_method_call
 
-from agent.desktop.bus_frames import MESSAGE_LIMIT_BYTES
+from agent.bus_frames import MESSAGE_LIMIT_BYTES
 from agent.desktop.ipc_messages import FromDesktop, HideIndicator, PromptAnswered, StopPressed
 from agent.desktop.tray_item import ITEM, MENU, MENU_PATH, PROPERTIES, READ_ONLY, UNKNOWN_METHOD
 from tests.support.desktop_service import a_prompt, an_indicator, wait_for

@@ -47,7 +47,7 @@ def _frames() -> list[bytes]:
 
 
 def _desktop_bus() -> list[bytes]:
-    from agent.desktop.bus_frames import Content, Target, write_call
+    from agent.bus_frames import Content, Target, write_call
     from agent.desktop.tray_item import ITEM, ITEM_PATH, MENU, MENU_PATH, PROPERTIES
 
     to_item, to_menu = Target(":1.2", ITEM_PATH, PROPERTIES, "Get"), Target(":1.2", MENU_PATH, MENU, "Event")

@@ -70,7 +70,7 @@ DECODING_FILES = {
 
 FRAMING_FILES = {
     "agent/capabilities/screen/worker_link.py": "screen.worker-link",
-    "agent/desktop/bus_frames.py": "desktop.bus",
+    "agent/bus_frames.py": "desktop.bus",
     "agent/desktop/ipc.py": "desktop.frames",
     "agent/desktop/xsettings.py": "desktop.settings",
     "agent/exec/service_link.py": "exec.service-link",
@@ -336,7 +336,7 @@ def _desktop_settings(content: bytes) -> object:
 
 
 def _desktop_bus(content: bytes) -> object:
-    from agent.desktop.bus_frames import Frames, read_message
+    from agent.bus_frames import Frames, read_message
     from agent.desktop.tray_item import Shown, answer_call
 
     shown = Shown("Alongside", "Ready", "Open", is_urgent=False, pictures=(), revision=1)

@@ -1,5 +1,6 @@
 """A private message bus (a real dbus-daemon) and a logind on it that a test plays."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dbus_fast import Message, MessageType, Variant
-from dbus_fast.aio import MessageBus
+from jeepney import DBusAddress, Message, MessageType, message_bus, new_error, new_method_return, new_signal
+from jeepney.io.asyncio import DBusConnection, open_dbus_connection
 
 LOGIND = "org.freedesktop.login1"
 MANAGER_PATH = "/org/freedesktop/login1"
@@ -41,29 +42,32 @@ class FakeLogind:
             "Type": "tty",
         }
         self.asked: list[str] = []
-        self._bus: Any = None
+        self.askers: set[str] = set()
+        self._bus: DBusConnection | None = None
+        self._answering: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
-        """Own the name."""
-        self._bus = await MessageBus(bus_address=self.address).connect()
-        self._bus.add_message_handler(self._answer)
-        await self._bus.request_name(LOGIND)
+    async def open(self, *, has_name: bool = True) -> None:
+        """Own the name, or be anybody on the bus."""
+        self._bus = await open_dbus_connection(self.address)
+        if has_name:
+            await self._bus.send(message_bus.RequestName(LOGIND))
+            while (await self._bus.receive()).header.message_type is not MessageType.method_return:
+                pass
+        self._answering = asyncio.create_task(self._answer_all(self._bus))
 
     def close(self) -> None:
         """Go away, as when it crashes."""
-        self._bus.disconnect()
+        if self._bus is not None and self._answering is not None:
+            self._answering.cancel()
+            self._bus.writer.close()
 
-    async def signal(self, path: str, interface: str, member: str, signature: str = "", *body: Any) -> None:
-        """Send one."""
-        sent = Message(
-            message_type=MessageType.SIGNAL,
-            path=path,
-            interface=f"{LOGIND}.{interface}" if "." not in interface else interface,
-            member=member,
-            signature=signature,
-            body=list(body),
-        )
-        await self._bus.send(sent)
+    async def signal(
+        self, path: str, interface: str, member: str, signature: str = "", *body: Any, to: str | None = None
+    ) -> None:
+        """Send one to everybody who wants it, or `to` a connection."""
+        named = interface if "." in interface else f"{LOGIND}.{interface}"
+        source = DBusAddress(path, bus_name=to, interface=named)
+        await self._sent(new_signal(source, member, signature or None, body))
 
     async def sleep(self, *, is_beginning: bool) -> None:
         """The machine goes to sleep, or has woken."""
@@ -72,34 +76,44 @@ class FakeLogind:
     async def change(self, name: str, *, value: bool) -> None:
         """A property of the session changes."""
         self.properties[name] = value
-        changed = {name: Variant("b", value)}
+        changed = {name: ("b", value)}
         await self.signal(
             SESSION_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as",
             f"{LOGIND}.Session", changed, [],
         )  # fmt: skip
 
-    def _answer(self, message: Message) -> Message | None:
-        if message.message_type is not MessageType.METHOD_CALL:
-            return None
-        self.asked.append(str(message.member))
-        match message.member:
+    async def _sent(self, message: Message) -> None:
+        assert self._bus is not None
+        await self._bus.send(message)
+
+    async def _answer_all(self, bus: DBusConnection) -> None:
+        while True:
+            message = await bus.receive()
+            if message.header.message_type is MessageType.method_call:
+                await bus.send(self._answer(message))
+
+    def _answer(self, message: Message) -> Message:
+        member = str(message.header.fields[3])
+        self.asked.append(member)
+        self.askers.add(str(message.header.fields[7]))
+        match member:
             case "GetSessionByPID" if message.body[0] in self.pids:
-                return Message.new_method_return(message, "o", [SESSION_PATH])
+                return new_method_return(message, "o", (SESSION_PATH,))
             case "GetSessionByPID":
-                return Message.new_error(message, f"{LOGIND}.NoSessionForPID", "no session")
+                return new_error(message, f"{LOGIND}.NoSessionForPID", "s", ("no session",))
             case "ListSessions":
-                row = ["1", os.getuid(), "person", "seat0", SESSION_PATH]
-                return Message.new_method_return(message, "a(susso)", [[row]])
+                row = ("1", os.getuid(), "person", "seat0", SESSION_PATH)
+                return new_method_return(message, "a(susso)", ([row],))
             case "Get":
                 value = self.properties[message.body[1]]
                 kind = "b" if isinstance(value, bool) else "s"
-                return Message.new_method_return(message, "v", [Variant(kind, value)])
+                return new_method_return(message, "v", ((kind, value),))
             case _:
-                return None
+                return new_error(message, "org.freedesktop.DBus.Error.UnknownMethod")
 
 
 @contextmanager
-def message_bus(folder: Path) -> Iterator[str]:
+def running_bus(folder: Path) -> Iterator[str]:
     """A bus of one's own; yields its address."""
     if shutil.which("dbus-daemon") is None:
         pytest.skip(REMEDY)
@@ -122,7 +136,7 @@ def message_bus(folder: Path) -> Iterator[str]:
 @asynccontextmanager
 async def fake_logind(folder: Path) -> AsyncIterator[FakeLogind]:
     """A bus with a logind."""
-    with message_bus(folder) as address:
+    with running_bus(folder) as address:
         logind = FakeLogind(address)
         await logind.open()
         try:

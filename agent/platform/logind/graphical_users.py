@@ -28,7 +28,7 @@ async def graphical_users(bus_address: str = "") -> frozenset[int]:
 
 async def _is_graphical(bus: SystemBus, path: str) -> bool:
     told = [
-        (await bus.call((LOGIND, path, _PROPERTIES, "Get"), "ss", _SESSION, name)).value
+        (await bus.call((LOGIND, path, _PROPERTIES, "Get"), "ss", _SESSION, name))[1]
         for name in ("Class", "Type")
     ]
     return told[0] == PERSON_CLASS and told[1] in GRAPHICAL_TYPES

@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 
 from agent.absence import OsPerson, PersonFact, Tell
-from agent.platform.logind.bus import LOGIND, SystemBus
+from agent.bus_frames import BusMessage
+from agent.platform.logind.bus import BUS, BUS_PATH, LOGIND, SystemBus
 from agent.platform.logind.graphical_users import GRAPHICAL_TYPES
 from protocol.aio.backoff import Backoff
 from protocol.errors import BackendUnavailable
@@ -19,8 +20,7 @@ log = structlog.get_logger()
 
 _MANAGER_PATH = "/org/freedesktop/login1"
 _MANAGER, _SESSION = f"{LOGIND}.Manager", f"{LOGIND}.Session"
-_BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
-_PROPERTIES = f"{_BUS}.Properties"
+_PROPERTIES = f"{BUS}.Properties"
 
 
 class LogindWatch:
@@ -65,13 +65,13 @@ class _Watched:
     async def open(self, person: OsPerson) -> None:
         """Find the session, have its signals sent, and say how it is now."""
         await self._bus.open()
-        self._owner = await self._bus.call((_BUS, _BUS_PATH, _BUS, "GetNameOwner"), "s", LOGIND)
+        self._owner = await self._bus.call((BUS, BUS_PATH, BUS, "GetNameOwner"), "s", LOGIND)
         self._path = await self._find(person)
         self._bus.on_signal(self._take)
         rules = [f"type='signal',sender='{LOGIND}',path='{path}'" for path in (_MANAGER_PATH, self._path)]
-        rules.append(f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{LOGIND}'")
+        rules.append(f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{LOGIND}'")
         for rule in rules:
-            await self._bus.call((_BUS, _BUS_PATH, _BUS, "AddMatch"), "s", rule)
+            await self._bus.call((BUS, BUS_PATH, BUS, "AddMatch"), "s", rule)
         await self._look()
         log.info("person.watched", session=self._path)
 
@@ -131,14 +131,14 @@ class _Watched:
 
     async def _read(self, path: str, name: str) -> Any:
         found = await self._bus.call((LOGIND, path, _PROPERTIES, "Get"), "ss", _SESSION, name)
-        return found.value
+        return found[1]
 
-    def _take(self, signal: Any) -> None:
-        if signal.sender == _BUS and signal.member == "NameOwnerChanged":
+    def _take(self, signal: BusMessage) -> None:
+        if signal.sender == BUS and signal.name == "NameOwnerChanged":
             self._gone.set()
         if signal.sender != self._owner:
             return
-        match signal.member:
+        match signal.name:
             case "PrepareForSleep":
                 self._is_sleeping = bool(signal.body and signal.body[0] is True)
                 self._tell(PersonFact.SLEEPING)  # also at the end, should the beginning have been missed
@@ -150,14 +150,15 @@ class _Watched:
                 self._tell(PersonFact.LOCK_ASKED)
                 self._changed.set()
             case "PropertiesChanged" if signal.path == self._path:
-                self._took(signal.body[1] if len(signal.body) > 1 else {})
+                changed = signal.body[1] if len(signal.body) > 1 else {}
+                self._took(changed if isinstance(changed, dict) else {})
                 self._changed.set()
             case _:
                 pass
 
-    def _took(self, changed: dict[str, Any]) -> None:
+    def _took(self, changed: dict[str, tuple[str, object]]) -> None:
         """Somebody who was away for a moment only was away all the same."""
-        if "LockedHint" in changed and changed["LockedHint"].value is True:
+        if "LockedHint" in changed and changed["LockedHint"][1] is True:
             self._tell(PersonFact.LOCKED)
-        if "Active" in changed and changed["Active"].value is False:
+        if "Active" in changed and changed["Active"][1] is False:
             self._tell(PersonFact.SWITCHED)

@@ -1,7 +1,8 @@
 """Messages of a D-Bus connection: cut within bounds, read without believing them, written.
 
 Source: freedesktop.org, "D-Bus Specification" 0.43, "Message Protocol". Every program of the person's session
-may send to us, so what is too long is passed over and never kept, and what does not fit says nothing.
+may send to us on the session bus, and every user of the machine on the system bus, so what is too long is
+passed over and never kept, and what does not fit says nothing.
 """
 
 import struct
@@ -28,7 +29,10 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BusMessage:
-    """What came; `body` is whatever its sender wrote. `name` is that of a method, signal or error."""
+    """What came; `body` is whatever its sender wrote, a variant in it a pair of type and value.
+
+    `name` is that of a method, signal or error.
+    """
 
     kind: Kind
     serial: int
@@ -53,9 +57,10 @@ NOTHING = Content()
 
 
 class Frames:
-    """Cuts a stream into messages."""
+    """Cuts a stream into messages; one that is longer than `limit_bytes` is passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int = MESSAGE_LIMIT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
         self._kept = bytearray()
         self._passed_over_bytes = 0
 
@@ -74,7 +79,7 @@ class Frames:
             if len(self._kept) < _HEAD_BYTES:
                 return whole
             size = _size(self._kept)
-            if size > MESSAGE_LIMIT_BYTES:
+            if size > self._limit_bytes:
                 self._passed_over_bytes = size
             elif len(self._kept) < size:
                 return whole
@@ -144,9 +149,9 @@ class Target:
     name: str
 
 
-def write_call(target: Target, content: Content, serial: int) -> bytes:
-    """A call; nothing is started for it."""
-    return _written(Kind.CALL, _fields(target), content, serial, _NO_START)
+def write_call(target: Target, content: Content, serial: int, *, may_start: bool = False) -> bytes:
+    """A call; unless it `may_start` who is called, nothing is started for it."""
+    return _written(Kind.CALL, _fields(target), content, serial, 0 if may_start else _NO_START)
 
 
 def write_signal(target: Target, content: Content, serial: int) -> bytes:
