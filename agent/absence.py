@@ -55,6 +55,8 @@ class Absence:
         self.is_away = False
         self.is_known = False
         """Whether the system has told anything yet."""
+        self.departures = 0
+        """How often they have left: who is back again may have been away meanwhile."""
         self._departed = asyncio.Event()
 
     def tell(self, fact: PersonFact) -> None:
@@ -64,6 +66,7 @@ class Absence:
             self.is_away = False
             return
         self.is_away = self.is_away or fact is not PersonFact.LOCK_ASKED
+        self.departures += 1
         log.info("person.left", fact=fact.name)
         gone, self._departed = self._departed, asyncio.Event()
         gone.set()

@@ -126,6 +126,11 @@ class SessionConsent:
         return self._facts.pause.left_s > 0
 
     @property
+    def departures(self) -> int:
+        """How often the person has left this desktop."""
+        return self.desk.seat.absence.departures if self.desk is not None else 0
+
+    @property
     def _has_slept(self) -> bool:
         return self._facts.slept_s() - self._slept_s > SLEEP_NOTICED_S
 
@@ -300,7 +305,7 @@ class SessionConsent:
         length_s = person.length_s
         if self.is_paused:
             raise Refused("the person paused meanwhile", code=ErrorCode.E_CONSENT_PAUSED)
-        if self.is_absent:
+        if self.is_absent or self.departures != person.departures:
             raise Refused("the person left meanwhile", code=ErrorCode.E_CONSENT_AWAY)
         self._audit.write(
             AuditKind.CONSENT_ALLOWED,
@@ -429,6 +434,8 @@ class _PersonAtDesk:
         self._pending = pending
         self.failure: ErrorCode | None = None
         self.was_asked = False
+        self.departures = consent.departures
+        """When this was allowed; leaving afterwards ends it, also before it is given."""
         self.answer_facts: dict[str, str | int] = {}
         if standing:
             self.answer_facts = {"standing": " ".join(sorted(one.standing_id for one in standing.values()))}
@@ -445,6 +452,7 @@ class _PersonAtDesk:
             self.failure = exc.code
             self.was_asked = False  # not by the person's doing
             raise
+        self.departures = self._consent.departures
         self.answer_facts = {
             "text_sha256": answer.text_sha256,
             "locale": answer.locale,

@@ -5,27 +5,33 @@ import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from agent.absence import Absence, OsPerson, PersonFact, watching
+from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink
 from agent.platform.logind.bus import ANSWER_LIMIT_BYTES
 from agent.platform.logind.person_watch import LogindWatch
 from protocol.errors import BackendUnavailable, ErrorCode, SupportError
 from protocol.grantables import Grantable
-from protocol.messages.consent import GrantEnded
+from protocol.messages.consent import Ask, AskAnswer, GrantEnded
+from protocol.messages.session import FromAgent
 from technician_client.sessions import TechnicianSession
+from tests.support.consent_stage import ConsentStage
 from tests.support.device_end import DeviceEnd, attached, device_end
 from tests.support.fake_logind import MANAGER_PATH, SESSION_PATH, FakeLogind, fake_logind, running_bus
 from tests.support.organisation import acme
+from tests.support.virtual_time import run_virtually
 
 pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 VIEW, CONTROL = Grantable.SCREEN_VIEW, Grantable.INPUT_CONTROL
 DISPLAY = ":7"
+Order = TypeVar("Order", bound=ipc.ToDesktop)
 
 
 class Told:
@@ -243,3 +249,53 @@ async def test_con_19_an_absence_is_known_until_its_end() -> None:
     absence.tell(PersonFact.BACK)
     absence.tell(PersonFact.LOCK_ASKED)
     assert not absence.is_away
+
+
+@pytest.mark.parametrize("fact", [PersonFact.LOCKED, PersonFact.LOCK_ASKED, PersonFact.SLEEPING])
+@pytest.mark.parametrize("leaves_before_indicator", [True, False])
+def test_con_19_who_left_and_came_back_before_the_grant_was_given_has_ended_it(
+    fact: PersonFact, leaves_before_indicator: bool
+) -> None:
+    async def visit() -> None:
+        orders: asyncio.Queue[ipc.ToDesktop] = asyncio.Queue()
+        answers: asyncio.Queue[AskAnswer] = asyncio.Queue()
+        stage = ConsentStage(orders.put_nowait, partial(_keep, answers))
+
+        async def order(kind: type[Order]) -> Order:
+            while True:
+                if isinstance(each := await orders.get(), kind):
+                    return each
+
+        def leave_and_return() -> None:
+            assert stage.link.seat is not None
+            stage.link.seat.absence.tell(fact)
+            stage.link.seat.absence.tell(PersonFact.BACK)
+
+        async def ask(number: int, *, leaves: bool) -> AskAnswer:
+            stage.say(Ask(number, [str(VIEW)], "", "", 600))
+            prompt = await order(ipc.ShowPrompt)
+            if not leaves:
+                leave_and_return()  # while the question stands they may: it is answered afterwards
+            stage.desktop.say(ipc.PromptAnswered(prompt.prompt_no, [str(VIEW)], "", "0" * 64, 2.0))
+            shown = await order(ipc.ShowIndicator)
+            if leaves:
+                leave_and_return()
+            stage.desktop.say(ipc.IndicatorShown(shown.session_id, shown.show_no))
+            return await answers.get()
+
+        await asyncio.sleep(0)
+        try:
+            answer = await ask(1, leaves=leaves_before_indicator)
+            if leaves_before_indicator:
+                assert answer.refused == {str(VIEW): ErrorCode.E_CONSENT_AWAY}
+                answer = await ask(2, leaves=False)
+            assert [each.grantable for each in answer.granted] == [str(VIEW)]
+        finally:
+            await stage.close()
+
+    run_virtually(visit())
+
+
+def _keep(answers: asyncio.Queue[AskAnswer], message: FromAgent) -> None:
+    if isinstance(message, AskAnswer):
+        answers.put_nowait(message)
