@@ -1,0 +1,70 @@
+"""REL-10 at the technician's side: commands, link and session go through the proxy that HTTPS_PROXY names."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import ErrorCode
+from protocol.messages.commands import CommandEnded
+from tests.attacks.test_aud_processes import Device, run_uptime, session_with
+from tests.support.connect_proxy import ConnectProxy
+from tests.support.office import open_office
+from tests.support.tls_server import server_files
+
+pytestmark = [pytest.mark.real, pytest.mark.beside]
+
+NAME, SECRET = "relay.test", "a-password-of-the-proxy"
+
+
+@contextmanager
+def proxy_beside() -> Iterator[ConnectProxy]:
+    """A proxy in a thread of its own: programs of ours run to their end in this one."""
+    proxy = ConnectProxy()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(proxy.__aenter__(), loop).result()
+        yield proxy
+        asyncio.run_coroutine_threadsafe(proxy.__aexit__(None, None, None), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_rel_10_a_technician_works_through_the_proxy_of_the_environment_and_keeps_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = server_files(tmp_path / "files", name=NAME)
+    with proxy_beside() as proxy:
+        proxy.password = SECRET
+        monkeypatch.setenv("HTTPS_PROXY", proxy.address(SECRET))
+        with open_office(tmp_path, tls=files, name=NAME) as office:
+            device = Device(office, tmp_path / "second")
+            with device.agent:
+                asyncio.run(a_command_runs(device))
+            ports = (office.relay.control_port, office.relay.session_port)
+            assert set(proxy.asked_for) == {f"{NAME}:{port}" for port in ports}
+            listed = office.alongside("fleet", "list")
+            assert listed.status == 0
+            monkeypatch.setenv("HTTPS_PROXY", proxy.address("wrong"))
+            refused = office.alongside("fleet", "list")
+            refused.assert_fault(ErrorCode.E_RELAY_PROXY)
+            assert "407" in refused.remarks
+            monkeypatch.delenv("HTTPS_PROXY")
+            office.alongside("fleet", "list").assert_fault(ErrorCode.E_RELAY_NAME)
+            kept = [path for path in office.technician.rglob("*") if path.is_file()]
+            said = "".join(path.read_text(errors="replace") for path in kept)
+            assert SECRET not in said + listed.output + listed.remarks + refused.output + refused.remarks
+
+
+async def a_command_runs(device: Device) -> None:
+    async with session_with(device) as (_, session, app):
+        ended = [one async for one in run_uptime(session, app)][-1]
+        assert isinstance(ended, CommandEnded)
+        assert ended.exit_status == 0
