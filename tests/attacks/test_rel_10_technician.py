@@ -1,8 +1,9 @@
 """REL-10 at the technician's side: commands, link and session go through the proxy that HTTPS_PROXY names."""
 
 import asyncio
+import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,18 +24,23 @@ NAME, SECRET = "relay.test", "a-password-of-the-proxy"
 @contextmanager
 def proxy_beside() -> Iterator[ConnectProxy]:
     """A proxy in a thread of its own: programs of ours run to their end in this one."""
-    proxy = ConnectProxy()
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    made: queue.Queue[tuple[ConnectProxy, Callable[[], object]]] = queue.Queue()
+
+    async def serve() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        async with ConnectProxy() as proxy:
+            made.put((proxy, lambda: loop.call_soon_threadsafe(ended.set)))
+            await ended.wait()
+        await asyncio.sleep(0.05)  # what was closed is gone in the loop's next turns
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
+    proxy, end = made.get(timeout=10)
     try:
-        asyncio.run_coroutine_threadsafe(proxy.__aenter__(), loop).result()
         yield proxy
-        asyncio.run_coroutine_threadsafe(proxy.__aexit__(None, None, None), loop).result()
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        end()
         thread.join()
-        loop.close()
 
 
 def test_rel_10_a_technician_works_through_the_proxy_of_the_environment_and_keeps_none_of_it(
