@@ -32,11 +32,13 @@ class Stage:
     folder: Path
     link: LinkTerms | None
     scope: ExitStack
+    browser_arguments: tuple[str, ...] = ()
 
     def chromium(self, url: str) -> int:
         """Chromium alone on the viewer's display; its pid."""
         profile = self.folder / "chromium"
-        words = [_needed("chromium"), *CHROMIUM_ARGUMENTS, f"--user-data-dir={profile}", f"--app={url}"]
+        words = [_needed("chromium"), *CHROMIUM_ARGUMENTS, *self.browser_arguments]
+        words += [f"--user-data-dir={profile}", f"--app={url}"]
         environment = self.viewer.environment
         return self.scope.enter_context(running(words, self.folder / "chromium.log", environment)).pid
 
@@ -77,7 +79,7 @@ class Running:
 
 
 @contextmanager
-def stage(folder: Path, link: LinkTerms | None) -> Iterator[Stage]:
+def stage(folder: Path, link: LinkTerms | None, browser_arguments: tuple[str, ...] = ()) -> Iterator[Stage]:
     """Both displays; everything started on them ends first."""
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -85,7 +87,7 @@ def stage(folder: Path, link: LinkTerms | None) -> Iterator[Stage]:
         start_xvfb(SIZE, has_openbox=True) as viewer,
         ExitStack() as scope,
     ):
-        yield Stage(source, viewer, folder, link, scope)
+        yield Stage(source, viewer, folder, link, scope, browser_arguments)
 
 
 def with_displays(stage: Stage, roles: Roles) -> Roles:
