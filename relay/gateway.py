@@ -376,8 +376,6 @@ def _address(request: web.Request, *, behind_proxy: bool) -> str:
         return "unknown"
     if address.version == 4:
         return str(address)
-    if (
-        address.ipv4_mapped is not None
-    ):  # IPv4 at a socket of both: else all of it would count as one customer
+    if address.ipv4_mapped is not None:  # at a socket of both, where all IPv4 would be one customer
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, _IPV6_CUSTOMER_BITS), strict=False))
