@@ -123,4 +123,4 @@ def test_con_05_stop_works_with_the_worker_stopped_and_with_the_service_blocked(
         result = figures[variant]
         assert isinstance(result, dict)
         assert result["stopped_ms"]["count"] == 1
-        assert result["moved_after"] == 0
+        assert result["acted_after"] == 0
