@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.aio import wire
 from protocol.errors import ErrorCode
 from protocol.messages.commands import CommandEnded
 from tests.attacks.test_aud_processes import Device, run_uptime, session_with
@@ -46,6 +47,7 @@ def proxy_beside() -> Iterator[ConnectProxy]:
 def test_rel_10_a_technician_works_through_the_proxy_of_the_environment_and_keeps_none_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wire, "_ADDRESSES", {})  # where the name led in an earlier test of this process
     files = server_files(tmp_path / "files", name=NAME)
     with proxy_beside() as proxy:
         proxy.password = SECRET
