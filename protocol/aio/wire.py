@@ -101,6 +101,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def lacks_brackets(address: str) -> bool:
     """Whether an IPv6 address, with a port or without, stands here outside of brackets (RFC 3986, 3.2.2)."""
     place = address.rpartition("//")[2].partition("/")[0].rpartition("@")[2]
@@ -166,7 +174,8 @@ async def connect_wire(
             ping_interval=None,
             write_limit=UNSENT_LIMIT_BYTES,
             proxy=way,
-            happy_eyeballs_delay=SECOND_ADDRESS_AFTER_S,
+            # an address has no second one, and asyncio's race leaves a socket open when it is cancelled late
+            happy_eyeballs_delay=None if _is_address(host) else SECOND_ADDRESS_AFTER_S,
             **place,
         )
     except ssl.SSLError as exc:
