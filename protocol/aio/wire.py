@@ -93,20 +93,16 @@ class WebSocketWire:
 
 def is_loopback(host: str) -> bool:
     """Whether this host name or address can only mean this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return address.is_loopback if address is not None else host == "localhost"
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None: it is a name."""
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def lacks_brackets(address: str) -> bool:
@@ -175,7 +171,7 @@ async def connect_wire(
             write_limit=UNSENT_LIMIT_BYTES,
             proxy=way,
             # an address has no second one, and asyncio's race leaves a socket open when it is cancelled late
-            happy_eyeballs_delay=None if _is_address(host) else SECOND_ADDRESS_AFTER_S,
+            happy_eyeballs_delay=SECOND_ADDRESS_AFTER_S if _address(host) is None else None,
             **place,
         )
     except ssl.SSLError as exc:

@@ -116,6 +116,14 @@ async def run_uptime(session: TechnicianSession, app: TechnicianApp) -> AsyncIte
             yield message
 
 
+async def a_command_runs(device: Device) -> None:
+    """From the question to the command's end, in a session of its own."""
+    async with session_with(device) as (_, session, app):
+        ended = [one async for one in run_uptime(session, app)][-1]
+        assert isinstance(ended, CommandEnded)
+        assert ended.exit_status == 0
+
+
 async def use(what: str, session: TechnicianSession, app: TechnicianApp) -> None:
     """Have an effect begin at the device."""
     if what == "command.started":

@@ -11,8 +11,7 @@ import pytest
 
 from protocol.aio import wire
 from protocol.errors import ErrorCode
-from protocol.messages.commands import CommandEnded
-from tests.attacks.test_aud_processes import Device, run_uptime, session_with
+from tests.attacks.test_aud_processes import Device, a_command_runs
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.office import open_office
 from tests.support.tls_server import server_files
@@ -69,10 +68,3 @@ def test_rel_10_a_technician_works_through_the_proxy_of_the_environment_and_keep
             kept = [path for path in office.technician.rglob("*") if path.is_file()]
             said = "".join(path.read_text(errors="replace") for path in kept)
             assert SECRET not in said + listed.output + listed.remarks + refused.output + refused.remarks
-
-
-async def a_command_runs(device: Device) -> None:
-    async with session_with(device) as (_, session, app):
-        ended = [one async for one in run_uptime(session, app)][-1]
-        assert isinstance(ended, CommandEnded)
-        assert ended.exit_status == 0

@@ -18,13 +18,12 @@ from agent.update.look import OFFERED, Device, Look
 from protocol.aio.log_in import connect_control
 from protocol.aio.wire import SECOND_ADDRESS_AFTER_S, socket_url
 from protocol.errors import ErrorCode, SupportError, UsageError
-from protocol.messages.commands import CommandEnded
 from protocol.messages.control import FROM_RELAY_CODEC, PRE_LOGIN_CODEC, Refused, Visit
 from protocol.succession import root_fingerprint
 from protocol.version import PROTOCOL_VERSION
 from relay.ratelimit import VISIT_RATE
 from tests.attacks.test_aud_processes import Device as JoinedDevice
-from tests.attacks.test_aud_processes import run_uptime, session_with
+from tests.attacks.test_aud_processes import a_command_runs
 from tests.bench.packet_link import open_device
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.office import open_office
@@ -70,13 +69,6 @@ def live_without_ipv4(folder: Path) -> None:
         places = installed(folder / "opt", "1.2.2", fingerprint, admin.served()["1.root.json"])
         updater = Look(places, Device("device-1", office.relay.relay_url, Machine("linux", "x86_64")))
         assert updater.look().outcome == OFFERED
-
-
-async def a_command_runs(device: JoinedDevice) -> None:
-    async with session_with(device) as (_, session, app):
-        ended = [one async for one in run_uptime(session, app)][-1]
-        assert isinstance(ended, CommandEnded)
-        assert ended.exit_status == 0
 
 
 # -- both

@@ -17,10 +17,10 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.bench import ours
 from tests.bench.actors import acting
 from tests.bench.figures import spread
 from tests.bench.measure import measure
+from tests.bench.screen import ours  # by way of it: it has the path to scripts/
 from tests.bench.stage import SIZE, free_port, stage
 from tests.bench.workloads import WORKLOADS
 from tests.support.xvfb import start_xvfb
@@ -28,6 +28,8 @@ from tests.support.xvfb import start_xvfb
 NOTE_AGES = """() => {
   const canvas = document.getElementById("screen");
   window.benchAges = [];
+  if (window.benchNotes) return;
+  window.benchNotes = true;
   const note = () => canvas.dataset.ageMs && window.benchAges.push(Number(canvas.dataset.ageMs));
   new MutationObserver(note).observe(canvas, { attributes: true, attributeFilter: ["data-age-ms"] });
 }"""
@@ -57,7 +59,8 @@ def run(workloads: list[str], seconds: float) -> dict[str, Any]:
                 measure(product, workload, 2.0)  # until the page shows pictures
                 in_page(port, NOTE_AGES)
                 seen = measure(product, workload, seconds).seen
-                ages = [float(one) for one in in_page(port, READ_AGES)]
+                # what was painted before the first picture that counts, while the scene was set, is left out
+                ages = [float(one) for one in in_page(port, READ_AGES)][-seen.distinct :]
                 results[workload] = {
                     "capture_to_painted_ms": asdict(spread(ages)),
                     "source_to_viewer_ms": asdict(seen.latency_ms),
