@@ -71,6 +71,9 @@ def _windows(display: str, name: str, scale: float, scheme: Scheme, folder: Path
     bars = Bars(looks, properties, BarCalls(lambda *_: None, lambda _: None))
     bars.show(an_indicator())
     take("indicator", bars.close)
+    bars.show(an_indicator())
+    bars.say_keys(are_ours=False)
+    take("indicator-keys-taken", bars.close)
     for title, show in PERSON_WINDOWS.items():
         take(title, show(looks, properties))
     root.destroy()

@@ -258,6 +258,7 @@ class Desktop:
         has_session = bool(self._bars.session_ids)
         self._watch.watch(is_needed=has_session)
         self._restacked.watch(is_needed=has_session)
+        self._orders.take_keys()
         if has_session and self._cards is not None:
             self._cards.hide()  # whoever is here now could press in it
         if self._tray is not None:

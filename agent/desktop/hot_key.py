@@ -28,6 +28,7 @@ class HotKey:
         self._errors: tuple[type[Exception], ...] = (ImportError, OSError)
         self._keycode = 0
         self.is_grabbed = False
+        self._is_taken = False  # as the log has it
         with contextlib.suppress(*self._errors):
             xcffib = import_module("xcffib")
             import_module("xcffib.xproto")
@@ -64,10 +65,12 @@ class HotKey:
             for request in asked:
                 request.check()
         except self._errors as exc:
-            log.warning("hot_key.taken", detail=repr(exc))
+            if not self._is_taken:  # whoever tries again and again says it once
+                log.warning("hot_key.taken", detail=repr(exc))
+            self._is_taken = True
             self._ungrab()
             return False
-        self.is_grabbed = True
+        self.is_grabbed, self._is_taken = True, False
         return True
 
     def release(self) -> None:
@@ -86,6 +89,7 @@ class HotKey:
                     self._on_pressed()
         except self._errors as exc:
             log.warning("hot_key.lost", detail=repr(exc))
+            self.is_grabbed = False
 
     def close(self) -> None:
         """Give the keys back and disconnect. May be called twice."""

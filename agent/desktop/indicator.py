@@ -17,7 +17,7 @@ from agent.desktop.edges import Edges
 from agent.desktop.ipc_messages import ShowIndicator
 from agent.desktop.looks import Button, Looks
 from agent.desktop.place import primary_place
-from agent.desktop.prompt_text import indicator_text, time_here, time_left
+from agent.desktop.prompt_text import indicator_text, keys_taken_text, time_here, time_left
 from agent.desktop.x11_windows import WindowProperties, name_parts
 from protocol.errors import BackendUnavailable
 
@@ -70,8 +70,8 @@ class Bar:
         )
         window.withdraw()
         window.overrideredirect(boolean=True)
-        window.title(self._say("Alongside: someone is helping you"))
         self._build()
+        self.say_keys(are_ours=True)
         for pattern in ("<Visibility>", "<Map>", "<Unmap>", "<Configure>", "<Destroy>"):
             window.bind(pattern, self._on_window)
         self._ticking = window.after(TICK_MS, self._tick)
@@ -114,6 +114,23 @@ class Bar:
         self._window.lift()
         if self._rules.is_in_sight:
             self._tell_shown()
+
+    def say_keys(self, *, are_ours: bool) -> bool:
+        """Say whether the Stop keys work, also by the window's name; whether that is news."""
+        title = self._say("Alongside: someone is helping you")
+        words = "" if are_ours else keys_taken_text(self._looks.language)
+        title = f"{title}. {words}" if words else title
+        if title == self._window.title():
+            return False
+        self._window.title(title)
+        self._keys.configure(text=words)
+        if are_ours:
+            self._keys.pack_forget()
+        else:
+            self._keys.pack(anchor=self._looks.anchor)
+        self._fit()
+        self._place()
+        return True
 
     def move_to(self, top: int) -> None:
         """Stand so many pixels below the top of the primary monitor."""
@@ -171,6 +188,10 @@ class Bar:
             words, self._looks, "", lk.Type(13, self._looks.colours.on_bar, width_px=width_px)
         )
         self._may.pack(anchor=self._looks.anchor)
+        self._keys = lk.label(
+            words, self._looks, "", lk.Type(13, self._looks.colours.on_bar, True, width_px)
+        )  # packed while there is something to say
+        name_parts(self._properties, {"stop_keys": self._keys})
 
     def _on_stop_pressed(self, _: Any) -> None:
         self._calls.on_stop(self._session_id)
@@ -241,7 +262,7 @@ class Bar:
         beside = window.winfo_reqwidth() - self._words.winfo_reqwidth()
         room = primary_place(window, self._properties).width - beside
         wrap = max(MINIMAL_TEXT_PX, min(self._looks.px(TEXT_WIDTH_PX), room))
-        for line in (self._who, self._may):
+        for line in (self._who, self._may, self._keys):
             if int(str(line.cget("wraplength"))) != wrap:
                 line.configure(wraplength=wrap)
         window.update_idletasks()
@@ -264,6 +285,7 @@ class Bars:
         self._looks, self._properties, self._calls, self._edges = looks, properties, calls, edges
         self._bars: dict[str, Bar] = {}
         self._numbers = 0
+        self._has_keys = True
 
     @property
     def session_ids(self) -> tuple[str, ...]:
@@ -275,8 +297,17 @@ class Bars:
         if order.session_id not in self._bars:
             self._numbers += 1
             self._bars[order.session_id] = Bar(self._looks, self._properties, self._calls, self._numbers)
-        self._bars[order.session_id].show(order)
+        bar = self._bars[order.session_id]
+        bar.say_keys(are_ours=self._has_keys)
+        bar.show(order)
         self._stack()
+
+    def say_keys(self, *, are_ours: bool) -> None:
+        """Say in every bar whether the Stop keys work now."""
+        self._has_keys = are_ours
+        changed = {bar.say_keys(are_ours=are_ours) for bar in self._bars.values()}
+        if True in changed:
+            self._stack()
 
     def frame_ids(self) -> frozenset[int]:
         """The children of the root window that hold the bars."""

@@ -64,6 +64,10 @@ class ShownBars(Protocol):
         """Show it, or change what it says."""
         ...
 
+    def say_keys(self, *, are_ours: bool) -> None:
+        """Say in all of them whether the Stop keys work now."""
+        ...
+
     def is_in_sight(self, session_id: str) -> bool:
         """Whether the person can see it at this moment."""
         ...
@@ -170,6 +174,11 @@ class Orders:
         for session_id in self._parts.bars.session_ids:
             self.stop(session_id)
 
+    def take_keys(self) -> None:
+        """Have the Stop keys while a session lives. Called again now and then: what holds them may let go."""
+        if self._parts.bars.session_ids:
+            self._parts.bars.say_keys(are_ours=self._parts.keys.grab())
+
     def _show_prompt(self, order: ShowPrompt) -> None:
         if self._prompt is not None:
             self._parts.send(
@@ -202,7 +211,7 @@ class Orders:
         if order.session_id in self._stopped:
             return
         self._parts.bars.show(order)
-        self._parts.keys.grab()
+        self.take_keys()
 
     def _hide_indicator(self, session_id: str) -> None:
         self._parts.workers.kill(session_id)

@@ -227,6 +227,13 @@ def indicator_text(order: ShowIndicator, language: Language = ENGLISH) -> tuple[
     return who, say("{may} (allowed by you before)", may=may) if order.is_standing else may
 
 
+def keys_taken_text(language: Language = ENGLISH) -> str:
+    """What the indicator says while another program has the Stop keys."""
+    return language.say(
+        "The keys {keys} do not stop this: another program has them. Press Stop here.", keys=HOT_KEY_TEXT
+    )
+
+
 def _length(length_s: float, language: Language, *, has_hot_key: bool) -> str:
     length = duration(length_s, language)
     if not has_hot_key:

@@ -53,6 +53,7 @@ def look(full_hd: str, scale: float) -> None:
         properties = WindowProperties(full_hd)
         looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)))
         bars = Bars(looks, properties, BarCalls(lambda *_: None, lambda _: None))
+        bars.say_keys(are_ours=False)
         bars.show(everything_granted())
         window = next(child for child in root.winfo_children() if isinstance(child, tk.Toplevel))
 

@@ -28,6 +28,7 @@ from agent.desktop.prompt_text import (
     UNVERIFIED_WARNING,
     WORDS,
     indicator_text,
+    keys_taken_text,
     prompt_text,
 )
 from agent.desktop.prompt_view import ARMED_IN, NO_ANSWER, TITLE
@@ -90,14 +91,15 @@ SECURITY_SENTENCES = (
     "Allow",
     "Block for 1 hour",
     "Stop",
+    "The keys {keys} do not stop this: another program has them. Press Stop here.",
 )
 FROZEN = {
-    "en": "5bd003ba07586514008f4ed210d22bd99b4cae4e8f9f1524d39966e1027ef5ea",
-    "de": "8c48802373fab336f818143b4198db50039b9b5f3aab05e8715dc636905b981d",
-    "fr": "3ce3132320cd9eecc0ac0cb5c601ef46abd2def5e30e0c80240a83f59f6a309f",
-    "es": "0da71a92505f468006ca4a29f26e23456e211cf6981de090eac57ad5d10a7300",
-    "pt": "0b7a4320eed7e15addcf038b4845282042f73b3437eb36b493331e84e7bdc5b2",
-    "ar": "f11d7ce9fc6c1f108683f8dacb3c2918ef9eae6c578312d83eac3e865b1fc95b",
+    "en": "dce143e1f1071390b3338982614963058d6fb5b8f4f117d53d3a01f8fa74025a",
+    "de": "bd3839e85438c14b4b198e6331db863391f991f79ef71cf779ae370b479a3b3b",
+    "fr": "b5e1a0068485e371543c1dbbe741a5f6941627be2663a86c92dd6b424035f361",
+    "es": "aca85136d36d37d59f7598f573f427448363af4a93b618e431fb27c0d4bc38be",
+    "pt": "4c07a7e92136c1cac157747456e234c7675257bd7f68c9ca02504e92591e2600",
+    "ar": "01a80a030c1f651cb606e80123b32fcb7134358c4b87ebdeb6c29b6027c82dd8",
 }
 
 # the same of the person's window
@@ -200,7 +202,8 @@ def test_every_fixed_text_of_the_prompt_goes_through_the_catalogue() -> None:
         text = prompt_text(order, has_hot_key=True, language=language_of((PSEUDO_NAME,)))
         for line in text.lines():
             assert line in outside or (line.startswith("[") and line.endswith("]")), line
-    for line in indicator_text(an_indicator(), language_of((PSEUDO_NAME,))):
+    pseudo = language_of((PSEUDO_NAME,))
+    for line in (*indicator_text(an_indicator(), pseudo), keys_taken_text(pseudo)):
         assert line.startswith("["), line
 
 

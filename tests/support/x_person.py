@@ -1,6 +1,7 @@
 """What a person at an X display does: sees our windows by name, moves the pointer, clicks, types (XTest)."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,16 @@ class XPerson:
         """The window of that WM_CLASS, if it can be seen."""
         return self._search("WM_CLASS", name)
 
+    def count(self, part: str) -> int:
+        """How many controls of that name can be seen."""
+        return len(list(self._all(PART, part)))
+
+    def name_of(self, window: int) -> str:
+        """The window's name, as a window list or whoever reads it aloud gets it (_NET_WM_NAME)."""
+        core, name = self.connection.core, "_NET_WM_NAME"
+        atom = core.InternAtom(False, len(name), name).reply().atom
+        return bytes(core.GetProperty(False, window, atom, 0, 0, 256).reply().value.buf()).decode()
+
     def click(self, x: int, y: int, button: int = 1) -> None:
         """Move there, press and release."""
         self._fake(6, 0, x, y)
@@ -84,6 +95,9 @@ class XPerson:
         self._xtest.FakeInput(kind, detail, 0, self.root, x, y, 0)
 
     def _search(self, name: str, value: str) -> Seen | None:
+        return next(self._all(name, value), None)
+
+    def _all(self, name: str, value: str) -> Iterator[Seen]:
         core = self.connection.core
         atom = core.InternAtom(False, len(name), name).reply().atom
         waiting = [self.root]
@@ -94,11 +108,10 @@ class XPerson:
                 if value.encode() in content.split(b"\0"):
                     seen = self._seen(window)
                     if seen:
-                        return seen
+                        yield seen
                 waiting += list(core.QueryTree(window).reply().children)
             except (xcffib.xproto.WindowError, xcffib.xproto.DrawableError, struct.error):
                 continue  # it went away while we looked
-        return None
 
     def _seen(self, window: int) -> Seen | None:
         core = self.connection.core
