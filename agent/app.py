@@ -83,6 +83,7 @@ from protocol.ids import DeviceId
 from protocol.messages.control import DeviceFacts, SessionOffered
 from protocol.messages.diagnostics import Display
 from protocol.names import shown_name
+from protocol.platforms import platform_name
 from protocol.trust import Trust
 from protocol.trust_store import TrustStore
 from protocol.version import PRODUCT_VERSION
@@ -346,7 +347,7 @@ class _Assembly:
                         device=self.identity,
                         device_group=self.peer.group,
                         trust=self.statuses.trust,
-                        platform=platform.system().lower(),
+                        platform=platform_name(platform.system()),
                         audit=session.audit,
                         ledger=ledger,
                         start_worker=worker_starter(book.path),
@@ -381,7 +382,7 @@ class _Assembly:
     def _facts(self) -> DeviceFacts:
         return DeviceFacts(
             name=shown_name(self.identity.name),
-            platform=platform.system().lower(),
+            platform=platform_name(platform.system()),
             agent_version=PRODUCT_VERSION,
             instance_id=secrets.token_hex(16),
         )

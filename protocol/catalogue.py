@@ -22,6 +22,7 @@ from protocol.limits import (
     COMMAND_VALUE_LIMIT_CHARS,
 )
 from protocol.names import shown_text
+from protocol.platforms import Platform
 
 CATALOGUE_ENTRIES_LIMIT: Final = 200
 _ARGV_LIMIT: Final = 64
@@ -29,7 +30,6 @@ _ARGV_LIMIT: Final = 64
 Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}\Z")]
 Line = Annotated[str, Meta(min_length=1, max_length=300)]
 Element = Annotated[str, Meta(min_length=1, max_length=COMMAND_VALUE_LIMIT_CHARS)]
-Platform: TypeAlias = Literal["linux", "macos", "windows"]
 Risk: TypeAlias = Literal["low", "medium", "high"]
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z0-9][a-z0-9_-]{0,47})\}")

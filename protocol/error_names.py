@@ -147,6 +147,7 @@ class ErrorCode(StrEnum):
     E_RELEASE_FORMAT = auto()
     E_RELEASE_SIGNATURE = auto()
     E_RELEASE_VERSION = auto()
+    E_RELEASE_PLATFORM = auto()
     E_RELEASE_EXPIRED = auto()
     E_UPDATE_FROZEN = auto()
     E_UPDATE_NONE = auto()

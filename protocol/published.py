@@ -6,10 +6,15 @@ from typing import Annotated, Final
 import msgspec
 
 from protocol.limits import RELEASE_FILE_LIMIT_BYTES, RELEASE_FILES_LIMIT
+from protocol.platforms import SCRIPT_PATHS
 
 INDEX_NAME: Final = "index.json"
 FILES_FOLDER: Final = "files"
-INSTALL_SCRIPTS: Final = {"/install.sh": "text/x-shellscript", "/install.ps1": "text/plain"}
+INSTALL_SCRIPTS: Final = {
+    SCRIPT_PATHS["linux"]: "text/x-shellscript",
+    SCRIPT_PATHS["macos"]: "text/x-shellscript",
+    SCRIPT_PATHS["windows"]: "text/plain",
+}
 RELEASE_PATH: Final = "/release/"
 INDEX_LIMIT_BYTES: Final = 256 << 10
 
@@ -28,7 +33,8 @@ class PublishedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file, which lies in `files/` under its own hash."""
 
     path: Annotated[
-        str, msgspec.Meta(pattern=r"^/(install\.(sh|ps1)|release/[A-Za-z0-9][A-Za-z0-9._-]{0,99})\Z")
+        str,
+        msgspec.Meta(pattern=r"^/(install(\.sh|-macos\.sh|\.ps1)|release/[A-Za-z0-9][A-Za-z0-9._-]{0,99})\Z"),
     ]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     length_bytes: Annotated[int, msgspec.Meta(ge=0, le=RELEASE_FILE_LIMIT_BYTES)]

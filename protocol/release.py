@@ -34,6 +34,7 @@ from protocol.limits import (
     SUCCESSOR_LIMIT_BYTES,
     SUCCESSORS_LIMIT,
 )
+from protocol.platforms import Platform
 from protocol.succession import RootLine, root_fingerprint
 
 RELEASE_TYPE: Final = "application/vnd.alongside.release+json"
@@ -58,13 +59,16 @@ class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The manifest. `pythons` are the interpreters that the wheels fit, such as "3.11"."""
+    """The manifest, for one kind of computer, since wheels differ by system and machine.
+
+    `pythons` are the interpreters that the wheels fit, such as "3.11".
+    """
 
     format: Annotated[int, msgspec.Meta(ge=1, le=1)]
     product: Annotated[str, msgspec.Meta(pattern=r"^agent\Z")]
     version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6}){2}\Z")]
     organisation_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    platform: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,20}\Z")]
+    platform: Platform
     machine: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,20}\Z")]
     pythons: Annotated[
         list[Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,3}\Z")]],
@@ -156,6 +160,14 @@ def check_release_time(release: Release, *, now: datetime) -> None:
     """Raises DocumentRefused, E_RELEASE_EXPIRED: too old to be installed anew."""
     if now > release.expires_at_utc:
         raise DocumentRefused(f"{release.expires_at_utc:%Y-%m-%d}", code=ErrorCode.E_RELEASE_EXPIRED)
+
+
+def check_release_kind(release: Release, platform: str, machine: str) -> None:
+    """Raises DocumentRefused, E_RELEASE_PLATFORM: it is for another kind of computer than this one."""
+    if (release.platform, release.machine) != (platform, machine):
+        raise DocumentRefused(
+            f"it is for {release.platform} on {release.machine}", code=ErrorCode.E_RELEASE_PLATFORM
+        )
 
 
 class Bundle:

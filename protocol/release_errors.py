@@ -20,6 +20,11 @@ RELEASE_TEXTS: Final[dict[ErrorCode, tuple[str, str, int]]] = {
         "Make a release with a higher version.",
         5,
     ),
+    ErrorCode.E_RELEASE_PLATFORM: (
+        "The release of the agent is for another kind of computer.",
+        "Take the bundle whose name has this computer's system and machine.",
+        5,
+    ),
     ErrorCode.E_RELEASE_EXPIRED: (
         "The release of the agent is too old to be installed.",
         "Make a fresh one with: alongside release create.",

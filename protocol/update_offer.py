@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from protocol.errors import DocumentRefused, ErrorCode
+from protocol.platforms import Platform
 
 UPDATE_ROOT_NAME: Final = "update-root.json"
 """The file of a bundle with the root that a fresh installation believes about updates."""
@@ -24,7 +25,7 @@ class UpdateOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     product: Annotated[str, msgspec.Meta(pattern=r"^agent\Z")]
     version: _Version
-    platform: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,20}\Z")]
+    platform: Platform
     machine: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,20}\Z")]
     percent: Annotated[int, msgspec.Meta(ge=1, le=100)]
     returns_to: _Version

@@ -1,10 +1,10 @@
-"""Makes a release: the signed bundle, and the folder of plain files that a relay serves."""
+"""Makes a release: the signed bundle of one kind of computer, and the folder that a relay serves."""
 
 import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -15,11 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import EnvironmentFault, UsageError
+from protocol.platforms import SCRIPT_PATHS, Platform
 from protocol.private_files import sync_folder
 from protocol.published import (
     FILES_FOLDER,
     INDEX_NAME,
-    INSTALL_SCRIPTS,
     RELEASE_PATH,
     PublishedFile,
     PublishedIndex,
@@ -42,11 +42,18 @@ from technician_client.organisation import Root
 from technician_client.release_wheels import Wheel, fitting_pythons, parts_list, release_version
 
 PARTS_LIST_NAME = "parts.cdx.json"
+BUNDLE_ENDING = ".bundle"
 CHECKS_NAME = "verify.sh"
 CHECKS_TAKEN_IN = b"""# shellcheck source=scripts/install/linux/verify.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/verify.sh"
 """
 CHECKS_RUN = b"# install.sh takes these functions in\n"
+# what a system starts the agent by: units of systemd, job descriptions of launchd, tasks of Windows
+_UNIT_ENDINGS: Mapping[Platform, frozenset[str]] = {
+    "linux": frozenset({".service", ".socket", ".slice", ".timer"}),
+    "macos": frozenset({".plist"}),
+    "windows": frozenset({".xml"}),
+}
 _PUBLIC_FILE = 0o644
 _PUBLIC_FOLDER = 0o755
 
@@ -62,6 +69,7 @@ class ReleaseTerms:
     roots: RootLine
     wheels: list[Wheel]
     scripts: Path
+    platform: Platform
     machine: str
     days: int
     now: datetime
@@ -70,11 +78,11 @@ class ReleaseTerms:
 
 @dataclass(frozen=True, slots=True)
 class MadeRelease:
-    """What was made, and where it lies."""
+    """What was made. `script_sha256` is "" where the sources have no install script for this system."""
 
     release: Release
     bundle_sha256: str
-    script_sha256: dict[str, str]
+    script_sha256: str
 
 
 def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease:
@@ -91,9 +99,9 @@ def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease
         product="agent",
         version=release_version(terms.wheels),
         organisation_id=terms.roots.organisation_id,
-        platform="linux",
+        platform=terms.platform,
         machine=terms.machine,
-        pythons=fitting_pythons(terms.wheels, terms.machine),
+        pythons=fitting_pythons(terms.wheels, terms.platform, terms.machine),
         released_at_utc=moment,
         expires_at_utc=moment + timedelta(days=terms.days),
         files=[
@@ -108,30 +116,27 @@ def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease
         ROOT_NAME: x509.load_der_x509_certificate(terms.roots.all[-1]).public_bytes(Encoding.PEM),
         STEPS_NAME: msgspec.json.encode(terms.roots.steps),
     }
-    scripts = {path: _script(terms.scripts, path) for path in INSTALL_SCRIPTS}
+    script = _script(terms.scripts, terms.platform)
     try:
-        return _lay_out(folder, release, head | contents, {path: c for path, c in scripts.items() if c})
+        return _lay_out(folder, release, head | contents, script)
     except OSError as exc:
         raise EnvironmentFault(str(exc)) from None
 
 
 def _contents(terms: ReleaseTerms) -> dict[str, bytes]:
-    units = sorted((terms.scripts / "linux").glob("alongside-agent*.*"))
+    units = sorted((terms.scripts / terms.platform).glob("alongside-agent*.*"))
     contents = {wheel.path.name: wheel.path.read_bytes() for wheel in terms.wheels}
     contents |= {
-        unit.name: unit.read_bytes()
-        for unit in units
-        if unit.suffix in {".service", ".socket", ".slice", ".timer"}
+        unit.name: unit.read_bytes() for unit in units if unit.suffix in _UNIT_ENDINGS[terms.platform]
     }
     parts = parts_list(terms.wheels, release_version(terms.wheels), release_time(terms.now))
     updates = {UPDATE_ROOT_NAME: terms.update_root} if terms.update_root else {}
     return contents | {PARTS_LIST_NAME: parts} | updates
 
 
-def _script(folder: Path, path: str) -> bytes:
+def _script(folder: Path, platform: Platform) -> bytes:
     """As one file: what a script takes in from the one beside it stands in its place."""
-    system = "windows" if path.endswith(".ps1") else "linux"
-    file = folder / system / path.removeprefix("/")
+    file = folder / platform / ("install.ps1" if platform == "windows" else "install.sh")
     if not file.is_file():
         return b""
     checks = file.with_name(CHECKS_NAME)
@@ -139,30 +144,32 @@ def _script(folder: Path, path: str) -> bytes:
     return file.read_bytes().replace(CHECKS_TAKEN_IN, functions)
 
 
-def _lay_out(
-    folder: Path, release: Release, contents: dict[str, bytes], scripts: dict[str, bytes]
-) -> MadeRelease:
+def _lay_out(folder: Path, release: Release, contents: dict[str, bytes], script: bytes) -> MadeRelease:
+    """Beside the bundles of the same version for other computers; those of another version go."""
     files = folder / FILES_FOLDER
     files.mkdir(mode=_PUBLIC_FOLDER, parents=True, exist_ok=True)
     bundle = pack_bundle(contents, release.released_at_utc)
-    published = [_publish(files, path, content) for path, content in scripts.items()]
-    published += [
-        _publish(files, RELEASE_PATH + release.bundle_name, bundle),
-        _publish(files, RELEASE_PATH + PARTS_LIST_NAME, contents[PARTS_LIST_NAME]),
-    ]
-    published += _of_updates(folder)
-    by_path = {each.path: each.sha256 for each in published}
-    bundle_sha256 = by_path[RELEASE_PATH + release.bundle_name]
-    with Bundle.open(files / bundle_sha256, release.organisation_id) as made:
-        assert made.release == release  # what was written can be read, by the rules of whoever installs it
-    _write_index(folder, PublishedIndex(1, release.version, published))
-    return MadeRelease(release, bundle_sha256, {path: by_path[path] for path in scripts})
+    parts_path = f"{RELEASE_PATH}parts-{release.platform}-{release.machine}.cdx.json"
+    made = [_publish(files, RELEASE_PATH + release.bundle_name, bundle)]
+    made.append(_publish(files, parts_path, contents[PARTS_LIST_NAME]))
+    script_path = SCRIPT_PATHS[release.platform]
+    if script:
+        made.append(_publish(files, script_path, script))
+    replaced = {script_path, *(each.path for each in made)}
+    kept = [each for each in _kept(folder, release.version) if each.path not in replaced]
+    bundle_sha256 = made[0].sha256
+    with Bundle.open(files / bundle_sha256, release.organisation_id) as opened:
+        assert opened.release == release  # what was written can be read, by the rules of whoever installs it
+    _write_index(folder, PublishedIndex(1, release.version, made + kept))
+    return MadeRelease(release, bundle_sha256, hashlib.sha256(script).hexdigest() if script else "")
 
 
-def _of_updates(folder: Path) -> list[PublishedFile]:
+def _kept(folder: Path, version: str) -> list[PublishedFile]:
+    """What stays when a release of this version is made: what is offered, and the same version's files."""
     if not (folder / INDEX_NAME).exists():
         return []
-    return [each for each in read_published(folder).files if is_of_updates(each.path)]
+    index = read_published(folder)
+    return [each for each in index.files if index.version == version or is_of_updates(each.path)]
 
 
 def _write_index(folder: Path, index: PublishedIndex) -> None:
@@ -198,7 +205,7 @@ def offered_bundles(folder: Path, offered: Collection[str]) -> list[PublishedFil
     found: dict[str, PublishedFile] = {}
     for each in read_published(folder).files:
         name = each.path.removeprefix(RELEASE_PATH).removeprefix(f"{each.sha256}.")
-        if each.sha256 in offered and name.endswith(".bundle"):
+        if each.sha256 in offered and name.endswith(BUNDLE_ENDING):
             found[each.sha256] = PublishedFile(RELEASE_PATH + name, each.sha256, each.length_bytes)
     if len(found) != len(set(offered)):
         raise UsageError(f"{folder} does not hold every bundle that is offered")
@@ -247,7 +254,7 @@ def read_published(folder: Path) -> PublishedIndex:
 
 
 def export_bundle(folder: Path, target: Path) -> Iterable[Path]:
-    """Copy bundle and install scripts out under their own names, for a computer without a relay to ask."""
+    """Copy bundles and install scripts out under their own names, for computers without a relay to ask."""
     for each in read_published(folder).files:
         if is_of_updates(each.path):
             continue

@@ -1,7 +1,7 @@
 """The wheels of a release: which interpreters they fit, and the list of what is in them (CycloneDX)."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.parser import BytesHeaderParser
@@ -18,12 +18,20 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from protocol.errors import ErrorCode, UsageError
+from protocol.platforms import Platform
 from protocol.release import version_order
 
 OURS = "alongside"
 INSTALLER = "pip"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 METADATA_LIMIT_BYTES = 1 << 20
+# how the platform of a wheel's tag begins (PEP 425, 600 and 656)
+_TAGS: Mapping[Platform, tuple[str, ...]] = {
+    "linux": ("linux_", "manylinux", "musllinux"),
+    "macos": ("macosx_",),
+    "windows": ("win_",),
+}
+_EVERY_MAC = "_universal2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +86,24 @@ def release_version(wheels: Iterable[Wheel]) -> str:
     return version
 
 
-def fitting_pythons(wheels: Iterable[Wheel], machine: str) -> list[str]:
-    """The interpreters for which every distribution has a wheel that installs.
+def fitting_pythons(wheels: Iterable[Wheel], platform: Platform, machine: str) -> list[str]:
+    """The interpreters for which every distribution has a wheel that installs on such computers.
 
     Raises:
-        UsageError: E_CONFIG, there is none.
+        UsageError: E_RELEASE_PLATFORM, a wheel is for none of them; E_CONFIG, there is no interpreter.
     """
     every = list(wheels)
-    found = [python for python in PYTHONS if _fits(every, python, machine)]
+    platforms = {
+        tag.platform for wheel in every for tag in wheel.tags if _is_for(tag.platform, platform, machine)
+    }
+    wrong = [
+        wheel.path.name for wheel in every if not {tag.platform for tag in wheel.tags} & {"any", *platforms}
+    ]
+    if wrong:
+        raise UsageError(
+            f"not for {platform} on {machine}: {', '.join(wrong)}"[:500], code=ErrorCode.E_RELEASE_PLATFORM
+        )
+    found = [python for python in PYTHONS if _fits(every, python, platforms)]
     if not found:
         raise UsageError(
             f"no Python of {', '.join(PYTHONS)} can use all these wheels", code=ErrorCode.E_CONFIG
@@ -93,10 +111,13 @@ def fitting_pythons(wheels: Iterable[Wheel], machine: str) -> list[str]:
     return found
 
 
-def _fits(wheels: list[Wheel], python: str, machine: str) -> bool:
-    platforms = {
-        tag.platform for wheel in wheels for tag in wheel.tags if tag.platform.endswith(f"_{machine}")
-    }
+def _is_for(tag: str, platform: Platform, machine: str) -> bool:
+    is_every_mac = platform == "macos" and tag.endswith(_EVERY_MAC)
+    return tag.startswith(_TAGS[platform]) and (tag.endswith(f"_{machine}") or is_every_mac)
+
+
+def _fits(wheels: list[Wheel], python: str, platforms: set[str]) -> bool:
+    platforms = platforms or {"any"}  # without any the library would take this computer's own
     minor = (3, int(python.partition(".")[2]))
     good = {*cpython_tags(minor, platforms=platforms), *compatible_tags(minor, platforms=platforms)}
     return {wheel.name for wheel in wheels} == {wheel.name for wheel in wheels if wheel.tags & good}

@@ -20,6 +20,7 @@ from agent.update.look import CURRENT, LATER, NOTHING, OFFERED, Device, Look
 from agent.update.places import DEFAULT_PREFIX, UpdatePlaces
 from agent.update.status import UpdateStatus, read_status
 from protocol.errors import EnvironmentFault, ErrorCode, Refused, SupportError
+from protocol.platforms import machine_name, platform_name
 
 ASK_LIMIT_S: Final = 10.0
 INSTALL_LOCK: Final = Path("/run/alongside-install.lock")
@@ -106,5 +107,5 @@ def this_device(places: UpdatePlaces, data: DataDir) -> Device:
         device_id, relay_url = status.device_id, places.settings().relay or status.relay_url
     if not relay_url:
         raise EnvironmentFault("start the agent first: its relay is not known", code=ErrorCode.E_UPDATE_NONE)
-    machine = Machine(platform.system().lower(), platform.machine())
+    machine = Machine(platform_name(platform.system()), machine_name(platform.machine()))
     return Device(device_id, relay_url, machine, data.tls_ca, data.relay_proxy)

@@ -25,7 +25,7 @@ from agent.update.places import ROOT_LIMIT_BYTES, UpdatePlaces
 from protocol.errors import DocumentRefused, EnvironmentFault, ErrorCode, SupportError, Unreachable
 from protocol.limits import RELEASE_FILE_LIMIT_BYTES
 from protocol.names import shown_text
-from protocol.release import Bundle, Release, check_release_time, version_order
+from protocol.release import Bundle, Release, check_release_kind, check_release_time, version_order
 from protocol.update_offer import UpdateOffer, read_offer, target_name
 
 ROOT_ROTATIONS_LIMIT: Final = 32
@@ -55,7 +55,7 @@ class UpdateListing:
         """Fetch the list, and believe it or refuse it.
 
         Raises:
-            DocumentRefused: E_RELEASE_SIGNATURE, _VERSION, _FORMAT, or E_UPDATE_FROZEN.
+            DocumentRefused: E_RELEASE_SIGNATURE, _VERSION, _PLATFORM, _FORMAT, or E_UPDATE_FROZEN.
             Unreachable: it did not come. EnvironmentFault: E_UPDATE_NONE, E_DATA_DISK.
         """
         config = UpdaterConfig(
@@ -90,7 +90,7 @@ class UpdateListing:
     def _checked_offer(self, target: TargetFile) -> UpdateOffer:
         offer = read_offer(target.custom)
         if (offer.platform, offer.machine) != (self._machine.platform, self._machine.machine):
-            raise _refused(ErrorCode.E_RELEASE_FORMAT, f"it is for {offer.platform} on {offer.machine}")
+            raise _refused(ErrorCode.E_RELEASE_PLATFORM, f"it is for {offer.platform} on {offer.machine}")
         installed = self._places.current_version
         if installed and version_order(offer.version) < version_order(installed):
             raise _refused(ErrorCode.E_RELEASE_VERSION, f"{offer.version} is offered, {installed} is here")
@@ -121,9 +121,8 @@ class UpdateListing:
             raise _refusal(exc) from None
         with Bundle.open(incoming, fingerprint) as bundle:
             release = bundle.release
-        told = (release.product, release.version, release.platform, release.machine)
-        offer = self.offer
-        if told != (offer.product, offer.version, offer.platform, offer.machine):
+        check_release_kind(release, self._machine.platform, self._machine.machine)
+        if (release.product, release.version) != (self.offer.product, self.offer.version):
             raise _refused(ErrorCode.E_RELEASE_FORMAT, "the bundle is not the one that the list describes")
         check_release_time(release, now=now)
         return release

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from protocol.audit import AuditKind
+from protocol.platforms import Platform
 from technician_client.admin_audit import AdminAudit
 from technician_client.cli.options import DataOption, JsonOption, PassphraseOption
 from technician_client.cli.output import Output
@@ -19,6 +20,7 @@ from technician_client.published_folder import published_folder
 app = typer.Typer(help="Releases of the agent: signed here, served by the relay.", no_args_is_help=True)
 
 SOURCES_SCRIPTS = Path(__file__).parents[2] / "scripts" / "install"
+USUAL_MACHINE: dict[Platform, str] = {"linux": "x86_64", "macos": "arm64", "windows": "amd64"}
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -37,7 +39,17 @@ def create(
     scripts: Annotated[
         Path, typer.Option("--scripts", metavar="DIR", help="Folder scripts/install of the same sources.")
     ] = SOURCES_SCRIPTS,
-    machine: Annotated[str, typer.Option("--machine", help="What the wheels are for.")] = "x86_64",
+    platform: Annotated[
+        Platform, typer.Option("--platform", help="The system that the wheels are for.")
+    ] = "linux",
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            "--machine",
+            metavar="NAME",
+            help="What they run on, as their names say. Default: x86_64, for macOS arm64, for Windows amd64.",
+        ),
+    ] = None,
     released_at: Annotated[
         datetime | None,
         typer.Option(
@@ -51,7 +63,10 @@ def create(
     is_json: JsonOption = False,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Make a signed release of the agent from wheels. Hand the folder to the relay afterwards."""
+    """Make a signed release of the agent from the wheels of one system; once for each system of a version.
+
+    Releases of the same version for other systems stay in the folder. Hand it to the relay afterwards.
+    """
     # imported here: the other commands do not wait for these libraries
     from technician_client.release_bundle import ReleaseTerms, create_release
     from technician_client.release_wheels import read_wheels
@@ -64,7 +79,14 @@ def create(
     target = published_folder(organisation, folder)
     moment = released_at.replace(tzinfo=UTC) if released_at else datetime.now(UTC)
     terms = ReleaseTerms(
-        organisation.roots(), found, scripts, machine, days, moment, _update_root(organisation)
+        roots=organisation.roots(),
+        wheels=found,
+        scripts=scripts,
+        platform=platform,
+        machine=machine or USUAL_MACHINE[platform],
+        days=days,
+        now=moment,
+        update_root=_update_root(organisation),
     )
     made = create_release(root, terms, target)
     version = made.release.version
@@ -72,6 +94,8 @@ def create(
     document = {
         "version": version,
         "folder": str(target),
+        "platform": platform,
+        "machine": made.release.machine,
         "bundle": made.release.bundle_name,
         "bundle_sha256": made.bundle_sha256,
         "pythons": made.release.pythons,
@@ -80,9 +104,14 @@ def create(
     }
     output.result(
         document,
-        Text(f"Version {version} for Python {', '.join(made.release.pythons)} is in {target}."),
+        Text(
+            f"Version {version} for {platform} on {made.release.machine}, "
+            f"Python {', '.join(made.release.pythons)}, is in {target}."
+        ),
         Text(f"SHA-256 of the bundle: {made.bundle_sha256}"),
     )
+    if not made.script_sha256:
+        output.remark(f"{scripts / platform} has no install script: the relay hands out the bundle alone.")
     output.remark(f"Copy the folder to the relay and start it with: alongside-relay serve --release {target}")
 
 
@@ -93,7 +122,7 @@ def export(
     data: DataOption = None,
     is_json: JsonOption = False,
 ) -> None:
-    """Copy the newest bundle and the install scripts, for computers that cannot reach the relay's files."""
+    """Copy the newest bundles and the install scripts, for computers that cannot reach the relay's files."""
     from technician_client.release_bundle import export_bundle
 
     organisation = OrganisationFolder(load_config(data).organisation_folder)

@@ -13,6 +13,7 @@ from protocol.audit import AuditKind
 from protocol.errors import ErrorCode, UsageError
 from protocol.join_token import TokenTerms, make_token, read_token
 from protocol.messages.control import TokenRow
+from protocol.platforms import PLATFORMS, Platform
 from protocol.succession import root_fingerprint
 from technician_client.admin_audit import AdminAudit
 from technician_client.admin_requests import AdminRequests
@@ -105,7 +106,9 @@ def create(
     _tell(noted, text, out, output, _lines(folder, release, relay.url))
 
 
-def _lines(folder: OrganisationFolder, release: Path | None, relay_url: str) -> Mapping[str, InstallLines]:
+def _lines(
+    folder: OrganisationFolder, release: Path | None, relay_url: str
+) -> Mapping[Platform, InstallLines]:
     """For the newest release; none while there is no release."""
     from technician_client.release_bundle import read_published
 
@@ -116,7 +119,7 @@ def _lines(folder: OrganisationFolder, release: Path | None, relay_url: str) -> 
 
 
 def _tell(
-    noted: IssuedToken, text: str, out: Path | None, output: Output, lines: Mapping[str, InstallLines]
+    noted: IssuedToken, text: str, out: Path | None, output: Output, lines: Mapping[Platform, InstallLines]
 ) -> None:
     document: dict[str, object] = {
         "serial": noted.serial,
@@ -126,6 +129,11 @@ def _tell(
     }
     if not lines:
         output.remark("There is no release to install from yet; see: alongside release create")
+    elif missing := [each for each in PLATFORMS if each not in lines]:
+        output.remark(
+            f"This release has no install script for {' and '.join(missing)}; "
+            "see: alongside release create --platform"
+        )
     for system, each in lines.items():
         output.remark(f"A new device ({system}), step by step; the last step asks for the token:")
         output.remark("\n".join(f"  {step}" for step in each.steps))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.platforms import SCRIPT_PATHS
 from protocol.published import INDEX_DECODER, INDEX_NAME, RELEASE_PATH
 from technician_client.install_lines import InstallLines, install_lines
 from technician_client.release_bundle import read_published
@@ -28,15 +29,16 @@ class Offer:
     script: Path
 
 
-@pytest.fixture(params=["127.0.0.1", "::1"])
+@pytest.fixture(params=[("linux", "127.0.0.1"), ("linux", "::1"), ("macos", "127.0.0.1")])
 def offer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Offer]:
-    made_release(new_root(tmp_path), tmp_path)
+    platform, host = request.param
+    made_release(new_root(tmp_path), tmp_path, platform=platform)
     folder = tmp_path / "release"
     arguments = ["--release", str(folder)]
-    with running_relay(tmp_path / "relay", workers=0, arguments=arguments, host=str(request.param)) as relay:
+    with running_relay(tmp_path / "relay", workers=0, arguments=arguments, host=host) as relay:
         index = read_published(folder)
-        (script,) = (each for each in index.files if each.path == "/install.sh")
-        made = install_lines(relay.relay_url, FINGERPRINT, index)["linux"]
+        (script,) = (each for each in index.files if each.path == SCRIPT_PATHS[platform])
+        made = install_lines(relay.relay_url, FINGERPRINT, index)[platform]
         yield Offer(relay, made, folder / "files" / script.sha256)
 
 
@@ -82,6 +84,22 @@ def test_ins_03_a_relay_that_hands_out_nothing_leaves_nothing(offer: Offer, tmp_
     pasted(tmp_path, offer.lines.one_line)
     assert not (tmp_path / "ran").exists()
     assert not list(tmp_path.glob("tmp.*"))
+
+
+def test_ins_03_the_lines_for_windows_check_before_they_run_and_hold_an_address_as_one_word(
+    tmp_path: Path,
+) -> None:
+    made = made_release(new_root(tmp_path), tmp_path, platform="windows")
+    address, quoted = "https://r.example/$(id)\u2019; a ' b", "'https://r.example/$(id)\u2019\u2019; a '' b"
+    lines = install_lines(address, FINGERPRINT, read_published(tmp_path / "release"))["windows"]
+    take, check, run = lines.steps
+    assert take.startswith("Invoke-WebRequest ")
+    assert f"'{made.script_sha256}') {{ throw " in check
+    assert run.endswith(f"-Fingerprint {FINGERPRINT} -Relay {quoted}' -AtLeast 1.2.3")
+    one_line = lines.one_line
+    assert f"{quoted}{RELEASE_PATH}{made.script_sha256}'" in one_line
+    places = [one_line.index(part) for part in ("Invoke-WebRequest", "Get-FileHash", "throw", "-File $f")]
+    assert places == sorted(places)
 
 
 def test_lines_hold_an_address_as_one_word_and_no_script_that_is_not_there(tmp_path: Path) -> None:

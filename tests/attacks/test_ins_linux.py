@@ -95,6 +95,7 @@ def medium(tmp_path_factory: pytest.TempPathFactory) -> Medium:
         "foreign": installable_release(other, folder / "foreign", NEW, machine),
         "listed": installable_release(ours, folder / "listed", "1.4.0", machine, UPDATE_ROOT),
         "elsewhere": installable_release(ours, folder / "elsewhere", NEW, "riscv64"),
+        "mac": installable_release(ours, folder / "mac", NEW, machine, platform="macos"),
     }
     bundles = {name: bundle.read_bytes() for name, (bundle, _) in made.items()}
     altered = bytearray(bundles["new"])
@@ -343,9 +344,10 @@ def test_ins_08_another_machine_a_missing_part_or_no_room_is_said_and_changes_no
 ) -> None:
     with with_medium(lower, medium, tmp_path, 48) as root:
         before = root.listing()
-        done = root.run(SCRIPT, *terms(medium, "elsewhere", "--no-join"))
-        assert (done.returncode, "another kind of computer" in done.stderr) == (5, True)
-        assert root.listing() == before
+        for bundle in ("elsewhere", "mac"):
+            done = root.run(SCRIPT, *terms(medium, bundle, "--no-join"))
+            assert (done.returncode, "E_RELEASE_PLATFORM" in done.stderr) == (5, True), done.stderr
+            assert root.listing() == before
         install(root, medium, "old", "--no-join")
         subprocess.run(
             ["dd", "if=/dev/zero", f"of={root.path}/media/full", "bs=1M"], capture_output=True, check=False

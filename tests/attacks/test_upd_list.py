@@ -379,7 +379,7 @@ def test_upd_08_another_computers_bundle_is_refused(stage: Stage, lists: Lists) 
         targets.targets[BUNDLE].custom["machine"] = "aarch64"
 
     stage.server.files = relisted(lists, mislabel)
-    assert stage.refused(stage.look) is ErrorCode.E_RELEASE_FORMAT
+    assert stage.refused(stage.look) is ErrorCode.E_RELEASE_PLATFORM
 
 
 def test_upd_08_a_bundle_that_is_not_what_the_list_says_is_refused(stage: Stage, lists: Lists) -> None:
@@ -387,7 +387,7 @@ def test_upd_08_a_bundle_that_is_not_what_the_list_says_is_refused(stage: Stage,
     sha256 = other.release("1.2.4", machine="aarch64")
     wrong = (other.published / "files" / sha256).read_bytes()
     stage.server.files = relisted(lists, lambda targets: swap(targets, wrong)) | {f"{sha256}.{BUNDLE}": wrong}
-    assert stage.refused(stage.take) is ErrorCode.E_RELEASE_FORMAT
+    assert stage.refused(stage.take) is ErrorCode.E_RELEASE_PLATFORM
 
 
 def test_upd_08_nothing_is_offered_to_another_kind_of_computer(stage: Stage) -> None:

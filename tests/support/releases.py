@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
 
+from protocol.platforms import Platform
 from protocol.succession import RootLine
 from technician_client.organisation import OrganisationFolder, Root, create_organisation
 from technician_client.release_bundle import MadeRelease, ReleaseTerms, create_release
@@ -76,27 +77,37 @@ def installable_wheels(folder: Path, version: str) -> Path:
 
 
 def installable_release(
-    root: Root, folder: Path, version: str, machine: str, update_root: bytes = b""
+    root: Root,
+    folder: Path,
+    version: str,
+    machine: str,
+    update_root: bytes = b"",
+    platform: Platform = "linux",
 ) -> tuple[Path, Path]:
     """A release with the real scripts and units: its bundle, and its one-file install script."""
     folder.mkdir()
     wheels = read_wheels(installable_wheels(folder / "wheels", version))
-    terms = ReleaseTerms(RootLine(root.der), wheels, SCRIPTS, machine, 30, datetime.now(UTC), update_root)
+    roots, now = RootLine(root.der), datetime.now(UTC)
+    terms = ReleaseTerms(roots, wheels, SCRIPTS, platform, machine, 30, now, update_root)
     made = create_release(root, terms, folder / "release")
     files = folder / "release" / "files"
-    return files / made.bundle_sha256, files / made.script_sha256["/install.sh"]
+    return files / made.bundle_sha256, files / made.script_sha256
 
 
-def made_release(root: Root, folder: Path, version: str = "1.2.3") -> MadeRelease:
+def made_release(
+    root: Root, folder: Path, version: str = "1.2.3", platform: Platform = "linux"
+) -> MadeRelease:
     """A release of an organisation whose first root this is, in `folder / "release"`."""
-    return made_release_of(RootLine(root.der), root, folder, version)
+    return made_release_of(RootLine(root.der), root, folder, version, platform)
 
 
-def made_release_of(roots: RootLine, root: Root, folder: Path, version: str = "1.2.3") -> MadeRelease:
+def made_release_of(
+    roots: RootLine, root: Root, folder: Path, version: str = "1.2.3", platform: Platform = "linux"
+) -> MadeRelease:
     """A release that this root signs and that carries these roots, in `folder / "release"`."""
     scripts = folder / "scripts"
-    (scripts / "linux").mkdir(parents=True)
-    (scripts / "linux" / "install.sh").write_text("#!/bin/sh\n")
+    (scripts / platform).mkdir(parents=True)
+    (scripts / platform / ("install.ps1" if platform == "windows" else "install.sh")).write_text("# one\n")
     wheels = read_wheels(stub_wheels(folder / "wheels", version))
-    terms = ReleaseTerms(roots, wheels, scripts, "x86_64", 30, datetime.now(UTC))
+    terms = ReleaseTerms(roots, wheels, scripts, platform, "x86_64", 30, datetime.now(UTC))
     return create_release(root, terms, folder / "release")

@@ -46,7 +46,7 @@ class Admin:
         found = read_wheels(wheels or stub_wheels(self._wheels / version, version))
         updates = UpdateList(self.folder / "org" / "updates", datetime.now(UTC))
         roots, now = RootLine(self.root.der), datetime.now(UTC)
-        terms = ReleaseTerms(roots, found, SCRIPTS, machine, 30, now, updates.root_bytes())
+        terms = ReleaseTerms(roots, found, SCRIPTS, "linux", machine, 30, now, updates.root_bytes())
         return create_release(self.root, terms, self.published).bundle_sha256
 
     def timestamp(self) -> Timestamp:

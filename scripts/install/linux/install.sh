@@ -194,7 +194,7 @@ check_version() {
   local now installed sha256
   VERSION="$(fact version)"
   [[ "$VERSION" =~ ^[0-9]{1,6}(\.[0-9]{1,6}){2}$ ]] || fail 5 "the release has no version. (E_RELEASE_FORMAT)"
-  [ "$(fact platform) $(fact machine)" = "linux $(uname -m)" ] || fail 5 "the release is for another kind of computer. (E_RELEASE_FORMAT)"
+  [ "$(fact platform) $(fact machine)" = "linux $(uname -m)" ] || fail 5 "the release is for another kind of computer. (E_RELEASE_PLATFORM)"
   now="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   [[ "$(fact expires_at_utc)" > "$now" ]] || fail 3 "the release has expired. Take a newer one, or set this computer's clock. (E_RELEASE_EXPIRED)"
   if [ -n "$AT_LEAST" ] && is_below "$VERSION" "$AT_LEAST"; then
