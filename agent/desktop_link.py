@@ -24,6 +24,7 @@ from agent.desktop.ipc_messages import (
     Hello,
     HideIndicator,
     IndicatorShown,
+    InputActs,
     InputAllowed,
     InputHeldBack,
     IpcRefused,
@@ -61,6 +62,8 @@ class SessionDesk:
         self._shown = asyncio.Event()
         self._show_no = 0
         self._input_allowed: asyncio.Future[InputAllowed] | None = None
+        self._does_input_act = False
+        self._is_acting_told = asyncio.Event()
         self._held_back_events = 0
         self._is_held_back = asyncio.Event()
 
@@ -85,7 +88,7 @@ class SessionDesk:
         await self.send(msgspec.structs.replace(shown, show_no=self._show_no))
 
     async def ask_input(self, order: ToDesktop) -> str:
-        """Send `AllowInput`; returns the answer's code, "" when events act from now on."""
+        """Send `AllowInput`; returns the answer's code, "" when events may act from now on."""
         self._input_allowed = asyncio.get_running_loop().create_future()
         try:
             await self.send(order)
@@ -95,6 +98,12 @@ class SessionDesk:
             return ErrorCode.E_INPUT_NONE
         finally:
             self._input_allowed = None
+
+    async def acts(self) -> bool:
+        """Wait until it is told anew whether events act, `ask_input`'s answer included; whether they do."""
+        await self._is_acting_told.wait()
+        self._is_acting_told.clear()
+        return self._does_input_act
 
     async def held_back(self) -> int:
         """Wait for events that the desktop process held back; how many since the last call."""
@@ -123,12 +132,19 @@ class SessionDesk:
             case ScreenEnded(start_no=self._start_no) if not self.screen_ended.done():
                 self.screen_ended.set_result(message)
             case InputAllowed() if self._input_allowed is not None and not self._input_allowed.done():
+                self._note_acting(is_active=message.is_active)
                 self._input_allowed.set_result(message)
+            case InputActs():
+                self._note_acting(is_active=message.is_active)
             case InputHeldBack():
                 self._held_back_events += message.events
                 self._is_held_back.set()
             case _:
                 log.debug("desktop.unasked", message=type(message).__name__)
+
+    def _note_acting(self, *, is_active: bool) -> None:
+        self._does_input_act = is_active
+        self._is_acting_told.set()
 
 
 class DesktopSeat:

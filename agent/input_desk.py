@@ -20,7 +20,10 @@ class SessionInput:
         return self._desk.seat.is_prompting
 
     async def allow(self) -> str:
-        """Ask the desktop process to let events act; E_BUSY while another session controls it."""
+        """Ask the desktop process to let events act; E_BUSY while another session controls it.
+
+        Around a prompt they do not act yet: `acts` says when.
+        """
         if self._desk.seat.controlled_by:
             return ErrorCode.E_BUSY
         self._desk.seat.controlled_by = self._desk.session_id
@@ -38,6 +41,10 @@ class SessionInput:
                 events=events.events,
             )
         )
+
+    async def acts(self) -> bool:
+        """Wait until it is told anew whether events act; the first time at once after `allow`."""
+        return await self._desk.acts()
 
     async def held_back(self) -> int:
         """How many events did not act since the last call; waits for the first."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import math
 import os
 import signal
 import sys
@@ -170,6 +171,7 @@ class Desktop:
                 keys=self._keys,
                 read_displays=lambda: read_displays(settings.display),
                 leave=self._leave,
+                later=self._later,
                 show_card=self._show_card,
             )
         )
@@ -282,6 +284,9 @@ class Desktop:
             except Exception:  # noqa: BLE001 -- the root of the window thread: a crash is a refusal
                 self._on_crash(*sys.exc_info())
                 return
+
+    def _later(self, in_s: float, call: Callable[[], None]) -> None:
+        self._root.after(math.ceil(in_s * 1000), call)
 
     def _on_service_gone(self, fault: SupportError | None) -> None:
         def end() -> None:

@@ -7,7 +7,8 @@ injecting thread lets go as soon as it comes back.
 A prompt cannot tell our events from those of a person's on-screen keyboard: the X server gives all XTest
 events the same source device. So the two never meet: nothing is injected from before a prompt is armed until
 PROMPT_GUARD_S after it is gone, and it is armed only once `is_settled` says that the server has taken the
-last injected event. What was injected before went to the windows that were there then.
+last injected event. What was injected before went to the windows that were there then. `acts_in_s` says how
+long that still lasts, so that nobody is told that they control before they do.
 
 The person comes first: while a device of their own moves the pointer or types, nobody else does
 (`person_first`).
@@ -86,8 +87,13 @@ class InputGate:
         """Whether nothing of what was injected before the newest `suspend` can still come."""
         return self._injector is None or self._settled == self._suspended
 
+    @property
+    def acts_in_s(self) -> float | None:
+        """When events of those who may act do act: 0.0 now, None not before a prompt is gone."""
+        return None if self._prompts else max(0.0, self._acts_from_s - self._now_s())
+
     def allow(self, session_id: str) -> str:
-        """Events of this session act from now on; "" or the code that says why they cannot."""
+        """Events of this session may act from now on; "" or the code that says why they cannot."""
         try:
             with self._busy:
                 if self._injector is None:
@@ -105,8 +111,9 @@ class InputGate:
         return ""
 
     def inject(self, order: Inject) -> None:
-        """Queue the events; dropped when they may not act, or when far too many wait."""
+        """Queue the events; dropped when they may not act, which is told, or when far too many wait."""
         if not self._may_act(order.session_id, self._epoch):
+            self._tell_held_back(order.session_id, len(order.events))
             return
         if self._queue.qsize() >= ORDERS_WAITING_LIMIT:
             log.warning("input.flooded", session_id=order.session_id)
@@ -192,6 +199,11 @@ class InputGate:
         is_open = session_id in self._allowed and not self._prompts and epoch == self._epoch
         return is_open and self._now_s() >= self._acts_from_s
 
+    def _tell_held_back(self, session_id: str, events: int) -> None:
+        """So many did not act; not told of who may not act at all, nor of what a release dropped."""
+        if session_id in self._allowed and self.acts_in_s != 0.0:
+            self._tell(InputHeldBack(session_id=session_id, events=events))
+
     def _run(self, queue: "SimpleQueue[_Batch | _Release | _End]") -> None:
         while True:
             match queue.get():
@@ -222,6 +234,7 @@ class InputGate:
         for done, event in _small_steps(batch.events):
             with self._busy:
                 if self._injector is None or not self._may_act(batch.session_id, batch.epoch):
+                    self._tell_held_back(batch.session_id, len(batch.events) - done)
                     return
                 try:
                     if self._is_the_persons(event):

@@ -364,16 +364,27 @@ class ScreenEnded(Message, frozen=True, tag="ipc.screen_ended"):
 
 
 class AllowInput(Message, frozen=True, tag="ipc.allow_input"):
-    """Service to desktop: events of this session act from now on."""
+    """Service to desktop: events of this session may act from now on."""
 
     session_id: ShortText
 
 
 class InputAllowed(Message, frozen=True, tag="ipc.input_allowed"):
-    """Desktop to service: answer to `AllowInput`; `code` is "" or E_INPUT_NONE."""
+    """Desktop to service: answer to `AllowInput`; `code` is "" or E_INPUT_NONE.
+
+    `is_active`: they act already.
+    """
 
     session_id: ShortText
     code: ShortText
+    is_active: bool = True
+
+
+class InputActs(Message, frozen=True, tag="ipc.input_acts"):
+    """Desktop to service: from now on events of this session act, or, around a prompt, they do not."""
+
+    session_id: ShortText
+    is_active: bool
 
 
 class Inject(Message, frozen=True, tag="ipc.inject"):
@@ -385,7 +396,7 @@ class Inject(Message, frozen=True, tag="ipc.inject"):
 
 
 class InputHeldBack(Message, frozen=True, tag="ipc.input_held_back"):
-    """Desktop to service: so many events did not act, because the system itself asks the person something."""
+    """Desktop to service: so many events did not act, as the person is asked something, or is at it."""
 
     session_id: ShortText
     events: Annotated[int, Meta(ge=1, le=INPUT_EVENTS_PER_MESSAGE_LIMIT)]
@@ -401,6 +412,10 @@ class ReleaseInput(Message, frozen=True, tag="ipc.release_input"):
     """Service to desktop: everything that is down goes up; further events may come."""
 
     session_id: ShortText
+
+
+InputOrder: TypeAlias = AllowInput | Inject | EndInput | ReleaseInput
+InputNews: TypeAlias = InputAllowed | InputActs | InputHeldBack
 
 
 class ReadDisplays(Message, frozen=True, tag="ipc.read_displays"):
@@ -448,7 +463,7 @@ Hello: TypeAlias = (
     | HelpAsked
 )
 FromDesktop: TypeAlias = (
-    PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputAllowed | InputHeldBack | DisplaysRead
+    PromptAnswered | IndicatorShown | StopPressed | ScreenEnded | InputNews | DisplaysRead
 )
 ToDesktop: TypeAlias = (
     ShowPrompt
@@ -457,10 +472,7 @@ ToDesktop: TypeAlias = (
     | HideIndicator
     | StartScreen
     | StopScreen
-    | AllowInput
-    | Inject
-    | EndInput
-    | ReleaseInput
+    | InputOrder
     | ReadDisplays
     | ShowCard
     | IpcRefused

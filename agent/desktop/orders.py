@@ -20,7 +20,9 @@ from agent.desktop.ipc_messages import (
     HideIndicator,
     IndicatorShown,
     Inject,
+    InputActs,
     InputAllowed,
+    InputOrder,
     IpcRefused,
     PromptAnswered,
     ReadDisplays,
@@ -107,7 +109,10 @@ class StopKeys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the orders go to. `open_prompt` shows one and calls back once with the answer."""
+    """What the orders go to. `open_prompt` shows one and calls back once with the answer.
+
+    `later` calls in the window thread, after so many seconds.
+    """
 
     send: Callable[[FromDesktop], None]
     open_prompt: Callable[[ShowPrompt, Callable[[PromptAnswered], None]], ShownPrompt]
@@ -117,6 +122,7 @@ class Parts:
     keys: StopKeys
     read_displays: Callable[[], list[Display]]
     leave: Callable[[str], None]
+    later: Callable[[float, Callable[[], None]], None]
     show_card: Callable[[ShowCard], None] = lambda _: None
 
 
@@ -127,6 +133,7 @@ class Orders:
         self._parts = parts
         self._prompt: ShownPrompt | None = None
         self._stopped: deque[str] = deque(maxlen=STOPPED_REMEMBERED)
+        self._told_acts: dict[str, bool] = {}  # who may act, and whether they know that they do
 
     def carry_out(self, order: ToDesktop) -> None:
         """One order of the service."""
@@ -164,7 +171,7 @@ class Orders:
             return
         self._stopped.append(session_id)
         self._parts.workers.kill(session_id)
-        self._parts.gate.end(session_id)
+        self._end_input(session_id)
         self._parts.send(StopPressed(session_id=session_id, is_mismatch=is_mismatch))
         self._parts.bars.stopping(session_id)
         log.info("session.stopped_by_person", session_id=session_id)
@@ -192,6 +199,7 @@ class Orders:
             )
             return
         self._parts.gate.suspend()
+        self._tell_acts()
         self._prompt = self._parts.open_prompt(order, self._answered)
 
     def _cancel_prompt(self, prompt_no: int) -> None:
@@ -206,6 +214,7 @@ class Orders:
     def _prompt_closed(self) -> None:
         self._prompt = None
         self._parts.gate.resume()
+        self._tell_acts()
 
     def _show_indicator(self, order: ShowIndicator) -> None:
         if order.session_id in self._stopped:
@@ -215,7 +224,7 @@ class Orders:
 
     def _hide_indicator(self, session_id: str) -> None:
         self._parts.workers.kill(session_id)
-        self._parts.gate.end(session_id)
+        self._end_input(session_id)
         self._parts.bars.hide(session_id)
         if not self._parts.bars.session_ids:
             self._parts.keys.release()
@@ -231,19 +240,40 @@ class Orders:
         detail = "stopped, or no indicator is in sight"
         self._parts.send(ScreenEnded(order.session_id, str(code), detail, order.start_no))
 
-    def _input(self, order: AllowInput | Inject | EndInput | ReleaseInput) -> None:
+    def _input(self, order: InputOrder) -> None:
         match order:
             case Inject():
                 if self._refusal(order.session_id, ErrorCode.E_INPUT_NONE) is None:
                     self._parts.gate.inject(order)
             case AllowInput():
-                code = self._refusal(order.session_id, ErrorCode.E_INPUT_NONE)
-                answer = str(code) if code else self._parts.gate.allow(order.session_id)
-                self._parts.send(InputAllowed(session_id=order.session_id, code=answer))
+                self._allow_input(order.session_id)
             case EndInput():
-                self._parts.gate.end(order.session_id)
+                self._end_input(order.session_id)
             case ReleaseInput():
                 self._parts.gate.release()
+
+    def _allow_input(self, session_id: str) -> None:
+        code = self._refusal(session_id, ErrorCode.E_INPUT_NONE)
+        answer = str(code) if code else self._parts.gate.allow(session_id)
+        acts = not answer and self._parts.gate.acts_in_s == 0.0
+        self._parts.send(InputAllowed(session_id=session_id, code=answer, is_active=acts))
+        if not answer:
+            self._told_acts[session_id] = acts
+            self._tell_acts()
+
+    def _end_input(self, session_id: str) -> None:
+        self._told_acts.pop(session_id, None)
+        self._parts.gate.end(session_id)
+
+    def _tell_acts(self) -> None:
+        """Tell each session that may control whether it does, and again when that changes by itself."""
+        in_s = self._parts.gate.acts_in_s
+        for session_id, was_told in self._told_acts.items():
+            if was_told is not (in_s == 0.0):
+                self._told_acts[session_id] = not was_told
+                self._parts.send(InputActs(session_id=session_id, is_active=not was_told))
+        if in_s and self._told_acts:
+            self._parts.later(in_s, self._tell_acts)
 
     def _refusal(self, session_id: str, otherwise: ErrorCode) -> ErrorCode | None:
         if session_id in self._stopped:

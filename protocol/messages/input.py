@@ -67,7 +67,10 @@ class ReleaseAll(Message, frozen=True, tag="input.release_all"):
 
 
 class InputState(Message, frozen=True, tag="input.state"):
-    """Agent to technician: whether events act, and if not, the code that says why ("" when they do)."""
+    """Agent to technician: whether events act, and if not, the code that says why ("" when they do).
+
+    First of all, and again whenever that changes.
+    """
 
     is_active: bool
     code: ShortText

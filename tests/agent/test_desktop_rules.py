@@ -23,7 +23,7 @@ from agent.desktop.prompt_text import (
 )
 from agent.platform.input_interface import InputInjector
 from protocol.errors import BackendUnavailable, ErrorCode, Refused
-from protocol.limits import CONSENT_ARMING_S, CONSENT_EXTENSIONS_LIMIT
+from protocol.limits import CONSENT_ARMING_S, CONSENT_EXTENSIONS_LIMIT, PROMPT_GUARD_S
 from protocol.messages.input import Event, Key, TypeText
 from tests.support.desktop_service import a_prompt, an_indicator
 from tests.support.injector import RecordingInjector
@@ -227,18 +227,21 @@ def test_events_without_leave_never_act() -> None:
     assert injector.played == []
 
 
-def test_an_open_prompt_drops_events_and_lets_go_of_keys() -> None:
-    injector = SlowInjector()
-    gate = InputGate(lambda: injector, nothing_held_back)
+def test_an_open_prompt_drops_events_which_is_told_and_lets_go_of_keys() -> None:
+    injector, told = SlowInjector(), SimpleQueue[InputHeldBack]()
+    gate = InputGate(lambda: injector, told.put)
     assert gate.allow("s1") == ""
     gate.inject(order(A))
     assert injector.is_in.wait(5)
     injector.may_go.set()
     gate.suspend()
     assert injector.held_keys == set()
-    gate.inject(order(A))
+    gate.inject(order(A, A))
     gate.resume()
+    gate.inject(order(A))  # it is gone, and its guard is not
     drained(gate)
+    held_back = [told.get_nowait().events for _ in range(told.qsize())]
+    assert held_back == [2, 1], "nothing that somebody who may control did is dropped in silence"
     assert injector.played == [A, Key(keysym=0x61, is_pressed=False)]
     assert not injector.is_open
 
@@ -270,6 +273,18 @@ def test_what_the_system_holds_back_is_told_and_what_is_down_goes_up() -> None:
     assert injector.held_keys == set()
     drained(gate)
     assert injector.played == [A, TypeText(text="b"), Key(keysym=0x61, is_pressed=False)]
+
+
+def test_the_gate_says_when_events_act() -> None:
+    now = [100.0]
+    gate = InputGate(RecordingInjector, nothing_held_back, lambda: now[0])
+    assert gate.acts_in_s == 0.0
+    gate.suspend()
+    assert gate.acts_in_s is None
+    gate.resume()
+    assert gate.acts_in_s == PROMPT_GUARD_S
+    now[0] += PROMPT_GUARD_S
+    assert gate.acts_in_s == 0.0
 
 
 def test_no_injector_is_a_code_and_not_a_crash() -> None:

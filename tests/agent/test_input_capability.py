@@ -25,11 +25,17 @@ class Desk:
         self.did: list[object] = []
         self.is_paused = False
         self.held_back_events: asyncio.Queue[int] = asyncio.Queue()
+        self.does_act: asyncio.Queue[bool] = asyncio.Queue()
+        self.does_act.put_nowait(True)
 
     async def allow(self) -> str:
         """See `InputDesk`."""
         self.did.append("allow")
         return ""
+
+    async def acts(self) -> bool:
+        """See `InputDesk`."""
+        return await self.does_act.get()
 
     async def inject(self, events: messages.InputEvents) -> None:
         """See `InputDesk`."""
@@ -131,6 +137,21 @@ async def test_what_is_dropped_is_told_and_counted() -> None:
     assert told == messages.InputDropped(2, ErrorCode.E_INPUT_LATE)
     assert not channel.has_answers, "what follows within a second is told with the next one"
     assert audit.facts == {"events": 2, "late": 4, "paused": 0}
+
+
+async def test_the_technician_is_told_that_events_act_when_they_do_and_not_before() -> None:
+    channel, desk = MemoryChannel(Grantable.INPUT_CONTROL), Desk()
+    desk.does_act = asyncio.Queue()
+    serving = asyncio.create_task(serve(channel, desk, Audit()))
+    await asyncio.sleep(0)
+    assert not channel.has_answers
+    paused = messages.InputState(is_active=False, code=ErrorCode.E_INPUT_PAUSED)
+    for acts in (False, True, False):
+        desk.does_act.put_nowait(acts)
+        told = messages.FROM_AGENT_CODEC.decode(await channel.answer())
+        assert told == (messages.InputState(is_active=True, code="") if acts else paused)
+    channel.close()
+    await serving
 
 
 async def test_what_nobody_can_tell_the_age_of_does_not_act() -> None:

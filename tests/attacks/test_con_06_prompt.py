@@ -13,7 +13,9 @@ from agent.desktop.ipc_messages import (
     CancelPrompt,
     IndicatorShown,
     Inject,
+    InputActs,
     InputAllowed,
+    InputHeldBack,
     PromptAnswered,
 )
 from agent.desktop.prompt_text import prompt_text
@@ -128,6 +130,7 @@ def test_con_08_tk_send_from_another_program_reaches_nothing(desktop: DesktopPro
     assert found.stdout.strip() == "[]"
 
 
+OF_INPUT = (InputActs, InputHeldBack)
 HOLD_SPACE = Key(keysym=0x20, is_pressed=True)
 
 
@@ -136,6 +139,28 @@ def allow_input(desktop: DesktopProcess) -> None:
     desktop.expect(IndicatorShown)
     desktop.order(AllowInput(session_id="s1"))
     assert desktop.expect(InputAllowed).code == ""
+
+
+def test_nobody_is_told_that_they_control_before_the_guard_of_a_prompt_is_over(
+    desktop: DesktopProcess, person: XPerson
+) -> None:
+    desktop.order(a_prompt(("input.control",)))
+    person.click(*armed(person).middle)
+    assert desktop.expect(PromptAnswered).allowed
+    answered_s = time.monotonic()
+    desktop.order(an_indicator())
+    desktop.expect(IndicatorShown)
+    desktop.order(AllowInput(session_id="s1"))
+    allowed = desktop.expect(InputAllowed)
+    assert (allowed.code, allowed.is_active) == ("", False)
+    assert desktop.expect(InputActs) == InputActs(session_id="s1", is_active=True)
+    assert time.monotonic() - answered_s > PROMPT_GUARD_S - 0.1
+    desktop.order(Inject(session_id="s1", display_index=0, events=[PointerMove(x=7, y=8)]))
+    wait_for(lambda: person.connection.core.QueryPointer(person.root).reply().root_x == 7)
+    desktop.order(a_prompt(number=2))
+    assert desktop.expect(InputActs) == InputActs(session_id="s1", is_active=False)
+    desktop.order(Inject(session_id="s1", display_index=0, events=[PointerMove(x=9, y=9)]))
+    assert desktop.expect(InputHeldBack) == InputHeldBack(session_id="s1", events=1)
 
 
 def test_con_08_a_flood_of_injected_events_around_a_prompt_presses_nothing(
@@ -155,7 +180,7 @@ def test_con_08_a_flood_of_injected_events_around_a_prompt_presses_nothing(
             desktop.order(a_prompt(number=2))
         desktop.order(flood)
         time.sleep(0.05)
-    assert desktop.is_silent(0.3)
+    assert desktop.is_silent(0.3, besides=OF_INPUT)
     assert person.find("allow") is not None
     person.click(*seen(person, "allow").middle)  # the control: the person's own click counts
     assert desktop.expect(PromptAnswered).allowed == ["screen.view"]
@@ -175,7 +200,7 @@ def test_con_08_a_prompt_is_not_armed_while_an_injected_event_may_still_come(
     core.UngrabServer()
     allow = seen(person, "allow")
     person.click(*allow.middle)
-    assert desktop.is_silent(0.3)
+    assert desktop.is_silent(0.3, besides=OF_INPUT)
     time.sleep(1.6)
     person.click(*allow.middle)
     assert desktop.expect(PromptAnswered).allowed
@@ -222,11 +247,11 @@ def test_con_08_injected_input_cannot_press_the_prompt(desktop: DesktopProcess, 
     press = [PointerMove(x=x, y=y), *(PointerButton(button=1, is_pressed=down) for down in (True, False))]
     for _ in range(5):
         desktop.order(Inject(session_id="s1", display_index=0, events=press))
-    assert desktop.is_silent(0.4)
+    assert desktop.is_silent(0.4, besides=OF_INPUT)
     after = person.connection.core.QueryPointer(person.root).reply()
     assert (before.root_x, before.root_y) == (after.root_x, after.root_y)
     person.click(*seen(person, "refuse").middle)
     assert desktop.expect(PromptAnswered).allowed == []
-    time.sleep(PROMPT_GUARD_S)
+    assert desktop.expect(InputActs).is_active  # and at once the first event does
     desktop.order(Inject(session_id="s1", display_index=0, events=[PointerMove(x=5, y=6)]))
     wait_for(lambda: person.connection.core.QueryPointer(person.root).reply().root_x == 5)

@@ -1,12 +1,10 @@
 """What a technician does in the browser, and waiting for facts of the outside world."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
 from playwright.async_api import Page, expect
 
-from protocol.limits import PROMPT_GUARD_S
 from tests.support.system import WholeSystem
 from tests.support.x_screen import screen_sha256
 
@@ -37,10 +35,9 @@ async def ask_to_control(page: Page) -> None:
 
 
 async def until_allowed(page: Page, grantable: str) -> None:
-    """Until the console says that the person allowed it."""
+    """Until the console says that the person allowed it, and, of control, that it has begun."""
     shown = page.locator(f"#permissions [data-grantable='{grantable}']")
     await expect(shown).to_have_attribute("data-state", "allowed", timeout=20_000)
-    await asyncio.sleep(PROMPT_GUARD_S)  # what comes right behind a prompt does not act
 
 
 async def until_live(page: Page) -> None:

@@ -40,6 +40,21 @@ WATCH_ECHO = """([x, y, width, height]) => {
     turn.port2.postMessage(0);
   }, { capture: true });
 }"""
+FIRST_MOVE = """([x, y]) => {
+  const canvas = document.getElementById("screen");
+  const at = { clientX: x, clientY: y, cancelable: true };
+  const say = (type) => canvas.dispatchEvent(new PointerEvent(type, at));
+  window.states = [];
+  new MutationObserver(() => {
+    const { state } = document.querySelector("#permissions [data-grantable='input.control']").dataset;
+    if (state === window.states.at(-1)) return;
+    window.states.push(state);
+    if (state === "starting") {
+      say("pointerdown");
+      window.hint = document.getElementById("hint").textContent;
+    } else if (state === "allowed") say("pointerrawupdate");
+  }).observe(document.getElementById("permissions"), { childList: true });
+}"""
 UNTIL_ECHO = """async (count) => {
   while (window.echoes.length < count) await new Promise((resolve) => setTimeout(resolve, 5));
 }"""
@@ -67,6 +82,26 @@ def tcp_without_delay(pid: int) -> list[bool]:
             with socket_of(pid, one.fd) as opened:
                 found.append(bool(opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
     return found
+
+
+async def test_the_first_thing_that_is_done_once_the_console_says_control_acts(system, page):
+    person = Person(system.screen)
+    await connect(page, system)
+    person.wait_for_prompt()
+    person.allow()
+    await until_live(page)
+    at = await on_canvas(page, 40, 600)
+    area = await page.locator("#screen").bounding_box()
+    await page.evaluate(FIRST_MOVE, [area["x"] + at["x"], area["y"] + at["y"]])
+    await ask_to_control(page)
+    person.wait_for_prompt()
+    person.allow()
+    await until_allowed(page, "input.control")
+    until(lambda: abs(person.pointer()[0] - 40) <= 2 and abs(person.pointer()[1] - 600) <= 2)
+    assert await page.evaluate("window.states") == ["asked", "starting", "allowed"]
+    assert "Control starts in a moment" in await page.evaluate("window.hint")
+    await page.get_by_role("button", name="End session").click()
+    until(lambda: not person.sees("alongside-indicator"))
 
 
 async def test_a_real_key_is_painted_again_and_no_hop_waits_to_fill_a_packet(

@@ -46,7 +46,10 @@ class Desk:
     async def open_kiosk(self) -> FakeSession:
         """The desk's screen alone, with its first picture and with control, unless that is refused."""
         await self.enter(f"/session?device={DESK}&kiosk=1")
-        await self.page.wait_for_selector("html[data-state=live][data-control]")  # asked for after the screen
+        # asked for after the screen
+        await self.page.wait_for_selector(
+            "html[data-state=live]:is([data-control=allowed], [data-control=none])"
+        )
         return self.app.sessions[-1]
 
     async def ask(self, grantable: str) -> None:

@@ -59,6 +59,7 @@ class Script:
     picture: Pixels = field(default_factory=lambda: colour_card(1280, 720))
     refused: dict[str, str] = field(default_factory=dict)  # grantable → code
     answer_after_s: float = 0.0
+    is_input_late: bool = False  # `input_acts` has to be called
     snapshot: diagnostics.Snapshot | None = None
     output: bytes = b""
 
@@ -152,8 +153,14 @@ class FakeSession:
             case Grantable.COMMANDS_RUN:
                 channel.on_message = lambda message: self._command(channel, message)
             case Grantable.INPUT_CONTROL:
-                channel.to_page(input_messages.FROM_AGENT_CODEC.encode(input_messages.InputState(True, "")))
+                if not self.script.is_input_late:
+                    self.input_acts()
         return channel
+
+    def input_acts(self, code: str = "") -> None:
+        """The device says that events act, or why they do not."""
+        state = input_messages.InputState(not code, code)
+        self.channels[Grantable.INPUT_CONTROL].to_page(input_messages.FROM_AGENT_CODEC.encode(state))
 
     def held(self) -> Mapping[Grantable, GivenGrant]:
         """What was granted."""

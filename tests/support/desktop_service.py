@@ -63,20 +63,31 @@ class DesktopProcess:
         """Send what no service of ours would."""
         self._socket.sendall(content)
 
-    def expect(self, kind: type[M], timeout_s: float = 10.0) -> M:
-        """The next message, which has to be of this kind."""
+    def expect(
+        self, kind: type[M], timeout_s: float = 10.0, *, besides: tuple[type[FromDesktop], ...] = ()
+    ) -> M:
+        """The next message, which has to be of this kind; those of `besides` are passed over."""
         self._socket.settimeout(timeout_s)
-        message = FROM_DESKTOP_CODEC.decode(self._frame())
-        assert isinstance(message, kind), message
-        return message
+        while True:
+            message = FROM_DESKTOP_CODEC.decode(self._frame())
+            if isinstance(message, kind):
+                return message
+            assert isinstance(message, besides), message
 
-    def is_silent(self, for_s: float) -> bool:
-        """Whether nothing comes for that long."""
-        self._socket.settimeout(for_s)
-        try:
-            return not self._socket.recv(1, socket.MSG_PEEK)
-        except TimeoutError:
-            return True
+    def is_silent(self, for_s: float, *, besides: tuple[type[FromDesktop], ...] = ()) -> bool:
+        """Whether nothing comes for that long; those of `besides` are passed over."""
+        until_s = time.monotonic() + for_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._socket.settimeout(left_s)
+            try:
+                if not self._socket.recv(1, socket.MSG_PEEK):
+                    return True
+            except TimeoutError:
+                return True
+            self._socket.settimeout(10)
+            if not isinstance(FROM_DESKTOP_CODEC.decode(self._frame()), besides):
+                return False
+        return True
 
     def accept_worker(self) -> socket.socket:
         """The connection of the next screen worker that comes."""

@@ -48,6 +48,12 @@ class Person:
         """Click Don't allow."""
         self.press("refuse")
 
+    def pointer(self) -> tuple[int, int]:
+        """Where the pointer is."""
+        with self._present() as person:
+            at = person.connection.core.QueryPointer(person.root).reply()
+        return at.root_x, at.root_y
+
     def press(self, part: str) -> float:
         """Click this control of ours; the monotonic time of the click."""
         seen = self._wait(lambda person: person.find(part), part)

@@ -325,6 +325,54 @@ async def test_the_permission_bar_says_what_was_refused_and_what_was_allowed(des
     assert asked == [["screen.view"], ["diagnostics.read"], ["input.control"]]
 
 
+async def test_the_console_says_control_when_the_device_acts_and_no_click_before_that_is_silent(
+    desk: Desk,
+) -> None:
+    desk.app.script.is_input_late = True
+    await desk.enter(f"/session?device={DESK}")
+    await desk.page.click("#screen-gate button.primary")
+    await desk.page.wait_for_selector("html[data-state=live]")
+    session, control = desk.app.sessions[-1], desk.page.locator("[data-grantable='input.control']")
+    shown, hint = desk.page.locator("[data-grantable='screen.view'] .word"), desk.page.locator("#hint")
+    await control.locator("button").click()
+    await expect(control).to_have_attribute("data-state", "starting")
+    await expect(control.locator(".word")).to_have_text("starting…")
+    await expect(shown).to_have_text("watching only")
+    await desk.page.mouse.click(640, 500)
+    await expect(hint).to_have_text("Control starts in a moment. What you did just now was not carried out.")
+    assert session.events() == []
+    session.input_acts()
+    await expect(control.locator(".word")).to_have_text("allowed")
+    await expect(shown).to_have_text("shown")
+    await desk.page.mouse.down()
+    assert (await desk.events(session, 1))[-1] == PointerButton(1, True)
+    session.input_acts(ErrorCode.E_INPUT_PAUSED)
+    await expect(control.locator(".word")).to_have_text("paused: the person is being asked")
+    sent = len(session.events())
+    await desk.page.mouse.up()
+    await desk.page.mouse.click(640, 500)
+    await expect(hint).to_contain_text("was not carried out")
+    assert len(session.events()) == sent
+    session.input_acts()
+    await expect(control.locator(".word")).to_have_text("allowed")
+    assert await desk.page.locator("#time-left").inner_text() != ""
+
+
+async def test_the_kiosk_says_control_when_the_device_acts(desk: Desk) -> None:
+    desk.app.script.is_input_late = True
+    await desk.enter(f"/session?device={DESK}&kiosk=1")
+    await desk.page.wait_for_selector("html[data-state=live][data-control=starting]")
+    session = desk.app.sessions[-1]
+    await desk.page.mouse.click(20, 30)
+    session.input_acts()
+    await desk.page.wait_for_selector("html[data-control=allowed]")
+    assert session.events() == []
+    await desk.page.mouse.click(21, 31)
+    assert PointerMove(21, 31) in await desk.events(session, 3)
+    session.input_acts(ErrorCode.E_INPUT_PAUSED)
+    await desk.page.wait_for_selector("html[data-control=paused]")
+
+
 async def test_a_click_on_a_scaled_picture_lands_on_the_right_pixel(desk: Desk) -> None:
     desk.app.script.picture = colour_card(2560, 1440)
     await desk.enter(f"/session?device={DESK}")

@@ -1,7 +1,8 @@
 """The service's part of `input`: bounds events, drops old ones, hands the rest to the desktop process.
 
 Keys and buttons that are down go up when the channel ends, however it ends. What was typed reaches no log.
-The technician is told of what was dropped, and the audit log has how much it was.
+The technician is told whether events act, at the start and whenever that changes (around a prompt they do
+not), and of what was dropped; the audit log has how much that was.
 """
 
 import asyncio
@@ -38,7 +39,11 @@ class InputDesk(Protocol):
         ...
 
     async def allow(self) -> str:
-        """Events act from now on; returns "" or the code that says why they cannot."""
+        """Events may act from now on; returns "" or the code that says why they cannot."""
+        ...
+
+    async def acts(self) -> bool:
+        """Wait until it is told anew whether events act, the first time for `allow`; whether they do."""
         ...
 
     async def inject(self, events: InputEvents) -> None:
@@ -96,8 +101,9 @@ class InputCapability:
         counts = Counter(events=0, late=0, paused=0)
         try:
             code = await self._desk.allow()
-            await channel.send(FROM_AGENT_CODEC.encode(InputState(is_active=not code, code=code)))
-            if not code:
+            if code:
+                await channel.send(FROM_AGENT_CODEC.encode(InputState(is_active=False, code=code)))
+            else:
                 await self._pass_on(channel, counts)
         finally:
             self._is_serving = False
@@ -108,11 +114,21 @@ class InputCapability:
 
     async def _pass_on(self, channel: CapabilityChannel, counts: Counter[str]) -> None:
         telling = _Telling(channel)
-        reporting = asyncio.create_task(self._report(telling, counts))
+        await telling.state(is_active=await self._desk.acts())
+        beside = [
+            asyncio.create_task(self._report(telling, counts)),
+            asyncio.create_task(self._follow(telling)),
+        ]
         try:
             await self._hand_over(channel, counts, telling)
         finally:
-            reporting.cancel()
+            for task in beside:
+                task.cancel()
+
+    async def _follow(self, telling: "_Telling") -> None:
+        with suppress(SupportError):  # as below
+            while True:
+                await telling.state(is_active=await self._desk.acts())
 
     async def _report(self, telling: "_Telling", counts: Counter[str]) -> None:
         with suppress(SupportError):  # a channel that is gone ends the other task too
@@ -148,12 +164,17 @@ class InputCapability:
 
 
 class _Telling:
-    """Tells the technician what was dropped: the first at once, what follows once a second."""
+    """Tells the technician whether events act, and what was dropped: once a second, the first at once."""
 
     def __init__(self, channel: CapabilityChannel) -> None:
         self._channel = channel
         self._untold: Counter[ErrorCode] = Counter()
         self._told_s: dict[ErrorCode, float] = {}
+
+    async def state(self, *, is_active: bool) -> None:
+        """Events act from now on, or do not."""
+        code = "" if is_active else ErrorCode.E_INPUT_PAUSED
+        await self._channel.send(FROM_AGENT_CODEC.encode(InputState(is_active=is_active, code=code)))
 
     async def dropped(self, code: ErrorCode, events: int, now_s: float) -> None:
         """These did not act."""

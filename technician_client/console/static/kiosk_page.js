@@ -65,7 +65,7 @@ function input(events) {
 }
 
 new Keyboard(sink, { send: input, releaseAll: () => link?.send("release_all"), onEscape: () => sink.blur() });
-new Pointer(canvas, {
+const pointer = new Pointer(canvas, {
   send: input,
   isActive: () => mayControl,
   onPress: () => sink.focus({ preventScroll: true }),
@@ -74,11 +74,19 @@ new Pointer(canvas, {
 canvas.addEventListener("focus", () => sink.focus({ preventScroll: true }));
 canvas.addEventListener("mousedown", (event) => event.preventDefault());
 
-function control(isAllowed) {
-  mayControl = isAllowed;
-  document.documentElement.dataset.control = isAllowed ? "allowed" : "none";
-  cursor.controlling(isAllowed);
-  if (isAllowed) sink.focus({ preventScroll: true });
+// "none"; "starting" until the device says that it carries out what is done here; "allowed"; "paused" around a question
+function control(word) {
+  mayControl = word === "allowed";
+  document.documentElement.dataset.control = word;
+  cursor.controlling(mayControl);
+  if (mayControl) sink.focus({ preventScroll: true });
+  else pointer.letGo();
+}
+
+function inputState({ is_active: isActive }) {
+  const before = document.documentElement.dataset.control;
+  if (isActive) control("allowed");
+  else if (before === "allowed") control("paused");
 }
 
 // over the picture, which goes on
@@ -101,7 +109,7 @@ function ask(grantables) {
 
 // a person is asked for the screen first, and for the rest by itself
 function answered({ asked, granted, refused }, once) {
-  if (refused[CONTROL]?.code !== LATER) control(CONTROL in granted);
+  if (refused[CONTROL]?.code !== LATER) control(CONTROL in granted ? "starting" : "none");
   else if (SCREEN in granted) ask([CONTROL]);
   if (!asked.includes(SCREEN)) return;
   if (SCREEN in granted) {
@@ -114,7 +122,7 @@ function answered({ asked, granted, refused }, once) {
 
 function over({ problem }) {
   link.close();
-  control(false);
+  control("none");
   painter.reset();
   late.say(0);
   state("ended");
@@ -146,8 +154,9 @@ function open() {
     })
     .on("screen_restarted", restarted)
     .on("stats", ({ late_s: lateS }) => late.say(document.documentElement.dataset.state === "live" ? lateS : 0))
-    .on("grant_ended", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
-    .on("channel_over", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control(false)))
+    .on("input_state", inputState)
+    .on("grant_ended", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control("none")))
+    .on("channel_over", ({ grantable, problem }) => (grantable === SCREEN ? once({ problem }) : control("none")))
     .on("over", once);
 }
 

@@ -2,9 +2,12 @@
 
 import { askWords } from "./ask_words.js";
 import { element } from "./dom.js";
-import { ALL, CONTROL, SCREEN, WORDS } from "./permissions.js";
+import { ALL, SCREEN, WORDS } from "./permissions.js";
 
-const STATE_WORDS = { none: "not asked", asked: "waiting for the person…", allowed: "allowed", refused: "refused", ended: "ended" };
+const STATE_WORDS = {
+  none: "not asked", asked: "waiting for the person…", starting: "starting…", allowed: "allowed",
+  paused: "paused: the person is being asked", refused: "refused", ended: "ended",
+};
 const BUSY = "An answer is waited for: one thing at a time.";
 
 export class PermissionBar {
@@ -54,6 +57,6 @@ export class PermissionBar {
 
   #word(grantable, state) {
     if (grantable !== SCREEN || state !== "allowed") return STATE_WORDS[state];
-    return this.workspace.permissions.isAllowed(CONTROL) ? "shown" : "watching only";
+    return this.workspace.permissions.doesControl ? "shown" : "watching only";
   }
 }

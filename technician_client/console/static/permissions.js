@@ -13,6 +13,9 @@ export const WORDS = {
   [COMMANDS]: { short: "Commands", long: "Run approved commands", ask: "Ask for commands" },
 };
 
+// granted; control is "starting" and "paused" too, while what the technician does is not carried out
+const LIVE = ["allowed", "starting", "paused"];
+
 export class Permissions {
   #standing = new Map();
 
@@ -21,7 +24,12 @@ export class Permissions {
   }
 
   isAllowed(grantable) {
-    return this.of(grantable).state === "allowed";
+    return LIVE.includes(this.of(grantable).state);
+  }
+
+  // whether mouse and keyboard are carried out at this moment
+  get doesControl() {
+    return this.of(CONTROL).state === "allowed";
   }
 
   // whether an answer is waited for: the device asks its person for one thing at a time
@@ -39,11 +47,21 @@ export class Permissions {
     for (const grantable of answer.asked) {
       const remainingS = answer.granted[grantable];
       if (remainingS !== undefined) {
-        this.#set(grantable, "allowed", null, performance.now() + remainingS * 1000);
+        const { state } = this.of(grantable);
+        const first = grantable === CONTROL ? "starting" : "allowed";
+        this.#set(grantable, LIVE.includes(state) ? state : first, null, performance.now() + remainingS * 1000);
       } else if (!this.isAllowed(grantable)) {
         this.#set(grantable, "refused", answer.refused[grantable] ?? null);
       }
     }
+  }
+
+  // what the device says of control: that events act, or not while its person is asked something
+  inputState(isActive) {
+    const { state, untilMs } = this.of(CONTROL);
+    if (!LIVE.includes(state)) return;
+    const still = state === "starting" ? state : "paused";
+    this.#set(CONTROL, isActive ? "allowed" : still, null, untilMs);
   }
 
   ended(grantable, problem) {

@@ -31,6 +31,7 @@ export class Workspace extends EventTarget {
       .on("ready", (message) => this.#becomeReady(message))
       .on("pending", (message) => this.#pending(message))
       .on("answer", (message) => this.#change(() => this.permissions.answered(message)))
+      .on("input_state", ({ is_active: isActive }) => this.#change(() => this.permissions.inputState(isActive)))
       .on("grant_ended", (message) => this.#change(() => this.permissions.ended(message.grantable, message.problem)))
       .on("channel_over", (message) => this.#change(() => this.permissions.ended(message.grantable, message.problem)))
       .on("alarm", ({ problem }) => this.dispatchEvent(new CustomEvent("alarm", { detail: problem })))

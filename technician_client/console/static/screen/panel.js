@@ -18,6 +18,14 @@ import { isCursor } from "./wire.js";
 const FIGURES_EVERY_MS = 1000;
 const HINT_MS = 4000;
 const PROBLEM_MS = 15_000;
+const PAUSED = "E_INPUT_PAUSED"; // the permission's own word says it
+const WATCHING = "You are watching. Press “Ask to control” to use mouse and keyboard.";
+const WHERE_KEYS_GO = {
+  asked: "You are watching until the person has answered.",
+  starting: "Control starts in a moment. What you did just now was not carried out.",
+  allowed: "Keys go to the device. Ctrl + Alt + Shift gives them back.",
+  paused: "The person is being asked something. What you did just now was not carried out.",
+};
 // what is shown (DisplayMode in protocol/messages/screen.py)
 const ONE = "one";
 const ALL = "all";
@@ -26,6 +34,7 @@ const FOLLOW = "follow";
 export class ScreenPanel {
   #link = null;
   #before = 0;
+  #didControl = false;
 
   constructor(workspace) {
     this.workspace = workspace;
@@ -75,8 +84,8 @@ export class ScreenPanel {
         this.#sayDecodes(link);
       })
       .on("screen_restarted", () => this.#hint(RESTARTED, PROBLEM_MS))
-      .on("input_state", (message) => {
-        if (message.problem) this.#hint(`${message.problem.sentence} ${message.problem.remedy}`);
+      .on("input_state", ({ problem }) => {
+        if (problem && problem.code !== PAUSED) this.#hint(`${problem.sentence} ${problem.remedy}`);
       })
       .on("input_dropped", ({ problem }) => this.#hint(`${problem.sentence} ${problem.remedy}`))
       .on("problem", ({ problem }) => this.#hint(`${problem.sentence} ${problem.remedy}`, PROBLEM_MS))
@@ -102,12 +111,23 @@ export class ScreenPanel {
     show(byId("canvas-frame"), isOpen && isLive);
     if (phase !== "ready") show(byId("hint"), false);
     if (!isOpen || !isLive) this.late.say(0);
-    this.cursor.controlling(this.#mayControl());
+    this.#followControl();
     if (!isOpen) byId("key-sink").blur();
   }
 
+  #followControl() {
+    const mayControl = this.#mayControl();
+    this.cursor.controlling(mayControl);
+    if (this.#didControl && !mayControl) {
+      // the device let go of everything: what is still down here goes up without a word
+      this.pointer.letGo();
+      this.keyboard.letGo();
+    }
+    this.#didControl = mayControl;
+  }
+
   #mayControl() {
-    return this.workspace.phase === "ready" && this.workspace.permissions.isAllowed(CONTROL);
+    return this.workspace.phase === "ready" && this.workspace.permissions.doesControl;
   }
 
   #painted(sequence) {
@@ -124,8 +144,7 @@ export class ScreenPanel {
 
   #takeKeys() {
     byId("key-sink").focus({ preventScroll: true });
-    if (this.#mayControl()) this.#hint("Keys go to the device. Ctrl + Alt + Shift gives them back.");
-    else this.#hint("You are watching. Press “Ask to control” to use mouse and keyboard.");
+    this.#hint(WHERE_KEYS_GO[this.workspace.permissions.of(CONTROL).state] ?? WATCHING);
   }
 
   #giveKeysBack() {
