@@ -1,6 +1,6 @@
 """CRT-15: what counts as the organisation's root in a release, after its recovery kit was used.
 
-Every bundle goes to both who judge it: `protocol.release`, and `verify.sh` with openssl.
+Every bundle goes to all who judge it: `protocol.release`, `verify.sh` with openssl, and `verify.ps1`.
 """
 
 import base64
@@ -27,6 +27,7 @@ from technician_client.organisation import Root
 from technician_client.release_bundle import pack_bundle
 from tests.support.organisation import Organisation, der, new_key
 from tests.support.releases import made_release_of
+from tests.support.verify_ps1 import verified_by_powershell
 
 VERIFY = Path(__file__).parents[2] / "scripts" / "install" / "linux" / "verify.sh"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -74,7 +75,7 @@ def hashes_of(content: bytes) -> str:
 
 
 def judged(folder: Path, bundle: bytes, fingerprint: str) -> bool:
-    """Whether it is the organisation's; both judges have to say the same."""
+    """Whether it is the organisation's; all judges have to say the same."""
     path = folder / "agent.bundle"
     path.write_bytes(bundle)
     try:
@@ -84,6 +85,7 @@ def judged(folder: Path, bundle: bytes, fingerprint: str) -> bool:
         code = exc.code
     shell = subprocess.run([VERIFY, path, fingerprint], capture_output=True, timeout=60, check=False)
     assert (code, shell.returncode) in {(None, 0), (ErrorCode.E_RELEASE_SIGNATURE, 5)}, shell.stderr
+    assert verified_by_powershell(path, fingerprint) == shell.returncode
     return code is None
 
 

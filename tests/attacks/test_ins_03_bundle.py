@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.certificates import organisation_of_root
@@ -17,6 +17,7 @@ from protocol.errors import DocumentRefused, ErrorCode, SupportError
 from protocol.release import Bundle, check_release_time, version_order
 from technician_client.organisation import Root
 from tests.support.releases import made_release, new_root
+from tests.support.verify_ps1 import verified_by_powershell
 
 pytestmark = pytest.mark.beside
 
@@ -209,3 +210,95 @@ def test_ins_03_the_shell_verifier_refuses_a_changed_byte(stage: Stage, tmp_path
     assert verified(tmp_path, stage.bundle, "0" * 64) == 5
     assert verified(tmp_path, stage.bundle[:4000], stage.organisation_id) == 5
     assert verified(tmp_path, stage.bundle, "../x") == 2
+
+
+def by_powershell(tmp_path: Path, bundle: bytes, fingerprint: str) -> int:
+    """What `verify.ps1` ends with."""
+    path = tmp_path / "agent.bundle"
+    path.write_bytes(bundle)
+    return verified_by_powershell(path, fingerprint)
+
+
+def test_ins_03_control_the_windows_verifier_takes_the_bundle_as_it_was_made(
+    stage: Stage, tmp_path: Path
+) -> None:
+    assert by_powershell(tmp_path, stage.bundle, stage.organisation_id) == 0
+    assert by_powershell(tmp_path, stage.bundle, "0" * 64) == 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "release.json",
+        "release.sig",
+        "organisation.pem",
+        "successors.json",
+        "alongside-1.2.3-py3-none-any.whl",
+    ],
+)
+def test_ins_03_the_windows_verifier_refuses_a_changed_and_a_missing_member(
+    stage: Stage, tmp_path: Path, name: str
+) -> None:
+    def change(facts: dict[str, tarfile.TarInfo], contents: dict[str, bytes]) -> None:
+        raw = bytearray(contents[name])
+        raw[len(raw) // 2] ^= 1
+        contents[name] = bytes(raw)
+
+    def remove(facts: dict[str, tarfile.TarInfo], contents: dict[str, bytes]) -> None:
+        del facts[name]
+
+    assert by_powershell(tmp_path, repacked(stage.bundle, change), stage.organisation_id) == 5
+    assert by_powershell(tmp_path, repacked(stage.bundle, remove), stage.organisation_id) == 5
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
+def test_upd_09_the_windows_verifier_refuses_a_link_or_folder_in_a_files_place(
+    stage: Stage, tmp_path: Path, kind: bytes
+) -> None:
+    def change(facts: dict[str, tarfile.TarInfo], contents: dict[str, bytes]) -> None:
+        facts["parts.cdx.json"].type = kind
+        facts["parts.cdx.json"].linkname = "C:/Windows/win.ini"
+
+    assert by_powershell(tmp_path, repacked(stage.bundle, change), stage.organisation_id) == 5
+
+
+def test_upd_09_the_windows_verifier_refuses_a_name_that_stands_there_twice(
+    stage: Stage, tmp_path: Path
+) -> None:
+    with tarfile.open(fileobj=io.BytesIO(stage.bundle)) as archive:
+        facts = archive.getmembers()
+        contents = [archive.extractfile(each).read() for each in facts]
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for each, content in zip([*facts, facts[-1]], [*contents, b"x" * facts[-1].size], strict=True):
+            archive.addfile(each, io.BytesIO(content))
+    assert by_powershell(tmp_path, target.getvalue(), stage.organisation_id) == 5
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.integers(min_value=0, max_value=20_000), bit=st.integers(min_value=0, max_value=7))
+def test_ins_03_the_windows_verifier_takes_a_bundle_with_a_flipped_bit_for_the_true_one_or_refuses_it(
+    stage: Stage, tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
+) -> None:
+    changed = bytearray(stage.bundle)
+    place %= len(changed)
+    changed[place] ^= 1 << bit
+    path = tmp_path_factory.getbasetemp() / "flipped.bundle"
+    path.write_bytes(changed)
+    if verified_by_powershell(path, stage.organisation_id) == 0:
+        # the archive's own words (times, modes, padding) and spare bits of the root's base64 are nobody's
+        with tarfile.open(fileobj=io.BytesIO(stage.bundle)) as archive:
+            for each in archive.getmembers():
+                part = slice(each.offset_data, each.offset_data + each.size)
+                assert changed[part] == stage.bundle[part] or each.name == "organisation.pem"
+
+
+@settings(max_examples=40, deadline=None)
+@given(cut=st.integers(min_value=0, max_value=20_000))
+def test_ins_03_the_windows_verifier_refuses_a_cut_bundle(
+    stage: Stage, tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    cut = min(cut, stage.bundle.rindex(b"cdx") - 1)
+    path = tmp_path_factory.getbasetemp() / "cut.bundle"
+    path.write_bytes(stage.bundle[:cut])
+    assert verified_by_powershell(path, stage.organisation_id) == 5

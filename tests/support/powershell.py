@@ -1,0 +1,326 @@
+"""Runs functions of a PowerShell script where there is no PowerShell: the part of the language that they use.
+
+The text is parsed by tree-sitter's grammar. What is not known here raises `NotKnown` and is never guessed, so
+that a script which goes beyond this part fails its tests. What trips people in PowerShell is kept: everything
+that a statement leaves goes into the function's output, a returned list is unrolled, variables of callers are
+seen, names are read in any case. The .NET members are in `tests.support.dotnet`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import tree_sitter
+import tree_sitter_powershell
+from tree_sitter import Node
+
+from tests.support.dotnet import VOID, ArrayList, Dotnet, NotKnown
+
+_PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
+
+
+def parsed(text: str) -> Node:
+    """The script's tree."""
+    return _PARSER.parse(text.encode()).root_node
+
+
+def nodes(root: Node) -> Iterator[Node]:
+    """The node and everything below it."""
+    yield root
+    for child in root.children:
+        yield from nodes(child)
+
+
+class Thrown(Exception):
+    """A `throw` that nobody caught; its argument is what was thrown."""
+
+
+class _Return(Exception):
+    pass
+
+
+class _Break(Exception):
+    pass
+
+
+class _Continue(Exception):
+    pass
+
+
+@dataclass
+class _Scope:
+    parent: "_Scope | None" = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def read(self, name: str) -> Any:
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.parent
+        raise NotKnown(f"${name} was never set (strict mode)")
+
+
+_CONSTANTS = {"null": None, "true": True, "false": False}
+
+
+def _text(node: Node) -> str:
+    assert node.text is not None
+    return node.text.decode()
+
+
+def _unrolled(value: Any) -> list[Any]:
+    if value is VOID:
+        return []
+    return list(value) if isinstance(value, list | bytearray | ArrayList) else [value]
+
+
+def _collected(output: list[Any]) -> Any:
+    if not output:
+        return None
+    return output[0] if len(output) == 1 else list(output)
+
+
+class PowerShell:
+    """The functions of one script."""
+
+    def __init__(self, text: str) -> None:
+        self._dotnet = Dotnet()
+        self._functions: dict[str, Node] = {}
+        for node in nodes(parsed(text)):
+            if node.type == "function_statement":
+                (name,) = (child for child in node.children if child.type == "function_name")
+                self._functions[_text(name).lower()] = node
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """What the function returns, as an assignment would get it; raises Thrown or a DotnetError."""
+        return _collected(self._call(name, list(arguments), _Scope()))
+
+    def _call(self, name: str, arguments: list[Any], caller: _Scope) -> list[Any]:
+        function = self._functions.get(name.lower())
+        if function is None:
+            return self._dotnet.command(name, arguments)
+        scope = _Scope(caller)
+        parameters = [node for node in nodes(function) if node.type == "script_parameter"]
+        if len(arguments) != len(parameters):
+            raise NotKnown(f"{name} takes {len(parameters)} arguments, not {len(arguments)}")
+        for parameter, argument in zip(parameters, arguments, strict=True):
+            (variable,) = (child for child in parameter.children if child.type == "variable")
+            kind = next(_text(node) for node in nodes(parameter) if node.type == "type_spec")
+            scope.values[_text(variable)[1:].lower()] = self._dotnet.cast(kind, argument)
+        output: list[Any] = []
+        (body,) = (child for child in function.children if child.type == "script_block")
+        with suppress(_Return):
+            self._run(body, scope, output)
+        return output
+
+    def _run(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        handler: Callable[[Node, _Scope, list[Any]], None] | None = getattr(self, f"_do_{node.type}", None)
+        if handler is None:
+            raise NotKnown(f"{node.type}: {_text(node)[:60]}")
+        handler(node, scope, output)
+
+    def _do_script_block(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        for child in node.named_children:
+            if child.type not in {"comment", "param_block"}:
+                self._run(child, scope, output)
+
+    _do_script_block_body = _do_statement_list = _do_statement_block = _do_script_block
+
+    def _do_pipeline(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        (inner,) = node.named_children
+        if inner.type == "pipeline_chain":
+            (inner,) = inner.named_children
+        if inner.type == "command":
+            output += self._command(inner, scope)
+        elif inner.type == "assignment_expression":
+            self._assign(inner, scope)
+        else:
+            output += _unrolled(self._value(inner, scope))
+
+    def _do_if_statement(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        condition, block, *others = node.named_children
+        if self._is_true(condition, scope):
+            self._run(block, scope, output)
+        for other in others:
+            raise NotKnown(f"{other.type}: {_text(other)[:60]}")
+
+    def _do_while_statement(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        condition, block = node.named_children
+        self._loop(lambda: self._is_true(condition.named_children[0], scope), block, scope, output)
+
+    def _do_for_statement(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        first, condition, step, block = node.named_children
+        for each in first.named_children:
+            self._assign(each, scope) if each.type == "assignment_expression" else self._run(each, scope, [])
+        while self._is_true(condition.named_children[0], scope):
+            self._run(block, scope, output)
+            self._value(step.named_children[0], scope)
+
+    def _do_foreach_statement(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        variable, source, block = node.named_children
+        items = iter(_unrolled(self._value(source, scope)))
+
+        def has_next() -> bool:
+            for item in items:
+                scope.values[_text(variable)[1:].lower()] = item
+                return True
+            return False
+
+        self._loop(has_next, block, scope, output)
+
+    def _loop(self, has_next: Callable[[], bool], block: Node, scope: _Scope, output: list[Any]) -> None:
+        while has_next():
+            try:
+                self._run(block, scope, output)
+            except _Continue:
+                continue
+            except _Break:
+                break
+
+    def _do_flow_control_statement(self, node: Node, scope: _Scope, output: list[Any]) -> None:
+        word = node.children[0].type.lower()
+        if word == "return":
+            for each in node.named_children:
+                self._run(each, scope, output)
+            raise _Return
+        if word == "throw":
+            raise Thrown(self._value(node.named_children[0], scope))
+        raise {"break": _Break, "continue": _Continue}[word]
+
+    def _assign(self, node: Node, scope: _Scope) -> None:
+        left, operator, right = node.named_children
+        variable = left
+        while variable.type != "variable":
+            (variable,) = variable.named_children
+        if _text(operator) != "=":
+            raise NotKnown(_text(operator))
+        value = self._value(right, scope)
+        if value is VOID:
+            raise NotKnown(f"nothing is assigned: {_text(node)[:60]}")
+        scope.values[_text(variable)[1:].lower()] = value
+
+    def _command(self, node: Node, scope: _Scope) -> list[Any]:
+        name, *rest = node.named_children
+        arguments = []
+        for element in rest[0].named_children if rest else []:
+            if element.type == "generic_token":
+                if "::" in _text(element):  # a text to PowerShell, not a member
+                    raise NotKnown(_text(element))
+                arguments.append(_text(element))
+            elif element.type != "command_argument_sep":
+                arguments.append(self._value(element, scope))
+        return self._call(_text(name), arguments, scope)
+
+    def _is_true(self, node: Node, scope: _Scope) -> bool:
+        value = self._value(node, scope)
+        if not isinstance(value, bool):
+            raise NotKnown(f"a condition that is {value!r}: {_text(node)[:60]}")
+        return value
+
+    def _value(self, node: Node, scope: _Scope) -> Any:
+        handler: Callable[[Node, _Scope], Any] | None = getattr(self, f"_of_{node.type}", None)
+        if handler is not None:
+            return handler(node, scope)
+        if len(node.children) == 1 and node.is_named:
+            return self._value(node.children[0], scope)
+        if len(node.children) >= 3 and len(node.named_children) >= 2:
+            return self._binary(node, scope)
+        raise NotKnown(f"{node.type}: {_text(node)[:60]}")
+
+    def _binary(self, node: Node, scope: _Scope) -> Any:
+        left, operator, right = node.children
+        word = _text(operator).lower()
+        if word in {"-and", "-or"}:
+            first = self._is_true(left, scope)
+            return self._is_true(right, scope) if first is (word == "-and") else first
+        return self._dotnet.operator(word, self._value(left, scope), self._value(right, scope))
+
+    def _of_pipeline(self, node: Node, scope: _Scope) -> Any:
+        (inner,) = node.named_children
+        if inner.type == "pipeline_chain":
+            (inner,) = inner.named_children
+        return (
+            _collected(self._command(inner, scope)) if inner.type == "command" else self._value(inner, scope)
+        )
+
+    def _of_parenthesized_expression(self, node: Node, scope: _Scope) -> Any:
+        return self._value(node.named_children[0], scope)
+
+    def _of_array_expression(self, node: Node, scope: _Scope) -> Any:
+        output: list[Any] = []
+        for each in node.named_children:
+            self._run(each, scope, output)
+        return output
+
+    def _of_array_literal_expression(self, node: Node, scope: _Scope) -> Any:
+        values = [self._value(each, scope) for each in node.named_children]
+        return values[0] if len(values) == 1 else values
+
+    def _of_hash_literal_expression(self, node: Node, scope: _Scope) -> Any:
+        entries = [each for each in nodes(node) if each.type == "hash_entry"]
+        return {_text(each.named_children[0]): self._value(each.named_children[1], scope) for each in entries}
+
+    def _of_variable(self, node: Node, scope: _Scope) -> Any:
+        name = _text(node)[1:].lower()
+        return _CONSTANTS[name] if name in _CONSTANTS else scope.read(name)
+
+    def _of_decimal_integer_literal(self, node: Node, _scope: _Scope) -> Any:
+        return int(_text(node))
+
+    def _of_string_literal(self, node: Node, scope: _Scope) -> Any:
+        (inner,) = node.children
+        text = _text(inner)
+        if inner.type == "verbatim_string_characters":
+            return text[1:-1].replace("''", "'")
+        if inner.type != "expandable_string_literal" or "`" in text:
+            raise NotKnown(text[:60])
+        raw, place, found = inner.text or b"", 1, ""
+        for child in inner.named_children:
+            start, end = child.start_byte - inner.start_byte, child.end_byte - inner.start_byte
+            inside = child.named_children[0].named_children[0] if child.type == "sub_expression" else child
+            found += raw[place:start].decode() + self._dotnet.text(self._value(inside, scope))
+            place = end
+        return found + raw[place:-1].decode()
+
+    def _of_expression_with_unary_operator(self, node: Node, scope: _Scope) -> Any:
+        if len(node.children) == 1:
+            return self._value(node.children[0], scope)
+        operator, operand = node.children
+        match _text(operator).lower():
+            case ",":
+                return [self._value(operand, scope)]
+            case "-not":
+                return not self._is_true(operand, scope)
+        raise NotKnown(_text(node)[:60])
+
+    def _of_cast_expression(self, node: Node, scope: _Scope) -> Any:
+        kind, operand = node.named_children
+        return self._dotnet.cast(_text(kind)[1:-1], self._value(operand, scope))
+
+    def _of_post_increment_expression(self, node: Node, scope: _Scope) -> Any:
+        (variable,) = node.named_children
+        scope.values[_text(variable)[1:].lower()] = self._value(variable, scope) + 1
+        return VOID
+
+    def _of_element_access(self, node: Node, scope: _Scope) -> Any:
+        target, index = node.named_children
+        return self._dotnet.element(self._value(target, scope), self._value(index, scope))
+
+    def _of_member_access(self, node: Node, scope: _Scope) -> Any:
+        target, member = node.named_children
+        if target.type == "type_literal":
+            return self._dotnet.static_member(_text(target)[1:-1], _text(member))
+        return self._dotnet.member(self._value(target, scope), _text(member))
+
+    def _of_invokation_expression(self, node: Node, scope: _Scope) -> Any:
+        target, member, arguments = node.named_children
+        given = [
+            self._value(each, scope)
+            for each in nodes(arguments)
+            if each.type == "argument_expression" and each.parent.parent == arguments  # type: ignore[union-attr]
+        ]
+        if target.type == "type_literal":
+            return self._dotnet.static_call(_text(target)[1:-1], _text(member), given)
+        return self._dotnet.call(self._value(target, scope), _text(member), given)
