@@ -39,15 +39,11 @@ from protocol.release import (
 from protocol.succession import RootLine
 from protocol.update_offer import UPDATE_ROOT_NAME
 from technician_client.organisation import Root
+from technician_client.release_script import one_script
 from technician_client.release_wheels import Wheel, fitting_pythons, parts_list, release_version
 
 PARTS_LIST_NAME = "parts.cdx.json"
 BUNDLE_ENDING = ".bundle"
-CHECKS_NAME = "verify.sh"
-CHECKS_TAKEN_IN = b"""# shellcheck source=scripts/install/linux/verify.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/verify.sh"
-"""
-CHECKS_RUN = b"# install.sh takes these functions in\n"
 # what a system starts the agent by: units of systemd, job descriptions of launchd, tasks of Windows
 _UNIT_ENDINGS: Mapping[Platform, frozenset[str]] = {
     "linux": frozenset({".service", ".socket", ".slice", ".timer"}),
@@ -116,7 +112,7 @@ def create_release(root: Root, terms: ReleaseTerms, folder: Path) -> MadeRelease
         ROOT_NAME: x509.load_der_x509_certificate(terms.roots.all[-1]).public_bytes(Encoding.PEM),
         STEPS_NAME: msgspec.json.encode(terms.roots.steps),
     }
-    script = _script(terms.scripts, terms.platform)
+    script = one_script(terms.scripts, terms.platform)
     try:
         return _lay_out(folder, release, head | contents, script)
     except OSError as exc:
@@ -132,16 +128,6 @@ def _contents(terms: ReleaseTerms) -> dict[str, bytes]:
     parts = parts_list(terms.wheels, release_version(terms.wheels), release_time(terms.now))
     updates = {UPDATE_ROOT_NAME: terms.update_root} if terms.update_root else {}
     return contents | {PARTS_LIST_NAME: parts} | updates
-
-
-def _script(folder: Path, platform: Platform) -> bytes:
-    """As one file: what a script takes in from the one beside it stands in its place."""
-    file = folder / platform / ("install.ps1" if platform == "windows" else "install.sh")
-    if not file.is_file():
-        return b""
-    checks = file.with_name(CHECKS_NAME)
-    functions = checks.read_bytes().partition(CHECKS_RUN)[0] if checks.is_file() else b""
-    return file.read_bytes().replace(CHECKS_TAKEN_IN, functions)
 
 
 def _lay_out(folder: Path, release: Release, contents: dict[str, bytes], script: bytes) -> MadeRelease:
