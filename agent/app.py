@@ -13,6 +13,8 @@ from pathlib import Path
 
 from agent.absence import watching
 from agent.anchors import Anchors
+from agent.blocks import UNVERIFIED, Blocks
+from agent.blocks_desk import BlocksDesk
 from agent.capabilities.base import Capability
 from agent.capabilities.commands.aftermath import settle_open_requests
 from agent.capabilities.commands.capability import CommandsCapability
@@ -24,21 +26,21 @@ from agent.capabilities.screen.capability import ScreenCapability
 from agent.code_desk import CodeDesk, CodeDeskParts
 from agent.config import AgentConfig
 from agent.cut_sessions import end_cut_sessions
+from agent.desktop.block_messages import BlockLifted, BlocksAsked
 from agent.desktop.ipc_messages import (
     CheckAsked,
     DesktopHello,
     HelpAsked,
     LeaveOrdered,
     ListsChanged,
-    PauseOrdered,
     RatingGiven,
-    ResumeOrdered,
     StandingAsked,
     StandingRevoked,
     StatusAsked,
     VisitsAsked,
     WorkerHello,
 )
+from agent.desktop.pause_messages import PauseOrdered, ResumeOrdered
 from agent.desktop.update_messages import UpdateAsked
 from agent.desktop_link import DesktopLink, DesktopSeat, own_uids
 from agent.desktop_process import DesktopProcess, display_of
@@ -68,6 +70,7 @@ from agent.standing_desk import StandingDesk
 from agent.state import DataDir, RelayAddress, ServiceLock
 from agent.trust_intake import TrustIntake
 from agent.user_names import named_users
+from agent.welcome import Welcome
 from agent.worker_desk import SessionWorker, WorkerDesk
 from protocol.aio.audit_log import AuditLog
 from protocol.aio.log_in import open_session_wire
@@ -179,6 +182,7 @@ class _Assembly:
         self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts), self.statuses.trust.roots)
         self.standing = StandingConsents(data.standing)
         self.pause = Pause(data.pause)
+        self.blocks = Blocks(data.blocks)
         self.ratings = RatingBook(data.ratings)
         if not own.identity.is_visitor:  # whom nobody signed for has nobody to believe
             self.statuses.load()
@@ -202,11 +206,15 @@ class _Assembly:
         desktop = DesktopLink(watching([LogindWatch()]))
         self.standing.load()
         self.pause.load()
+        self.blocks.load()
         self.ratings.load()
         consents = StandingDesk(self.standing, self.audit_log, self.device_id)
         codes = CodeDesk(self._code_parts())
         sessions = Sessions(self._device_side(desktop, tickets, codes), self._open_wire)
         pausing = PauseDesk(self.pause, sessions.end_all, self.audit_log, self.device_id)
+        blocks = BlocksDesk(
+            self.blocks, self.audit_log, self.device_id, lambda uid: bool(sessions.status(uid))
+        )
         self.link = link = self._relay_link(sessions, tickets)
         service = Service(
             ServiceParts(
@@ -217,8 +225,8 @@ class _Assembly:
                 link,
                 sessions,
                 self.audit_log,
-                consents,
-                pausing,
+                (consents, pausing, blocks),
+                lambda: self.pause.left_s,
             )
         )
         desks: dict[type, Handler] = {
@@ -230,6 +238,7 @@ class _Assembly:
             LeaveOrdered: service.handle_leave,
             **dict.fromkeys((StandingAsked, StandingRevoked), consents.handle),
             **dict.fromkeys((PauseOrdered, ResumeOrdered), pausing.handle),
+            **dict.fromkeys((BlocksAsked, BlockLifted), blocks.handle),
             **dict.fromkeys((VisitsAsked, CheckAsked), self._person_desk(service, desktop).handle),
             RatingGiven: self._rating_desk(sessions).handle,
             HelpAsked: codes.handle_help,
@@ -303,6 +312,8 @@ class _Assembly:
     def _check_codes_allowed(self) -> None:
         if self.pause.left_s > 0:
             raise Refused("end the pause first", code=ErrorCode.E_CONSENT_PAUSED)
+        if self.identity.is_visitor and self.blocks.against(UNVERIFIED, None) is not None:
+            raise Refused("nobody could use it", code=ErrorCode.E_CODE_BLOCKED)
         if not self.policies.allows_codes(datetime.now(UTC)):
             raise Refused("by its policy", code=ErrorCode.E_CODE_POLICY)
 
@@ -318,9 +329,11 @@ class _Assembly:
             desktop=desktop,
             audit_log=self.audit_log,
             build_capabilities=self._capability_builder(tickets),
-            patience=load_patience(self.data.patience, asyncio.get_running_loop().time()),
+            patience=load_patience(
+                self.data.patience, asyncio.get_running_loop().time(), take_over=self.blocks.take_over
+            ),
             standing=self.standing,
-            pause=self.pause,
+            welcome=Welcome(self.pause, self.blocks),
             ratings=self.ratings,
             show_card=lambda seat, session_id: self.rating.show_card(seat, session_id),
             codes=codes,

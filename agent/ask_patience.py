@@ -8,7 +8,6 @@ by several technicians, and over a restart of the service. What is remembered go
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
 
 import msgspec
 
@@ -18,13 +17,15 @@ NOES_FREE = 3
 FIRST_WAIT_S = 60.0
 LONGEST_WAIT_S = 3600.0
 TECHNICIANS_LIMIT = 1000
-BLOCK_S = 3600.0
 DEVICE_NOES_LIMIT = 8
 DEVICE_WINDOW_S = 600.0
 
 
 class KeptNoes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One technician's noes: how many in a row, how long ago the last, how long a block still holds."""
+    """One technician's noes: how many in a row, how long ago the last.
+
+    `blocked_s`: an older version kept here for how long a block still holds; see `agent.blocks`.
+    """
 
     technician_id: str
     count: int
@@ -43,7 +44,6 @@ class KeptPatience(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Noes:
     count: int
     last_s: float
-    blocked_until_s: float = -inf
 
     @property
     def wait_s(self) -> float:
@@ -65,8 +65,6 @@ class AskPatience:
     def refusal(self, technician_id: str, now_s: float) -> ErrorCode | None:
         """Why this technician may not ask now; None when it may."""
         noes = self._noes.get(technician_id)
-        if noes is not None and now_s < noes.blocked_until_s:
-            return ErrorCode.E_CONSENT_BLOCKED
         if noes is not None and now_s - noes.last_s < noes.wait_s:
             return ErrorCode.E_RATE
         # many technicians, or one with many certificates: the person has to have some peace
@@ -78,7 +76,7 @@ class AskPatience:
         noes = self._noes.pop(technician_id, _Noes(0, now_s))
         was_long_ago = now_s - noes.last_s >= LONGEST_WAIT_S
         self._recent_s.append(now_s)
-        self._put(technician_id, _Noes(1 if was_long_ago else noes.count + 1, now_s, noes.blocked_until_s))
+        self._put(technician_id, _Noes(1 if was_long_ago else noes.count + 1, now_s))
 
     def said_yes(self, technician_id: str) -> None:
         """The person allowed something: what was before is forgotten."""
@@ -87,18 +85,10 @@ class AskPatience:
         if self._noes.pop(technician_id, None) is not None or had_recent:
             self._on_change(self)
 
-    def block(self, technician_id: str, now_s: float) -> None:
-        """The person does not want to be asked by this technician for BLOCK_S."""
-        noes = self._noes.pop(technician_id, _Noes(0, now_s))
-        self._put(technician_id, _Noes(noes.count, noes.last_s, now_s + BLOCK_S))
-
     def kept(self, now_s: float) -> KeptPatience:
         """What is to be remembered."""
         return KeptPatience(
-            [
-                KeptNoes(name, noes.count, now_s - noes.last_s, max(0.0, noes.blocked_until_s - now_s))
-                for name, noes in self._noes.items()
-            ],
+            [KeptNoes(name, noes.count, now_s - noes.last_s) for name, noes in self._noes.items()],
             [now_s - at_s for at_s in self._recent_s],
         )
 
@@ -106,8 +96,7 @@ class AskPatience:
         """Go on with what was remembered `away_s` ago."""
         for each in kept.technicians[-TECHNICIANS_LIMIT:]:
             last_s = now_s - max(0.0, each.age_s) - away_s
-            blocked_until_s = now_s + min(max(0.0, each.blocked_s), BLOCK_S) - away_s
-            self._noes[each.technician_id] = _Noes(max(0, each.count), last_s, blocked_until_s)
+            self._noes[each.technician_id] = _Noes(max(0, each.count), last_s)
         self._recent_s.extend(now_s - max(0.0, age_s) - away_s for age_s in kept.recent_s)
 
     def _put(self, technician_id: str, noes: _Noes) -> None:

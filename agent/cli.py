@@ -17,6 +17,8 @@ import typer
 import agent.lean_log  # noqa: F401  -- before structlog
 from agent import render
 from agent.become_service import become_service
+from agent.cli_options import DataOption, JsonOption
+from agent.cli_wishes import blocks, consents
 from agent.config import default_data, load_config
 from agent.given_token import WAS_SHOWN_OPTION, given_token, restart_without_token
 from agent.state import DataDir
@@ -46,11 +48,8 @@ private_windows = typer.Typer(
 )
 app.add_typer(private_windows, name="private-windows")
 
-consents = typer.Typer(
-    help="What you allowed technicians beforehand: shown, and taken back. It is given in the prompt alone.",
-    no_args_is_help=True,
-)
 app.add_typer(consents, name="consents")
+app.add_typer(blocks, name="blocks")
 
 ClassOption: TypeAlias = Annotated[
     str,
@@ -63,14 +62,6 @@ TitleOption: TypeAlias = Annotated[
     typer.Option(
         "--title", metavar="PATTERN", help='The whole title, such as "*bank*"; * and ? stand for any.'
     ),
-]
-DataOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder with all state. Default: the platform's data folder."),
-]
-JsonOption: TypeAlias = Annotated[
-    bool,
-    typer.Option("--json", help="Machine output (JSON) on standard output; people's text on standard error."),
 ]
 
 
@@ -401,31 +392,6 @@ def remove_private_window(
     _tell_lists_changed(folder)
     text = f"Your list has {len(entries)} entries now. That holds at once, also in a session."
     render.result({"removed": True, "entries": len(entries)}, text, as_json=as_json)
-
-
-@consents.command("list")
-def list_consents(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show what technicians may do without asking you again, and for how long."""
-    from agent.local_client import ask_standing
-
-    rows = asyncio.run(ask_standing(DataDir(data or default_data()).socket))
-    render.result(render.consents_json(rows), render.consents_text(rows), as_json=as_json)
-
-
-@consents.command("revoke")
-def revoke_consent(
-    standing_id: Annotated[
-        str, typer.Argument(metavar="ID", help='As `consents list` shows it; "all" takes everything back.')
-    ],
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take back what you allowed beforehand. A session that rests on it loses it at once."""
-    from agent.local_client import revoke_standing
-
-    rows = asyncio.run(revoke_standing(DataDir(data or default_data()).socket, standing_id))
-    text = f"Taken back: {len(rows)}. You are asked again from now on."
-    render.result({"revoked": [row.standing_id for row in rows]}, text, as_json=as_json)
 
 
 def _tell_lists_changed(folder: DataDir) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protocol.aio.receipt_book import ReceiptBook
 from protocol.audit import AuditKind, AuditRecord, AuditReport, read_record, verify_records
-from protocol.errors import DocumentRefused, EnvironmentFault, error_text
+from protocol.errors import DocumentRefused, EnvironmentFault, ErrorCode, error_text
 from protocol.grantables import PLAIN_WORDS, Grantable
 from protocol.names import shown_text
 from protocol.receipt import Body
@@ -25,6 +25,10 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.CONSENT_ALLOWED: lambda who, facts: f"Allowed by the {who}: {_plain(facts.get('granted'))}",
     _K.CONSENT_DENIED: lambda _, facts: f"Not allowed: {_why(facts, 'codes')}",
     _K.CONSENT_TIMED_OUT: lambda _, __: "Nobody answered, so nothing was allowed",
+    _K.BLOCK_STARTED: lambda _, facts: (
+        f"The person blocked {_blocked(facts)} until {facts.get('until')}{_because(facts)}"
+    ),
+    _K.BLOCK_ENDED: lambda _, facts: f"The block of {_blocked(facts)} was lifted",
     _K.STANDING_GIVEN: lambda _, facts: (
         f"The person allowed {facts.get('whom')} beforehand, until {facts.get('until')}: "
         f"{_plain(facts.get('granted'))}"
@@ -169,6 +173,16 @@ def _told(record: AuditRecord) -> HistoryLine:
 def _plain(words: str | int | None) -> str:
     known = {grantable.value: PLAIN_WORDS[grantable] for grantable in Grantable}
     return ", ".join(known.get(word, word) for word in str(words or "").split()) or "nothing"
+
+
+def _blocked(facts: _Facts) -> str:
+    return str(facts.get("whom") or "whoever is not verified")
+
+
+def _because(facts: _Facts) -> str:
+    if facts.get("code") == ErrorCode.E_READBACK_BLOCKED:
+        return " on this computer: the four digits did not match"
+    return ""
 
 
 def _with_second(facts: _Facts) -> str:

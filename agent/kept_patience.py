@@ -1,5 +1,6 @@
 """Keeps the patience of a device in its data folder, so that a restart of the service does not begin anew."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,9 +22,15 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept: KeptPatience
 
 
-def load_patience(path: Path, now_s: float, moment_now: Now = now) -> AskPatience:
+TakeOver = Callable[[str, float], None]
+
+
+def load_patience(
+    path: Path, now_s: float, moment_now: Now = now, take_over: TakeOver = lambda _id, _left_s: None
+) -> AskPatience:
     """The patience that was kept there; every change is kept from now on. `now_s` is this moment.
 
+    `take_over` gets the blocks that an older version kept in that file, and for how long they still hold (s).
     A clock that was set back while the machine was off counts as no time at all.
     """
     started = moment_now()
@@ -44,5 +51,12 @@ def load_patience(path: Path, now_s: float, moment_now: Now = now) -> AskPatienc
     except SupportError as exc:
         log.error("patience.unreadable", path=str(path), detail=exc.detail[:200])
         return patience
-    patience.restore(found.kept, now_s, away_s=elapsed_s(found.written, started) or 0.0)
+    away_s = elapsed_s(found.written, started) or 0.0
+    patience.restore(found.kept, now_s, away_s=away_s)
+    blocked = [each for each in found.kept.technicians if each.blocked_s > 0]
+    for each in blocked:
+        if each.blocked_s > away_s:
+            take_over(each.technician_id, each.blocked_s - away_s)
+    if blocked:
+        keep(patience)  # or the next start would take them over again, also what was lifted meanwhile
     return patience

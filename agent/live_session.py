@@ -15,23 +15,26 @@ import structlog
 
 from agent.admission import Admitted
 from agent.ask_patience import AskPatience
+from agent.blocks import Block
 from agent.capabilities.base import Capability
 from agent.code_desk import CodeDesk
 from agent.desktop_link import DesktopLink, DesktopSeat, SessionDesk
 from agent.lasting_time import slept_s
-from agent.pause import Pause
 from agent.policy_store import PolicyStore
 from agent.ratings import RatingBook
 from agent.session_audit import Appends, SessionAudit
 from agent.session_channels import ChannelParts, SessionChannels
-from agent.session_consent import SessionConsent, SessionFacts
+from agent.session_consent import SessionConsent
+from agent.session_facts import SessionFacts
 from agent.session_proof import ProofParts, SessionProof
 from agent.standing import StandingConsent, StandingConsents
+from agent.welcome import Welcome
 from protocol.aio.channel_io import ChannelEnded, ChannelIO
 from protocol.aio.first_of import first_of
 from protocol.aio.session_proof import OwnLog
 from protocol.aio.tunnel_io import TunnelIO
 from protocol.audit import AuditKind
+from protocol.certificates import VerifiedPeer
 from protocol.errors import ErrorCode, PeerViolation, SupportError, Unreachable
 from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant
@@ -91,15 +94,14 @@ class DeviceSide:
     on_receipt: Callable[[], None] = lambda: None
     patience: AskPatience = field(default_factory=AskPatience)
     standing: StandingConsents = field(default_factory=lambda: StandingConsents(None))
-    pause: Pause = field(default_factory=lambda: Pause(None))
+    welcome: Welcome = field(default_factory=Welcome)
     ratings: RatingBook = field(default_factory=lambda: RatingBook(None))
     show_card: ShowCard = show_no_card
     slept_s: Callable[[], float] = slept_s
 
-    def goodbye(self, cause: str) -> messages.EndSession:
-        """What the technician is told about this end."""
-        wait_s = self.pause.left_s if cause == ErrorCode.E_CONSENT_PAUSED else 0.0
-        return messages.EndSession(cause, wait_s)
+    def goodbye(self, cause: str, peer: VerifiedPeer | None) -> messages.EndSession:
+        """What the technician is told about this end; None: who it was is not proved."""
+        return messages.EndSession(cause, self.welcome.wait_s(cause, peer) if peer is not None else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class LiveSession:
                 certificate_ends_s=self._ends_s,
                 patience=device.patience,
                 standing=device.standing,
-                pause=device.pause,
+                welcome=device.welcome,
                 group=device.group,
                 readback=parts.readback,
                 slept_s=device.slept_s,
@@ -187,6 +189,7 @@ class LiveSession:
         """Serve until it is over; returns the cause. Nothing acts any more when this returns."""
         pump = asyncio.create_task(self._pump())
         self._device.standing.listeners.add(self._standing_ended)
+        self._device.welcome.blocks.listeners.add(self._blocked)
         try:
             await self._tell(self._ready())
             self._machine.accepted(_now_s(), self._ends_s)
@@ -203,6 +206,7 @@ class LiveSession:
             raise
         finally:
             self._device.standing.listeners.discard(self._standing_ended)
+            self._device.welcome.blocks.listeners.discard(self._blocked)
             await self._stop()
             self._audit.note(AuditKind.SESSION_ENDED, {"cause": self._over.result()})
             await self._say_goodbye(tunnel_io)
@@ -224,7 +228,7 @@ class LiveSession:
 
     async def _say_goodbye(self, tunnel_io: TunnelIO) -> None:
         proof = self._proof
-        goodbye = self._device.goodbye(self._over.result())
+        goodbye = self._device.goodbye(self._over.result(), self._admitted.peer)
         finish = (lambda: proof.finish(self._io.control)) if proof is not None else None
         await say_goodbye(self._io, tunnel_io, goodbye, is_pumping=True, finish=finish)
         if proof is not None:
@@ -334,6 +338,11 @@ class LiveSession:
         """Who talks to the person is not who is in this session, or somebody is between them."""
         self._audit.note(AuditKind.READBACK_COMPARED, {"outcome": "mismatched"}, actor="person")
         self.end(ErrorCode.E_READBACK_MISMATCH)
+        self.consent.block(is_mismatch=True)  # which ends every other session of theirs
+
+    def _blocked(self, block: Block) -> None:
+        if self._device.welcome.is_meant(block, self._admitted.peer):
+            self.end(block.code)
 
     async def _watch_desk(self) -> None:
         desk = await asyncio.shield(self._desk_bound)

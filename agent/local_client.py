@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from agent.desktop.block_messages import BlockLifted, BlockList, BlockRow, BlocksAsked
 from agent.desktop.ipc_messages import (
     HELLO_CODEC,
     TO_COMMAND_LINE_CODEC,
@@ -14,9 +15,6 @@ from agent.desktop.ipc_messages import (
     Left,
     ListsChanged,
     ListsTaken,
-    Paused,
-    PauseOrdered,
-    ResumeOrdered,
     StandingAsked,
     StandingList,
     StandingRevoked,
@@ -24,6 +22,7 @@ from agent.desktop.ipc_messages import (
     Status,
     StatusAsked,
 )
+from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
 from agent.local_frames import connect_local
 from protocol.errors import PeerViolation
 
@@ -99,6 +98,31 @@ async def order_pause(socket_path: Path, *, is_on: bool) -> float:
     return answer.left_s
 
 
+async def ask_blocks(socket_path: Path) -> list[BlockRow]:
+    """Whom the person blocked.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: what the service said.
+    """
+    return await _blocks(socket_path, BlocksAsked())
+
+
+async def lift_block(socket_path: Path, block_id: str) -> list[BlockRow]:
+    """Lift one, or "all"; returns what was lifted.
+
+    Raises:
+        Unreachable: E_NOT_RUNNING. Refused: E_BLOCK_UNKNOWN; E_BUSY, somebody is here.
+    """
+    return await _blocks(socket_path, BlockLifted(block_id))
+
+
+async def _blocks(socket_path: Path, question: BlocksAsked | BlockLifted) -> list[BlockRow]:
+    answer = await _ask(socket_path, question)
+    if not isinstance(answer, BlockList):
+        raise PeerViolation(f"{type(answer).__name__} instead of a list")
+    return answer.blocks
+
+
 async def ask_for_help(socket_path: Path) -> AsyncGenerator[HelpCode | HelpNews, None]:
     """The code that the running service shows, then what came of it. Closing this makes the code void.
 
@@ -130,8 +154,10 @@ async def _ask(
     | StandingAsked
     | StandingRevoked
     | PauseOrdered
-    | ResumeOrdered,
-) -> Status | Left | ListsTaken | StandingList | Paused:
+    | ResumeOrdered
+    | BlocksAsked
+    | BlockLifted,
+) -> Status | Left | ListsTaken | StandingList | Paused | BlockList:
     connection = await connect_local(str(socket_path))
     try:
         await connection.send(HELLO_CODEC.encode(question))
@@ -140,6 +166,6 @@ async def _ask(
         connection.close()
     if isinstance(answer, IpcRefused):
         raise answer.refusal()
-    if not isinstance(answer, Status | Left | ListsTaken | StandingList | Paused):
+    if not isinstance(answer, Status | Left | ListsTaken | StandingList | Paused | BlockList):
         raise PeerViolation(f"{type(answer).__name__} instead of an answer")
     return answer

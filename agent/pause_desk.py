@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello, Paused, PauseOrdered, ResumeOrdered
+from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello
+from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
 from agent.local_frames import LocalConnection
 from agent.pause import Pause
 from agent.session_audit import Appends
@@ -33,11 +34,6 @@ class PauseDesk:
         self._end_sessions = end_sessions
         self._audit = audit
         self._device_id = device_id
-
-    @property
-    def left_s(self) -> float:
-        """For how long the pause still lasts."""
-        return self._pause.left_s
 
     async def keep_true(self) -> None:
         """Write down now and then how much is left of a pause; until cancelled."""

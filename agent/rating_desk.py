@@ -41,14 +41,15 @@ class RatingDesk:
         self._shown: OrderedDict[str, int] = OrderedDict()  # sessions, and the users who saw their cards
 
     async def show_card(self, seat: DesktopSeat, session_id: str) -> None:
-        """Show what was done in a session that is over, if anything was allowed in it."""
+        """Show what was done in a session that is over, if anything was allowed, or the digits differed."""
         try:
             visit = await self._visit(session_id)
-            if visit is not None and visit.grantables:
+            is_mismatch = visit is not None and visit.cause == ErrorCode.E_READBACK_MISMATCH
+            if visit is not None and (visit.grantables or is_mismatch):
                 self._shown[session_id] = seat.uid
                 while len(self._shown) > ipc.VISITS_LIMIT:
                     self._shown.popitem(last=False)
-                await seat.send(ipc.ShowCard(visit=visit, may_rate=bool(visit.name)))
+                await seat.send(ipc.ShowCard(visit=visit, may_rate=bool(visit.name) and not is_mismatch))
         except SupportError as exc:
             log.info("card.not_shown", code=str(exc.code), detail=exc.detail)
 

@@ -15,6 +15,7 @@ from protocol.log_text import plain_values
 from protocol.names import shown_text
 
 if TYPE_CHECKING:
+    from agent.desktop.block_messages import BlockRow
     from agent.desktop.ipc_messages import StandingRow, Status
     from agent.doctor_check import Check
     from agent.history import HistoryLine, HistoryReceipt
@@ -206,6 +207,37 @@ def consents_text(rows: Sequence["StandingRow"]) -> str:
         left = f"{hours} h {minutes} min"
         lines.append(f"{row.standing_id}  {shown_text(who, 160)}: {words}, {left} left")
     return "\n".join(lines) or "You are asked every time: nothing is allowed beforehand."
+
+
+def blocks_json(rows: Sequence["BlockRow"]) -> dict[str, Any]:
+    """What `blocks list --json` says."""
+    return {
+        "blocks": [
+            {
+                "id": row.block_id,
+                "technician": row.technician_id,
+                "name": row.name,
+                "is_mismatch": row.is_mismatch,
+                "may_lift": row.may_lift,
+                "left_s": round(row.left_s),
+            }
+            for row in rows
+        ]
+    }
+
+
+def blocks_text(rows: Sequence["BlockRow"]) -> str:
+    """What `blocks list` says."""
+    lines = []
+    for row in rows:
+        named = f"{row.name} ({row.technician_id})" if row.name else row.technician_id
+        who = {"": "whoever is not verified", "*": "everybody"}.get(row.technician_id, named)
+        where = "on this computer: the four digits did not match" if row.is_mismatch else "may not ask you"
+        whose = "" if row.may_lift else " (another user said so, and can lift it)"
+        lines.append(
+            f"{row.block_id}  {shown_text(who, 160)}: {where}, {int(row.left_s) // 60} min left{whose}"
+        )
+    return "\n".join(lines) or "Nobody is blocked."
 
 
 def start_log(*, as_json: bool) -> None:

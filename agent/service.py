@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import structlog
 
@@ -20,12 +20,10 @@ from agent.desktop_process import DesktopProcess
 from agent.link import RelayLink
 from agent.local_frames import LocalConnection
 from agent.local_server import LocalServer
-from agent.pause_desk import PauseDesk
 from agent.policy_store import PolicyStore
 from agent.rate import RateLimit
 from agent.session_audit import Appends
 from agent.sessions import Sessions
-from agent.standing_desk import StandingDesk
 from protocol.audit import AuditEvent, AuditKind
 from protocol.errors import SupportError
 from protocol.ids import DeviceId
@@ -88,6 +86,14 @@ class PolicyIntake:
             log.error("audit.failed", kind=kind.value, code=str(exc.code), detail=exc.detail)
 
 
+class Keeper(Protocol):
+    """Writes down now and then how much is left of what runs out."""
+
+    async def keep_true(self) -> None:
+        """Until cancelled."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceParts:
     """The objects that `app.py` builds."""
@@ -99,8 +105,8 @@ class ServiceParts:
     link: RelayLink
     sessions: Sessions
     audit_log: Appends
-    consents: StandingDesk
-    pausing: PauseDesk
+    keepers: Sequence[Keeper]
+    paused_s: Callable[[], float]
 
 
 class Service:
@@ -150,7 +156,7 @@ class Service:
             has_desktop=parts.desktop.seat is not None,
             sessions=parts.sessions.status(uid),
             policy_alarm=parts.policies.alarm or "",
-            paused_s=parts.pausing.left_s,
+            paused_s=parts.paused_s(),
         )
 
     async def run(self, servers: Sequence[LocalServer], *, as_json: bool) -> None:
@@ -172,8 +178,7 @@ class Service:
             await each.open()
         running = [asyncio.create_task(each.serve()) for each in servers]
         running += [asyncio.create_task(self._parts.link.run())]
-        running.append(asyncio.create_task(self._parts.consents.keep_true()))
-        running.append(asyncio.create_task(self._parts.pausing.keep_true()))
+        running += [asyncio.create_task(each.keep_true()) for each in self._parts.keepers]
         if self._parts.desktop_process is not None:
             running.append(asyncio.create_task(self._parts.desktop_process.run()))
         note_agent(self._parts.audit_log, AuditKind.AGENT_STARTED, self._parts.facts.device_id)

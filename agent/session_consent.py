@@ -12,20 +12,17 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from msgspec.structs import replace
 
-from agent.admission import Admitted
-from agent.ask_patience import AskPatience
 from agent.consent_runner import ConsentRunner, Outcome, PersonAnswer
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink, DesktopSeat, SessionDesk
-from agent.pause import Pause
 from agent.session_audit import SessionAudit
-from agent.standing import StandingConsent, StandingConsents, Whom
+from agent.session_facts import SessionFacts
+from agent.standing import StandingConsent, Whom
 from protocol.audit import AuditKind
 from protocol.consent import ConsentMachine, GiveGrants, ShowIndicator, ShowPrompt
 from protocol.errors import ErrorCode, NotGranted, Refused, SupportError, Unreachable
 from protocol.grantables import Grantable, in_order
 from protocol.grants import Grant, GrantBook, GrantParties
-from protocol.ids import DeviceId, SessionId
 from protocol.limits import ASK_LIMIT_PER_SESSION, STANDING_LENGTH_LIMIT_S, VISITOR_SESSION_LIMIT_S
 from protocol.messages.consent import Ask
 from protocol.names import shown_name, shown_reason, shown_text
@@ -36,36 +33,6 @@ SLEEP_NOTICED_S = 2.0
 TECHNICIAN, GROUP = "technician", "group"  # for whom the person allows something beforehand
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
-    """What stays the same for the whole session; `admitted` is how the technician stood at its start."""
-
-    device_id: DeviceId
-    session_id: SessionId
-    organisation_name: str
-    admitted: Admitted
-    admit_again: Callable[[], Admitted]
-    certificate_ends_s: float  # on the loop's clock
-    patience: AskPatience
-    standing: StandingConsents
-    pause: Pause
-    group: str
-    readback: str
-    slept_s: Callable[[], float]
-    asker_uid: int | None = None
-    """The user of the device who asked for this help by a code; None: whoever is at it."""
-
-    @property
-    def shown_organisation(self) -> str:
-        """As the person reads it; "" when nobody can tell who the technician is."""
-        return "" if self.admitted.peer.is_visitor else shown_name(self.organisation_name)
-
-    @property
-    def shown_technician(self) -> str:
-        """As the person reads it; "" when nobody can tell."""
-        return "" if self.admitted.peer.is_visitor else shown_name(self.admitted.peer.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +88,9 @@ class SessionConsent:
         return self._has_slept or (self.desk is not None and self.desk.seat.absence.is_away)
 
     @property
-    def is_paused(self) -> bool:
-        """Whether the person wants nobody for a while."""
-        return self._facts.pause.left_s > 0
+    def unwelcome(self) -> ErrorCode | None:
+        """Why the person wants nobody for a while, or not this technician; None when they do."""
+        return self._facts.welcome.refusal(self._facts.admitted.peer)
 
     @property
     def departures(self) -> int:
@@ -142,8 +109,8 @@ class SessionConsent:
         """
         if self.book is None:
             raise NotGranted(grantable.value)
-        if self.is_paused:
-            raise NotGranted(grantable.value, code=ErrorCode.E_CONSENT_PAUSED)
+        if unwelcome := self.unwelcome:
+            raise NotGranted(grantable.value, code=unwelcome)
         if self.is_absent:
             raise NotGranted(grantable.value, code=ErrorCode.E_CONSENT_AWAY)
         return self.book.require(grantable, asyncio.get_running_loop().time())
@@ -172,12 +139,13 @@ class SessionConsent:
         self._asks += 1
         if self._asks > ASK_LIMIT_PER_SESSION:
             return ErrorCode.E_RATE
-        if self.is_paused:
-            return ErrorCode.E_CONSENT_PAUSED
-        if self._is_asking:
-            return ErrorCode.E_BUSY
         # a session stays at the desktop that it came to: after a user switch the next person is asked anew
         seat = self.desk.seat if self.desk else self._seat
+        peer = self._facts.admitted.peer
+        if unwelcome := self._facts.welcome.refusal_to_ask(peer, seat.uid if seat else None):
+            return unwelcome
+        if self._is_asking:
+            return ErrorCode.E_BUSY
         if seat is not None and seat.absence.is_away:
             return ErrorCode.E_CONSENT_AWAY
         return self._facts.patience.refusal(self._technician_id, asyncio.get_running_loop().time())
@@ -199,9 +167,16 @@ class SessionConsent:
     def _technician_id(self) -> str:
         return self._facts.admitted.peer.subject_id
 
-    def block(self) -> None:
-        """The person does not want to be asked by this technician for a while."""
-        self._facts.patience.block(self._technician_id, asyncio.get_running_loop().time())
+    def block(self, *, is_mismatch: bool = False) -> None:
+        """The person does not want this technician for a while; `is_mismatch`: the digits did not match."""
+        assert self.desk is not None
+        peer, uid = self._facts.admitted.peer, self.desk.seat.uid
+        block = self._facts.welcome.block(peer, uid, is_mismatch=is_mismatch)  # first: from here on it holds
+        until = datetime.now(UTC) + timedelta(seconds=block.left_s)
+        facts: dict[str, str | int] = {"whom": block.technician_id, "code": block.code.value, "uid": uid}
+        self._audit.note(
+            AuditKind.BLOCK_STARTED, {**facts, "until": f"{until:%Y-%m-%d %H:%M} UTC"}, actor=PERSON
+        )
 
     def note_matched(self) -> None:
         """The person compared the four digits, and they were the same."""
@@ -303,8 +278,8 @@ class SessionConsent:
     def _give(self, effect: GiveGrants, person: "_PersonAtDesk") -> None:
         assert self.book is not None
         length_s = person.length_s
-        if self.is_paused:
-            raise Refused("the person paused meanwhile", code=ErrorCode.E_CONSENT_PAUSED)
+        if unwelcome := self.unwelcome:
+            raise Refused("the person does not want it any more", code=unwelcome)
         if self.is_absent or self.departures != person.departures:
             raise Refused("the person left meanwhile", code=ErrorCode.E_CONSENT_AWAY)
         self._audit.write(

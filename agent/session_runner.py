@@ -98,15 +98,16 @@ class SessionRunner:
     async def _verify_and_live(self, tunnel_io: TunnelIO, done: HandshakeDone) -> None:
         channels = ChannelIO(tunnel_io)
         pump: asyncio.Task[None] | None = None
+        admitted: Admitted | None = None
         try:
             admitted = self._admit(done.peer_chain)
             self._chain = done.peer_chain
-            self._check_not_paused()
+            self._check_welcome(admitted)
             if self._nameplate:
                 pump = asyncio.create_task(channels.run())
                 await self._pair(channels, done, admitted)
                 admitted = self._admit_again(done.peer_chain, admitted)
-                self._check_not_paused()
+                self._check_welcome(admitted)
             self.technician = admitted.peer.subject_id
             self._audit.actor = admitted.peer.subject_id
             self._audit.write(
@@ -117,7 +118,7 @@ class SessionRunner:
             if isinstance(exc, SupportError):
                 self._refused(exc.code)
                 log.warning("session.refused", session_id=self.session_id, code=exc.code, detail=exc.detail)
-                goodbye = self._device.goodbye(exc.code)
+                goodbye = self._device.goodbye(exc.code, admitted.peer if admitted else None)
                 await say_goodbye(channels, tunnel_io, goodbye, is_pumping=pump is not None)
             await _end(pump)
             if isinstance(exc, SupportError):
@@ -164,10 +165,11 @@ class SessionRunner:
             )
         )
 
-    def _check_not_paused(self) -> None:
-        """Only who was admitted hears of the pause: it says something about the person."""
-        if self._device.pause.left_s > 0:
-            raise Refused("the person paused", code=ErrorCode.E_CONSENT_PAUSED)
+    def _check_welcome(self, admitted: Admitted) -> None:
+        """Only who was admitted hears of a pause or a block: it says something about the person."""
+        unwelcome = self._device.welcome.refusal(admitted.peer)
+        if unwelcome is not None:
+            raise Refused("the person does not want it now", code=unwelcome)
 
     def _refused(self, code: str) -> None:
         self._machine.end(code)

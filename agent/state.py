@@ -91,7 +91,7 @@ class DataDir:
 
     @property
     def patience(self) -> Path:
-        """How often the person said no, and whom it blocked."""
+        """How often the person said no."""
         return self.root / "patience.json"
 
     @property
@@ -103,6 +103,11 @@ class DataDir:
     def pause(self) -> Path:
         """Since when, and for how long, the person wants nobody."""
         return self.root / "pause.json"
+
+    @property
+    def blocks(self) -> Path:
+        """Whom the person blocked, and for how long."""
+        return self.root / "blocks.json"
 
     @property
     def ratings(self) -> Path:
@@ -176,7 +181,8 @@ class DataDir:
         accepted = (self.root / STATUS_FILE, self.root / SUCCESSORS_FILE)
         ours = (self.identity, self.relay, self.relay_ca, self.relay_proxy, *accepted)
         policy_files = (self.policy.with_suffix(suffix) for suffix in (".dsse", ".mark", ".rival"))
-        for path in (*ours, *policy_files, self.standing, self.patience, self.pause, self.ratings):
+        theirs = (self.standing, self.patience, self.pause, self.blocks, self.ratings)
+        for path in (*ours, *policy_files, *theirs):
             path.unlink(missing_ok=True)
 
 

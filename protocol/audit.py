@@ -44,6 +44,8 @@ class AuditKind(StrEnum):
     CONSENT_DENIED = "consent.denied"
     CONSENT_TIMED_OUT = "consent.timed_out"
     READBACK_COMPARED = "readback.compared"
+    BLOCK_STARTED = "block.started"
+    BLOCK_ENDED = "block.ended"
     STANDING_GIVEN = "standing.given"
     STANDING_ENDED = "standing.ended"
     PAUSE_STARTED = "pause.started"

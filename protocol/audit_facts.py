@@ -54,6 +54,8 @@ FACTS: Final[Mapping[str, FactTypes]] = MappingProxyType(
         "consent.denied": _CONSENT,
         "consent.timed_out": _CONSENT,
         "readback.compared": {"outcome": _T},
+        "block.started": {"whom": _T, "code": _T, "until": _T, "uid": _N},
+        "block.ended": {"whom": _T, "code": _T, "uid": _N},
         "standing.given": {"whom": _T, "granted": _T, "until": _T},
         "standing.ended": {"whom": _T, "granted": _T},
         "pause.started": {"until": _T},

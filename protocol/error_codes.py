@@ -244,6 +244,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Ask its technicians to connect to the device by its name.",
         3,
     ),
+    _C.E_CODE_BLOCKED: (
+        "The four digits did not match, so nobody who is not verified is let in for an hour.",
+        "If it was a mistake, lift that with: alongside-agent blocks lift all.",
+        3,
+    ),
     _C.E_CODE_VISITOR: (
         "This relay serves its own organisation only.",
         "Use the relay of somebody who allows visitors: alongside-relay serve --visitors.",
@@ -320,12 +325,17 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
     ),
     _C.E_CONSENT_BLOCKED: (
         "The person does not want to be asked by you for a while.",
-        "Talk to the person; ask again in an hour.",
+        "Talk to the person, who can lift that; or ask again in an hour.",
         3,
     ),
     _C.E_CONSENT_UNKNOWN: (
         "There is no such standing permission.",
         "List them with: alongside-agent consents list.",
+        3,
+    ),
+    _C.E_BLOCK_UNKNOWN: (
+        "There is no such block that you may lift.",
+        "List them with: alongside-agent blocks list.",
         3,
     ),
     _C.E_CONSENT_LATER: (
@@ -335,8 +345,13 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
     ),
     _C.E_CONSENT_PAUSED: ("The person paused remote help.", "Call them, or wait for the end of it.", 3),
     _C.E_READBACK_MISMATCH: (
-        "The person compared the four digits with you, and they were not the same.",
-        "Call the person on a number that you know, and find out who talked to them.",
+        "The person compared the four digits with you, and they were not the same. You are blocked there.",
+        "Call the person on a number that you know, and find out who talked to them. They can lift the block.",
+        3,
+    ),
+    _C.E_READBACK_BLOCKED: (
+        "You are blocked on that device for an hour: the person said that the four digits did not match.",
+        "Call them on a number that you know: they can lift it, under Blocked in the window of Alongside.",
         3,
     ),
     _C.E_GRANT_NONE: ("This was not allowed by the person at the device.", "Ask for it in the session.", 3),

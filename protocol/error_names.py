@@ -75,6 +75,7 @@ class ErrorCode(StrEnum):
     E_CODE_EXPIRED = auto()
     E_CODE_TAKEN = auto()
     E_CODE_POLICY = auto()
+    E_CODE_BLOCKED = auto()
     E_CODE_VISITOR = auto()
     # policy and catalogue
     E_POLICY_SIGNATURE = auto()
@@ -99,8 +100,10 @@ class ErrorCode(StrEnum):
     E_CONSENT_BLOCKED = auto()
     E_CONSENT_UNKNOWN = auto()
     E_CONSENT_LATER = auto()
+    E_BLOCK_UNKNOWN = auto()
     E_CONSENT_PAUSED = auto()
     E_READBACK_MISMATCH = auto()
+    E_READBACK_BLOCKED = auto()
     E_GRANT_NONE = auto()
     E_GRANT_ENDED = auto()
     E_SESSION_STOPPED = auto()

@@ -1,10 +1,22 @@
 """Codes that came over a wire, as the errors they stand for."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError
-from protocol.limits import PAUSE_LENGTH_S
+from protocol.limits import BLOCK_LENGTH_S, PAUSE_LENGTH_S
 from protocol.messages.session import EndSession
+
+WAIT_LIMIT_S = max(PAUSE_LENGTH_S, BLOCK_LENGTH_S)
+_WHAT_LASTS: Mapping[str, str] = {
+    ErrorCode.E_CONSENT_PAUSED: "paused",
+    ErrorCode.E_READBACK_BLOCKED: "blocked",
+    ErrorCode.E_READBACK_MISMATCH: "blocked",
+}
+
+
+TOLD_UNTIL = frozenset(_WHAT_LASTS)
+"""For these a person may read the detail: it says until when."""
 
 
 def refusal(code: str, detail: str = "") -> SupportError:
@@ -21,8 +33,9 @@ def said_goodbye(goodbye: EndSession) -> SupportError:
 
 
 def goodbye_detail(goodbye: EndSession) -> str:
-    """What the agent says beside the cause: when a pause is over, by this computer's clock; else ""."""
-    if goodbye.cause != ErrorCode.E_CONSENT_PAUSED or goodbye.wait_s <= 0:
+    """What the agent says beside the cause: until when that holds, by this computer's clock; else ""."""
+    what = _WHAT_LASTS.get(goodbye.cause)
+    if what is None or goodbye.wait_s <= 0:
         return ""
-    ends = datetime.now().astimezone() + timedelta(seconds=min(goodbye.wait_s, PAUSE_LENGTH_S))
-    return f"paused by the person until {ends:%H:%M}"
+    ends = datetime.now().astimezone() + timedelta(seconds=min(goodbye.wait_s, WAIT_LIMIT_S))
+    return f"{what} by the person until {ends:%H:%M}"

@@ -97,10 +97,12 @@ def _help(looks: Looks, properties: WindowProperties) -> Callable[[], None]:
 
 
 def _card(visit: Visit, looks: Looks, properties: WindowProperties) -> Callable[[], None]:
-    order = ShowCard(visit=visit, may_rate=bool(visit.name))
+    may_rate = bool(visit.name) and visit.cause != "E_READBACK_MISMATCH"
+    order = ShowCard(visit=visit, may_rate=may_rate)
     return Card(looks, properties, cast(Questions, WindowAnswers()), order).close
 
 
+MISMATCHED = replace(VISIT, cause="E_READBACK_MISMATCH", grantables=[], acts=[], commands=[], receipt="")
 PERSON_WINDOWS: dict[str, Callable[[Looks, WindowProperties], Callable[[], None]]] = {
     "window": partial(_panel, "", TrayState.READY),
     "window-paused": partial(_panel, "", TrayState.PAUSED),
@@ -108,10 +110,12 @@ PERSON_WINDOWS: dict[str, Callable[[Looks, WindowProperties], Callable[[], None]
     "window-check": partial(_panel, "check", TrayState.OFFLINE),
     "window-verify": partial(_panel, "verify", TrayState.IN_SESSION),
     "window-allowed": partial(_panel, "allowed", TrayState.IN_SESSION),
+    "window-blocked": partial(_panel, "blocked", TrayState.READY),
     "window-about": partial(_panel, "about", TrayState.READY),
     "help": _help,
     "card": partial(_card, VISIT),
     "card-not-verified": partial(_card, STRANGER),
+    "card-mismatch": partial(_card, MISMATCHED),
 }
 
 

@@ -7,8 +7,8 @@ import tkinter as tk
 from functools import partial
 from tkinter import font as tkfont
 
+from agent.desktop import block_text, tray_text, visit_text
 from agent.desktop import looks as lk
-from agent.desktop import tray_text, visit_text
 from agent.desktop.ipc_messages import RatingGiven, ShowCard, Visit
 from agent.desktop.looks import Button, Looks
 from agent.desktop.page import ALARM, STRONG, TITLE, Page
@@ -91,6 +91,9 @@ class Card:
         self._page.write(text.headline, STRONG if text.is_verified else ALARM)
         for line in text.lines:
             self._page.write(line)
+        for line in block_text.after_mismatch(visit, self._looks.language):
+            self._page.gap()
+            self._page.write(line, STRONG)
 
     def _build_question(self) -> None:
         px = self._looks.px

@@ -5,8 +5,8 @@ There is no verb here that names a path, a program, a URL or a policy. Each mess
 `DesktopHello` (the desktop process), `WorkerHello` (a screen worker; from then on both directions carry
 the `screen` channel's own messages, and `CoverWindows` to the worker), `UpdateAsked` (the updater),
 `StatusAsked`, `LeaveOrdered`, `ListsChanged`, `StandingAsked`, `StandingRevoked`, `PauseOrdered`,
-`ResumeOrdered`, `VisitsAsked`, `CheckAsked`, `RatingGiven` or `HelpAsked` (the command line and the person's
-window).
+`ResumeOrdered`, `BlocksAsked`, `BlockLifted`, `VisitsAsked`, `CheckAsked`, `RatingGiven` or `HelpAsked` (the
+command line and the person's window).
 """
 
 from enum import StrEnum
@@ -15,6 +15,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from agent.desktop.block_messages import BlockLifted, BlockList, BlocksAsked
+from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
 from agent.desktop.update_messages import UpdateAnswer, UpdateAsked
 from protocol.codec import Codec, Finite, Message
 from protocol.errors import ErrorCode, Refused
@@ -76,20 +78,6 @@ class StandingRevoked(Message, frozen=True, tag="ipc.standing_revoked"):
     """Command line to service: take this back ("all": everything); sessions that rest on it lose it now."""
 
     standing_id: ShortText
-
-
-class PauseOrdered(Message, frozen=True, tag="ipc.pause_ordered"):
-    """Command line to service: end every session; nobody may ask or connect for PAUSE_LENGTH_S."""
-
-
-class ResumeOrdered(Message, frozen=True, tag="ipc.resume_ordered"):
-    """Command line to service: end the pause."""
-
-
-class Paused(Message, frozen=True, tag="ipc.paused"):
-    """Service to command line: for how long the pause lasts; 0 when there is none."""
-
-    left_s: Finite
 
 
 class VisitsAsked(Message, frozen=True, tag="ipc.visits_asked"):
@@ -457,6 +445,8 @@ Hello: TypeAlias = (
     | StandingRevoked
     | PauseOrdered
     | ResumeOrdered
+    | BlocksAsked
+    | BlockLifted
     | VisitsAsked
     | CheckAsked
     | RatingGiven
@@ -485,6 +475,7 @@ ToCommandLine: TypeAlias = (
     | ListsTaken
     | StandingList
     | Paused
+    | BlockList
     | VisitList
     | FindingList
     | RatingKept

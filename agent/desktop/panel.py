@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from agent.desktop import finding_text, visit_text
+from agent.desktop import block_text, finding_text, visit_text
 from agent.desktop import ipc_messages as ipc
 from agent.desktop import looks as lk
 from agent.desktop import tray_text as texts
+from agent.desktop.block_messages import BlockLifted, BlockList, BlocksAsked
 from agent.desktop.looks import Button, Looks
 from agent.desktop.page import ALARM, INK, MUTED, STRONG, Page
 from agent.desktop.palette import Scheme
+from agent.desktop.pause_messages import PauseOrdered, ResumeOrdered
 from agent.desktop.questions import Answer, Questions
 from agent.desktop.tray_state import TrayState, tray_ppm
 from agent.desktop.verify_text import verify_text
 from agent.desktop.x11_windows import WindowProperties, name_parts
-from protocol.errors import SupportError
+from protocol.errors import ErrorCode, SupportError
 from protocol.names import shown_name
 from protocol.version import PRODUCT_VERSION
 
@@ -149,6 +151,7 @@ class Panel:
             ("visits", (self._say("Who was here"),), self._open_visits),
             ("allowed", (self._say("Allowed beforehand"),), self._open_allowed),
             ("verify", (self._say("Verify who is here"),), self._open_verify),
+            ("blocked", (block_text.button_words(self._looks.language),), self._open_blocked),
             ("about", (self._say("About"),), self._open_about),
         )
         every = tuple(word for _, words, _ in actions for word in words)
@@ -175,7 +178,7 @@ class Panel:
             self._calls.refresh()
 
         self._new_page()
-        self._questions.ask(ipc.ResumeOrdered() if self._is_paused else ipc.PauseOrdered(), then)
+        self._questions.ask(ResumeOrdered() if self._is_paused else PauseOrdered(), then)
 
     def _open(self, question: ipc.Hello, show: Callable[[Answer], None]) -> None:
         """A page with the answer to this, unless another one was opened meanwhile."""
@@ -348,6 +351,39 @@ class Panel:
                 self._open_allowed()
 
         self._questions.ask(ipc.StandingRevoked(standing_id), then)
+
+    def _open_blocked(self) -> None:
+        self._open(BlocksAsked(), self._show_blocked)
+
+    def _show_blocked(self, answer: Answer) -> None:
+        assert isinstance(answer, BlockList)
+        language = self._looks.language
+        if not answer.blocks:
+            self._page.write(self._say("Nobody is blocked."))
+        buttons: dict[str, tk.Misc] = {}
+        for at, row in enumerate(answer.blocks):
+            self._page.write(block_text.block_text(row, language), STRONG)
+            if words := block_text.advice(row, language):
+                self._page.write(words)
+            if row.may_lift:
+                lift = partial(self._lift, row.block_id)
+                buttons[f"panel:lift:{at}"] = self._page.button((self._say("Lift the block"),), lift)
+            self._page.gap()
+        name_parts(self._properties, buttons)
+
+    def _lift(self, block_id: str) -> None:
+        def then(answer: Answer) -> None:
+            if not isinstance(answer, SupportError):
+                self._open_blocked()
+                return
+            if answer.code is not ErrorCode.E_BUSY:
+                self._show_fault(answer)
+                return
+            self._page.clear()
+            self._page.write(self._say(block_text.NOT_NOW), ALARM)
+            self._page.show()
+
+        self._questions.ask(BlockLifted(block_id), then)
 
 
 def _press_by_return(button: Button) -> None:

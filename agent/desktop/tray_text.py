@@ -31,6 +31,7 @@ SCHEME_WORDS: Mapping[Scheme, str] = {
     Scheme.LIGHT: "Light",
     Scheme.DARK: "Dark",
 }
+_BLOCKED = "The four digits did not match, so nobody is let in. Lift that under Blocked first."
 _NO_SERVICE = "Alongside is not running. Start this computer again, or tell whoever looks after it."
 # faults that a person at this window can do something about; the sentences of the others stay English
 FAULTS: Mapping[str, str] = {
@@ -40,6 +41,7 @@ FAULTS: Mapping[str, str] = {
     ErrorCode.E_BUSY: "A code is shown already, or this computer is busy. Try again in a moment.",
     ErrorCode.E_RATE: "Too many codes in a short time. Wait a while, then try again.",
     ErrorCode.E_CODE_POLICY: "Your organisation does not allow support codes. Call its technicians instead.",
+    ErrorCode.E_CODE_BLOCKED: _BLOCKED,
     ErrorCode.E_CONSENT_PAUSED: "You paused. End the pause first, then get help.",
 }
 # the person's own words; security sentences among them are frozen by a test

@@ -13,7 +13,7 @@ ASK_CALLER = (
 )
 IF_OTHERWISE = (
     "If they read others or have none, you are talking to somebody else: press “They do not match”. "
-    "Then the session is over."
+    "Then the session is over, and this technician is blocked on this computer for an hour."
 )
 
 

@@ -22,6 +22,7 @@ CAUSES: Mapping[str, str] = {
     ErrorCode.E_SESSION_STOPPED: "Ended by you, with Stop.",
     ErrorCode.E_CONSENT_PAUSED: "Ended by you, with a pause.",
     ErrorCode.E_READBACK_MISMATCH: "Ended by you: the four digits did not match.",
+    ErrorCode.E_READBACK_BLOCKED: "Ended by you: the four digits did not match in another session.",
     ErrorCode.E_LINK_LOST: "Ended because the connection was lost.",
     ErrorCode.E_PEER_SILENT: "Ended because the connection was lost.",
 }

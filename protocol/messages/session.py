@@ -60,7 +60,7 @@ class HeartbeatAnswer(Message, frozen=True, tag="session.heartbeat_answer"):
 class EndSession(Message, frozen=True, tag="session.end"):
     """Either end: over, for this reason (an error code, or "technician_left", "finished").
 
-    `wait_s`: with E_CONSENT_PAUSED, for how long the pause still lasts.
+    `wait_s`: with E_CONSENT_PAUSED, E_READBACK_MISMATCH or E_READBACK_BLOCKED, for how long that still holds.
     """
 
     cause: ShortText

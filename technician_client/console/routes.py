@@ -26,6 +26,7 @@ from technician_client.console.page_messages import (
     encode_for_page,
     problem,
 )
+from technician_client.refusals import TOLD_UNTIL
 
 SOCKET_LIMIT = 16
 SOCKET_HEARTBEAT_S = 20.0
@@ -177,7 +178,7 @@ class ConsoleRoutes:
             session = await app.open_session(DeviceId(device))
         except SupportError as exc:
             log.info("console.session_refused", code=str(exc.code), detail=exc.detail)
-            detail = exc.detail if exc.code is ErrorCode.E_CONSENT_PAUSED else ""
+            detail = exc.detail if exc.code in TOLD_UNTIL else ""
             await page.say(SayOver(str(exc.code), problem(exc.code, detail)))
             return
         await LiveSession(session, page, app.catalogue()).run()

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ask_patience import (
-    BLOCK_S,
     DEVICE_NOES_LIMIT,
     DEVICE_WINDOW_S,
     FIRST_WAIT_S,
@@ -88,64 +87,52 @@ def test_many_technicians_together_do_not_wear_the_person_down_either() -> None:
     assert may_ask(patience, DEVICE_WINDOW_S, "another")
 
 
-def test_a_block_holds_for_an_hour_and_for_that_technician_alone() -> None:
-    patience = AskPatience()
-    patience.block("ada", 0.0)
-    assert patience.refusal("ada", BLOCK_S - 1) is ErrorCode.E_CONSENT_BLOCKED
-    assert may_ask(patience, 0.0, "bob")
-    patience.said_no("ada", 10.0)
-    assert patience.refusal("ada", BLOCK_S - 1) is ErrorCode.E_CONSENT_BLOCKED
-    assert may_ask(patience, BLOCK_S)
-
-
 @pytest.mark.parametrize("is_boot", [False, True])
 def test_con_10_a_restart_begins_nothing_anew(tmp_path: Path, is_boot: bool) -> None:
     machine, path = Machine(), tmp_path / "patience.json"
     first = load_patience(path, 0.0, machine.now)
     for _ in range(NOES_FREE + 3):
         first.said_no("ada", 0.0)
-    first.block("bob", 0.0)
     machine.passes(30.0)
     if is_boot:
         machine.restarts(0.0)
     second = load_patience(path, 5000.0, machine.now)
     assert second.refusal("ada", 5000.0 + 8 * FIRST_WAIT_S - 31) is ErrorCode.E_RATE
     assert may_ask(second, 5000.0 + 8 * FIRST_WAIT_S - 29)
-    assert second.refusal("bob", 5000.0 + BLOCK_S - 31) is ErrorCode.E_CONSENT_BLOCKED
-    assert may_ask(second, 5000.0 + BLOCK_S - 29, "bob")
 
 
 def test_con_10_a_clock_that_is_set_shortens_no_wait(tmp_path: Path) -> None:
     machine, path = Machine(), tmp_path / "patience.json"
-    load_patience(path, 0.0, machine.now).block("ada", 0.0)
+    first = load_patience(path, 0.0, machine.now)
+    for _ in range(NOES_FREE):
+        first.said_no("ada", 0.0)
     machine.wall += timedelta(days=1)
-    assert load_patience(path, 0.0, machine.now).refusal("ada", BLOCK_S - 1)
+    assert load_patience(path, 0.0, machine.now).refusal("ada", FIRST_WAIT_S - 1)
     machine.restarts()
     machine.wall = TODAY - timedelta(days=1)
-    assert load_patience(path, 0.0, machine.now).refusal("ada", BLOCK_S - 1)
+    assert load_patience(path, 0.0, machine.now).refusal("ada", FIRST_WAIT_S - 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1", b"\xff" * 9, b'{"written":1,"kept":2}'])
 def test_a_damaged_file_is_no_fault_and_the_next_no_is_kept_again(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "patience.json"
     path.write_bytes(content)
-    load_patience(path, 0.0).block("ada", 0.0)
-    assert load_patience(path, 0.0).refusal("ada", 1.0) is ErrorCode.E_CONSENT_BLOCKED
+    patience = load_patience(path, 0.0)
+    for _ in range(NOES_FREE):
+        patience.said_no("ada", 0.0)
+    assert load_patience(path, 0.0).refusal("ada", 1.0) is ErrorCode.E_RATE
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["no", "yes", "block"])), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["no", "yes"])), max_size=12))
 def test_what_is_kept_and_restored_refuses_as_before(events: list[tuple[str, str]]) -> None:
     before, now_s = AskPatience(), 0.0
     for name, what in events:
         now_s += 7.0
-        match what:
-            case "no":
-                before.said_no(name, now_s)
-            case "yes":
-                before.said_yes(name)
-            case _:
-                before.block(name, now_s)
+        if what == "no":
+            before.said_no(name, now_s)
+        else:
+            before.said_yes(name)
     after = AskPatience()
     after.restore(before.kept(now_s), now_s, away_s=0.0)
     for wait_s in (0.0, 59.0, 61.0, 500.0, 601.0, 3599.0, 3601.0):

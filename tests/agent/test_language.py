@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agent.desktop import block_text
 from agent.desktop import language as language_module
 from agent.desktop.finding_text import SENTENCES, SEVERITIES
 from agent.desktop.language import (
@@ -64,6 +65,8 @@ NAMED |= {READ_ALOUD, NEVER_TO_CALLERS, NOTHING_YET, *STATE_WORDS.values(), *STA
 NAMED |= {*FAULTS.values(), *ACTS.values(), *CAUSES.values(), *SENTENCES.values()}
 NAMED |= {*RECEIPTS.values(), *SCHEME_WORDS.values()}
 NAMED |= {ASK_CALLER, IF_OTHERWISE, MATCH_ARMED_IN}
+NAMED |= {block_text.BLOCKED_HERE, block_text.MAY_NOT_ASK, block_text.LIFT_WHEN}
+NAMED |= {block_text.NOT_NOW, block_text.HANG_UP, block_text.NOW_BLOCKED}
 NAMED |= {word for _, word in SEVERITIES.values()}
 
 # What decides whether somebody gets in. A change is deliberate, in every language: it changes a hash here.
@@ -94,12 +97,12 @@ SECURITY_SENTENCES = (
     "The keys {keys} do not stop this: another program has them. Press Stop here.",
 )
 FROZEN = {
-    "en": "dce143e1f1071390b3338982614963058d6fb5b8f4f117d53d3a01f8fa74025a",
-    "de": "bd3839e85438c14b4b198e6331db863391f991f79ef71cf779ae370b479a3b3b",
-    "fr": "b5e1a0068485e371543c1dbbe741a5f6941627be2663a86c92dd6b424035f361",
-    "es": "aca85136d36d37d59f7598f573f427448363af4a93b618e431fb27c0d4bc38be",
-    "pt": "4c07a7e92136c1cac157747456e234c7675257bd7f68c9ca02504e92591e2600",
-    "ar": "01a80a030c1f651cb606e80123b32fcb7134358c4b87ebdeb6c29b6027c82dd8",
+    "en": "84d2ac5bf519131b185acf1f9149ef638cc6f888d1199adf913e85b9ebbd0589",
+    "de": "619fbdafdcf217733cdadc34898e1713cad6f280da2122f3cdf068a9a8f3521f",
+    "fr": "96b84c886165e71e5e6d8491a4b9e7493616f6682a6ce1b3198c5ffd8353374a",
+    "es": "eb6841b7357ac611d70ab37357593ce0dd316592cfe145b83c5a368211255960",
+    "pt": "6eb095d36c1adea94fa2e43cf6907a86ad9150feecf12d53567f1d1a31d64d7d",
+    "ar": "82056402f3c70687830132aa1a73e69cdaa0e06ab4a59aa3cc1c068d84e33ba9",
 }
 
 # the same of the person's window
@@ -110,14 +113,22 @@ WINDOW_SENTENCES = (
     "Somebody with your code is there. NOT VERIFIED: we can't tell who this is.",
     "Someone who was NOT VERIFIED",
     STATE_SENTENCES[TrayState.PAUSED],
+    block_text.BLOCKED_HERE,
+    block_text.MAY_NOT_ASK,
+    block_text.LIFT_WHEN,
+    block_text.NOT_NOW,
+    block_text.HANG_UP,
+    block_text.NOW_BLOCKED,
+    "Whoever is NOT VERIFIED",
+    "Lift the block",
 )
 FROZEN_WINDOW = {
-    "en": "f84114dee4b818d5cf6b7bef760d67fe4c1c364fa5b81ceba6b45329fb293f28",
-    "de": "cf602132fb0d13de77baaa3625e1a44835e6ffe8f40442645c88253bd56558d7",
-    "fr": "cbf44dfa69509704bbe79e16f29f1f033817ce312ca28e178e4c8f4df074ee49",
-    "es": "885b1485305542c0c30982f2f7222d2d738afc64aadfb1ff11ee01c7727e299c",
-    "pt": "a68652e5a316095e3a4e8e4a515082907653cdabbeb87c24c72f3e6eecf62a7d",
-    "ar": "9e9b537ef2a3089bcf2900c08844fb2693b638852756e5fac73fbe8eabdcd81d",
+    "en": "4606497ae6f9050ee34b715310dc0acccefa8f73d4e0c74da8ce9873e5284bfe",
+    "de": "a345b5db496ccab765f1958f4a32902545a6eddb68b6bd15c669d1eeb2f1e8de",
+    "fr": "f1471eb0d1f20275bc4069569366edfd58175149ec6a9a8e4497fa7abad166db",
+    "es": "90b1826b095a20f32c78fb5672cf4ba0075a80e263430bb39e55b26a1dc77cd3",
+    "pt": "75f2cd44477b18f5cfa0d16fda99b512806115ed1fb4f2ce33b71fbbb1afa560",
+    "ar": "8d259efd890659765ee73cfaf1aa129f044fadcc3579e16c0e0f095eeb1f5fea",
 }
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.desktop import ipc_messages as ipc
+from agent.desktop.pause_messages import PauseOrdered, ResumeOrdered
 from agent.local_client import order_pause
 from agent.pause import Pause
 from agent.pause_desk import PauseDesk
 from agent.standing import StandingConsents, Whom
+from agent.welcome import Welcome
 from protocol.errors import ErrorCode, NotGranted, SupportError
 from protocol.grantables import Grantable
 from protocol.limits import PAUSE_LENGTH_S
@@ -31,7 +32,7 @@ async def device_with_pause(folder: Path) -> AsyncIterator[tuple[DeviceEnd, Paus
     async with device_end(acme(), folder) as device:
         pause = Pause(folder / "pause.json")
         standing = StandingConsents(folder / "standing.json")
-        device.side = dataclasses.replace(device.side, pause=pause, standing=standing)
+        device.side = dataclasses.replace(device.side, welcome=Welcome(pause), standing=standing)
 
         async def end_sessions(cause: str) -> None:
             for runner in device.runners.values():
@@ -41,8 +42,8 @@ async def device_with_pause(folder: Path) -> AsyncIterator[tuple[DeviceEnd, Paus
         desk = PauseDesk(pause, end_sessions, device.side.audit_log, device.device_id)
         device.server._handlers = {  # a test adds what `app.py` does
             **device.server._handlers,
-            ipc.PauseOrdered: desk.handle,
-            ipc.ResumeOrdered: desk.handle,
+            PauseOrdered: desk.handle,
+            ResumeOrdered: desk.handle,
         }
         yield device, pause
 

@@ -34,14 +34,15 @@ def armed(person: XPerson) -> Seen:
     return button
 
 
-def compare(person: XPerson, answer: str) -> None:
-    """Press Verify, and "matched", "mismatched" or "back" once that counts."""
+def compare(person: XPerson, answer: str, *, is_last: bool = False) -> None:
+    """Press Verify, and "matched", "mismatched" or "back" once that counts; `is_last`: no prompt is left."""
     person.click(*seen(person, "verify").middle)
     button = seen(person, answer)
     time.sleep(1.8)
     person.click(*button.middle)
     wait_for(lambda: person.find(answer) is None)
-    _settle(person)
+    if not is_last:
+        _settle(person)
 
 
 def _settle(person: XPerson) -> None:

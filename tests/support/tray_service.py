@@ -21,11 +21,8 @@ from agent.desktop.ipc_messages import (
     HelpAsked,
     HelpCode,
     HelpNews,
-    Paused,
-    PauseOrdered,
     RatingGiven,
     RatingKept,
-    ResumeOrdered,
     SessionStatus,
     StandingAsked,
     StandingList,
@@ -37,6 +34,7 @@ from agent.desktop.ipc_messages import (
     ToDesktop,
     VisitsAsked,
 )
+from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
 from protocol.errors import SupportError
 from tests.support.window_answers import ANSWERS, CODE
 

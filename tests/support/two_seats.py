@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.absence import OsPerson, PersonFact, Tell
+from agent.blocks_desk import BlocksDesk
+from agent.desktop.block_messages import BlockLifted, BlocksAsked
 from agent.desktop.ipc_messages import DesktopHello, HelpAsked, WorkerHello
 from agent.local_server import Handler, LocalServer
+from protocol.aio.audit_log import AuditLog
 from tests.support.attacked import until
 from tests.support.device_end import DeviceEnd, device_end
 from tests.support.organisation import acme
@@ -83,10 +86,16 @@ async def _seats_server(device: DeviceEnd, path: Path) -> AsyncIterator[None]:
     async def admits(uid: int) -> bool:
         return uid in SIZES
 
+    audit = AuditLog(device.audit_path)
+    blocks = BlocksDesk(
+        device.side.welcome.blocks, audit, device.device_id, lambda uid: _is_anybody_at(device, uid)
+    )
     handlers: dict[type, Handler] = {
         DesktopHello: device.desktop_link.handle,
         WorkerHello: device.tickets.handle,
         HelpAsked: device.codes.handle_help,
+        BlocksAsked: blocks.handle,
+        BlockLifted: blocks.handle,
     }
     server = LocalServer(path, handlers, allowed_uids=frozenset({os.geteuid()}), admits_user=admits)
     await server.open()
@@ -94,6 +103,11 @@ async def _seats_server(device: DeviceEnd, path: Path) -> AsyncIterator[None]:
         yield
     finally:
         await server.close()
+
+
+def _is_anybody_at(device: DeviceEnd, uid: int | None) -> bool:
+    live = (runner for task, runner in device.runners.items() if not task.done())
+    return any(uid in (None, runner.seat_uid) for runner in live)
 
 
 @contextmanager

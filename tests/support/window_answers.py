@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.desktop import ipc_messages as ipc
+from agent.desktop.block_messages import BlockList, BlockRow, BlocksAsked
+from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
 from agent.desktop.questions import Answer
 
 CODE = "481 926 035 712"
@@ -57,8 +59,15 @@ ANSWERS: dict[type, Answer] = {
     ipc.StandingAsked: ipc.StandingList(
         [ipc.StandingRow("c-1", "dana", "Dana Meyer", "screen.view", 6 * 3600.0)]
     ),
-    ipc.PauseOrdered: ipc.Paused(3600.0),
-    ipc.ResumeOrdered: ipc.Paused(0.0),
+    BlocksAsked: BlockList(
+        [
+            BlockRow("b-1", "dana", "Dana Meyer", True, True, 3500.0),
+            BlockRow("b-2", "", "", False, True, 1200.0),
+            BlockRow("b-3", "lee", "Lee Ng", True, False, 600.0),
+        ]
+    ),
+    PauseOrdered: Paused(3600.0),
+    ResumeOrdered: Paused(0.0),
 }
 
 
