@@ -175,6 +175,19 @@ class Words(tk.Label):
             options["text"] = self._looks.shown(self.said, self._font, self._width)
         return super().configure(cnf, **options)
 
+    def widen(self, by_px: int) -> None:
+        """Wrap so many pixels of the display later."""
+        self.configure(wraplength=self._width + by_px)
+
+
+def widen(parent: tk.Misc, by_px: int) -> None:
+    """Have every text in there wrap so many pixels of the display later."""
+    for child in parent.winfo_children():
+        if isinstance(child, Words | TickBox):
+            child.widen(by_px)
+        else:
+            widen(child, by_px)
+
 
 def scroll_bar(parent: tk.Misc, looks: Looks, move: Callable[..., Any]) -> tk.Scrollbar:
     """For what is higher than its window; the keyboard scrolls without it."""
@@ -335,20 +348,20 @@ class TickBox(tk.Checkbutton):
     """One line with a box in front; the whole line can be pressed."""
 
     def __init__(self, parent: tk.Misc, looks: Looks, text: str, *, is_on: bool = True) -> None:
-        self._looks = looks
+        self._looks, self._text = looks, text
         self._background = str(parent["background"])
         self._is_on = tk.BooleanVar(parent, value=is_on)
-        font, width = looks.font(15), looks.px(TEXT_WIDTH_PX - 50)
+        self._width = looks.px(TEXT_WIDTH_PX - 50)
         super().__init__(
             parent,
-            text=looks.shown(text, font, width),
-            font=font,
+            text=looks.shown(text, looks.font(15), self._width),
+            font=looks.font(15),
             variable=self._is_on,
             indicatoron=False,
             compound=looks.start,
             anchor=looks.anchor,
             justify=looks.start,
-            wraplength=width,
+            wraplength=self._width,
             relief="flat",
             overrelief="flat",
             offrelief="flat",
@@ -369,6 +382,12 @@ class TickBox(tk.Checkbutton):
     def is_on(self) -> bool:
         """Whether it is ticked."""
         return self._is_on.get()
+
+    def widen(self, by_px: int) -> None:
+        """As `Words.widen`."""
+        self._width += by_px
+        text = self._looks.shown(self._text, self._looks.font(15), self._width)
+        self.configure(text=text, wraplength=self._width)
 
     def _draw(self, *, is_focused: bool) -> None:
         off, on = (

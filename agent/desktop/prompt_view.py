@@ -16,7 +16,7 @@ WINDOW_NAME = "alongside-prompt"
 TITLE = "Alongside: someone asks to help you"
 NO_ANSWER, ARMED_IN = "No answer means no: {time}", "Allow can be pressed in {seconds} s."
 FREE_EDGE_PX = 60
-FOOTER_GAPS_PX, WAITING_PX = 60, 240
+FOOTER_GAPS_PX, WAITING_PX, SIDE_PX, BAR_PX = 60, 240, 28, 16
 
 
 class PromptView:
@@ -52,6 +52,7 @@ class PromptView:
         height = max(self.window.winfo_height(), self.step.winfo_reqheight())
         height = min(height, place.height - free)  # where it is less the last words go, and the buttons stay
         left, top = place.x + (place.width - width) // 2, place.y + (place.height - height) // 2
+        self.step.fit(width, height)
         self._main.pack_forget()
         self.step.pack(fill="both", expand=True)
         self.window.geometry(f"{width}x{height}+{left}+{top}")
@@ -90,7 +91,7 @@ class PromptView:
         word.lift()  # Tab: what is asked, the word, the buttons
         footer.lift()
         inner = tk.Frame(body, background=self._looks.colours.background)
-        inner.pack(fill="both", expand=True, padx=px(28), pady=(px(24), px(20)))
+        inner.pack(fill="both", expand=True, padx=px(SIDE_PX), pady=(px(24), px(20)))
         self._build_identity(inner, self._text)
         self._build_asked(inner, self._text)
         self._build_reason(inner, self._text)
@@ -99,6 +100,12 @@ class PromptView:
                 anchor=self._looks.anchor, pady=(px(3), 0)
             )
         self._build_standing(inner, self._text)
+        self.window.update_idletasks()
+        fit(None)
+        self.window.update_idletasks()
+        # the buttons may have made the window wider than the texts were set for
+        room = self.window.winfo_reqwidth() - 2 * px(SIDE_PX) - px(BAR_PX)
+        lk.widen(inner, max(0, room - px(lk.TEXT_WIDTH_PX)))
         self.window.update_idletasks()
         fit(None)
 
@@ -299,6 +306,8 @@ def _scrolled(parent: tk.Frame, looks: Looks, height_limit: int) -> tuple[tk.Fra
         )
         if wanted > height_limit:
             bar.pack(side=looks.end, fill="y")
+        else:
+            bar.pack_forget()
 
     def widen(event: Any) -> None:
         # long buttons make the window wider than its sentences are

@@ -6,7 +6,7 @@ from agent.desktop import looks as lk
 from agent.desktop.looks import Button, Looks
 from agent.desktop.verify_text import VerifyText
 
-DIGITS_PX = 54
+DIGITS_PX, SIDE_PX = 54, 28
 
 
 class VerifyStep(tk.Frame):
@@ -18,8 +18,8 @@ class VerifyStep(tk.Frame):
         px = looks.px
         footer = tk.Frame(self, background=colours.quiet)
         footer.pack(side="bottom", fill="x")
-        body = tk.Frame(self, background=colours.background)
-        body.pack(fill="both", expand=True, padx=px(28), pady=px(20))
+        body = self._body = tk.Frame(self, background=colours.background)
+        body.pack(fill="both", expand=True, padx=px(SIDE_PX), pady=px(20))
         body.lower()  # Tab: the buttons alone, and the window's end comes last
         # first what has to be in sight where there is little room; not ordered anew where a language is
         # read from the right, for the caller reads digits from the left
@@ -30,9 +30,9 @@ class VerifyStep(tk.Frame):
             foreground=colours.accent,
             background=colours.background,
         )
-        self.digits.pack(side="bottom")
-        want = lk.label(body, looks, text.want, lk.Type(15, colours.ink))
-        want.pack(side="bottom", anchor=looks.anchor)
+        self.digits.pack(side="bottom", anchor=looks.anchor)
+        self._want = lk.label(body, looks, text.want, lk.Type(15, colours.ink))
+        self._want.pack(side="bottom", anchor=looks.anchor)
         ask = lk.label(body, looks, text.ask, lk.Type(17, colours.ink, is_bold=True))
         ask.pack(anchor=looks.anchor)
         otherwise = lk.label(body, looks, text.otherwise, lk.Type(15, colours.danger, is_bold=True))
@@ -49,3 +49,14 @@ class VerifyStep(tk.Frame):
         for button in buttons:
             button.pack(side="top" if is_wide else looks.start, anchor=looks.far_anchor, padx=px(2))
         self.matched.enable(is_enabled=False)
+        self._looks = looks
+
+    def fit(self, width: int, height: int) -> None:
+        """Use a window of this size, in pixels: its width, and what is too high of it below the digits."""
+        px = self._looks.px
+        lk.widen(self._body, max(0, width - 2 * px(SIDE_PX) - px(lk.TEXT_WIDTH_PX)))
+        self.update_idletasks()
+        spare = max(0, height - self.winfo_reqheight())
+        above = min(px(24), spare // 3)
+        self._want.pack_configure(pady=(above, 0))
+        self.digits.pack_configure(pady=(0, spare - above))

@@ -11,6 +11,7 @@ from agent.desktop.app import open_root
 from agent.desktop.language import PSEUDO_NAME, PSEUDO_RIGHT_NAME, language_of
 from agent.desktop.looks import BASE_DPI, Looks, TickBox
 from agent.desktop.prompt import Prompt, PromptTools
+from agent.desktop.prompt_view import BAR_PX, SIDE_PX
 from agent.desktop.x11_windows import WindowProperties
 from protocol.grantables import Grantable
 from tests.support.desktop_service import a_prompt, wait_for
@@ -18,6 +19,7 @@ from tests.support.x_display import x_display
 
 pytestmark = pytest.mark.real
 LIMIT_S = 20.0
+FREE_PX = SIDE_PX + BAR_PX + 60  # and the tick box
 
 
 @pytest.mark.parametrize(
@@ -48,14 +50,14 @@ def look(display: str, scale: float, languages: list[str]) -> None:
             looks = Looks(root, str(round(BASE_DPI * scale)), language_of((name,)))
             tools = PromptTools(looks, properties, has_hot_key=True, is_input_settled=lambda: True)
             prompt = Prompt(tools, order, lambda _: None)
-            measure(root, prompt, (name, order is known))
+            measure(root, prompt, (name, order is known), looks)
             prompt.cancel()
             properties.close()
             root.destroy()
     print("all fits")
 
 
-def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool]) -> None:
+def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool], looks: Looks) -> None:
     view, window = prompt._view, prompt._view.window
 
     def is_shown() -> bool:
@@ -71,6 +73,12 @@ def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool]) -> None:
         assert control.winfo_width() >= control.winfo_reqwidth(), (which, str(control))
         if isinstance(control, tk.Entry):
             assert int(control.cget("insertofftime")) == 0  # it does not blink
+    early = [
+        str(part)
+        for part in (*view.asked.values(), *view.standing.values())
+        if free_beside(part, window) > looks.px(FREE_PX)
+    ]
+    assert not early, (which, early, "wraps although the window is wider")
     from_right = which[0] in ("ar", PSEUDO_RIGHT_NAME)
     for first, second in ((view.refuse, view.allow), (view.more, view.block), (view.waiting, view.refuse)):
         if first.winfo_rooty() + first.winfo_height() > second.winfo_rooty():  # side by side
@@ -86,6 +94,9 @@ def measure(root: tk.Tk, prompt: Prompt, which: tuple[str, bool]) -> None:
     for part in (step.digits, step.back, step.mismatched, step.matched):
         assert on_display(part), (which, str(part))
         assert part.winfo_width() >= part.winfo_reqwidth(), (which, str(part))
+    said = sum(part.winfo_height() for part in step._body.winfo_children())
+    end = step.digits.winfo_rooty() + step.digits.winfo_height() - step.winfo_rooty()
+    assert end <= said + looks.px(100), (which, "the digits stand right below what is said of them")
     assert by_keyboard(root, step.back, which) == {step.back, step.mismatched, step.matched}
     view.close_step(is_matched=True)
     root.update()
@@ -104,6 +115,13 @@ def by_keyboard(root: tk.Tk, start: tk.Misc, which: tuple[str, bool]) -> set[tk.
         at.event_generate("<Tab>")
         root.update()
     return reached
+
+
+def free_beside(part: tk.Misc, window: tk.Misc) -> int:
+    """The pixels of the window's width that this text leaves free, whatever it says."""
+    from_left = part.winfo_rootx() - window.winfo_rootx()
+    from_right = window.winfo_width() - from_left - part.winfo_width()
+    return window.winfo_width() - min(from_left, from_right) - int(str(part.cget("wraplength")))
 
 
 def on_display(widget: tk.Misc) -> bool:
