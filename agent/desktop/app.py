@@ -193,6 +193,7 @@ class Desktop:
         if self._cards is None:
             self._cards = Cards(self._looks, self._properties, self._questions)
         self._cards.show(order)
+        self._orders.prompt_first()
 
     def _new_tray(self, questions: "Questions", bus_address: str) -> "Tray":
         from agent.desktop.tray import Tray, TrayTools
@@ -207,6 +208,7 @@ class Desktop:
                 wishes=self._wishes,
                 session_count=lambda: len(self._bars.session_ids),
                 mismatched=lambda name: self._orders.stop(name, is_mismatch=True),
+                prompt_first=lambda: self._orders.prompt_first(),
             )
         )
 

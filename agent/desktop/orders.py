@@ -53,6 +53,10 @@ class ShownPrompt(Protocol):
         """Close it without an answer."""
         ...
 
+    def come_first(self) -> None:
+        """Stand before the other windows of ours, one of which has just come up."""
+        ...
+
 
 class ShownBars(Protocol):
     """The indicators of all sessions."""
@@ -175,6 +179,11 @@ class Orders:
         self._parts.send(StopPressed(session_id=session_id, is_mismatch=is_mismatch))
         self._parts.bars.stopping(session_id)
         log.info("session.stopped_by_person", session_id=session_id)
+
+    def prompt_first(self) -> None:
+        """A window of ours has come up: what is open of a prompt stands before it."""
+        if self._prompt is not None:
+            self._prompt.come_first()
 
     def stop_all(self) -> None:
         """The keys were pressed: every session ends."""

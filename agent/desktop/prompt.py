@@ -70,6 +70,11 @@ class Prompt:
         if self._window.winfo_exists():
             self._window.destroy()
 
+    def come_first(self) -> None:
+        """See `ShownPrompt`: where a window manager keeps it above the others, nothing changes."""
+        self._window.update_idletasks()  # Tk makes a new window when it is idle, above all others
+        self._window.lift()
+
     def _bind(self) -> None:
         view = self._view
         view.refuse.configure(command=self._on_refuse)

@@ -24,7 +24,10 @@ FIRST_LOOK_MS = 300
 
 @dataclass(frozen=True, slots=True)
 class TrayTools:
-    """What the tray needs from the desktop around it. `session_count` is that of this moment."""
+    """What the tray needs from the desktop around it. `session_count` is that of this moment.
+
+    `prompt_first`: a window has come up, and must not stand before a prompt.
+    """
 
     display: str
     bus_address: str
@@ -34,6 +37,7 @@ class TrayTools:
     wishes: Wishes
     session_count: Callable[[], int]
     mismatched: Callable[[str], None]
+    prompt_first: Callable[[], None]
 
 
 class Tray:
@@ -61,12 +65,14 @@ class Tray:
         """Show a code, or the window that shows one."""
         if self._help is not None:
             self._help.window.lift()
+            self._tools.prompt_first()
             return
         from agent.desktop.help_window import HelpWindow
 
         tools = self._tools
         tools.looks.dress()
         self._help = HelpWindow(tools.looks, tools.properties, tools.questions, self._help_closed)
+        tools.prompt_first()
 
     def descriptor(self) -> int | None:
         """What becomes readable for `read`; None where there can be no icon."""
@@ -110,6 +116,7 @@ class Tray:
         elif not self._panel.is_in_sight:
             self._dress_panel()
         self._panel.open()
+        self._tools.prompt_first()
         self._ask_status()
 
     def _dress_panel(self) -> None:
@@ -130,6 +137,7 @@ class Tray:
             return
         self._dress_panel()
         self._panel.open()
+        self._tools.prompt_first()
         self._panel.press("about")
 
     def _new_panel(self) -> "Panel":

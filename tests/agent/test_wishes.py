@@ -115,7 +115,9 @@ def look(display: str, path: Path) -> None:
     wishes = Wishes(lambda: b"", path)
     looks = Looks(root, "96", ENGLISH, wishes.palette)
     tray = Tray(
-        TrayTools(display, "", looks, properties, cast(Questions, WindowAnswers()), wishes, lambda: 0, print)
+        TrayTools(
+            display, "", looks, properties, cast(Questions, WindowAnswers()), wishes, lambda: 0, print, print
+        )
     )
     tray._open_panel()
     print(ground(root))
