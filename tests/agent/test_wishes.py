@@ -114,11 +114,11 @@ def look(display: str, path: Path) -> None:
     root, properties = open_root(display), WindowProperties(display)
     wishes = Wishes(lambda: b"", path)
     looks = Looks(root, "96", ENGLISH, wishes.palette)
-    tray = Tray(
-        TrayTools(
-            display, "", looks, properties, cast(Questions, WindowAnswers()), wishes, lambda: 0, print, print
-        )
+    answers = cast(Questions, WindowAnswers())
+    tools = TrayTools(
+        display, "", looks, properties, answers, wishes, lambda: 0, print, prompt_first=lambda: None
     )
+    tray = Tray(tools)
     tray._open_panel()
     print(ground(root))
     root.update()

@@ -344,6 +344,7 @@ async def test_the_console_says_control_when_the_device_acts_and_no_click_before
     session.input_acts()
     await expect(control.locator(".word")).to_have_text("allowed")
     await expect(shown).to_have_text("shown")
+    await expect(hint).to_be_hidden()
     await desk.page.mouse.down()
     assert (await desk.events(session, 1))[-1] == PointerButton(1, True)
     session.input_acts(ErrorCode.E_INPUT_PAUSED)

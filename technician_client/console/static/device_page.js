@@ -45,7 +45,7 @@ function drawSession() {
   const { phase, ready } = workspace;
   const words = { closed: "", opening: "· contacting…", ready: "· connected, end-to-end encrypted", over: "· session ended" };
   const isReady = ready && phase === "ready";
-  const readback = isReady ? ` · read-back ${[...ready.readback].join(" ")}` : "";
+  const readback = isReady ? ` · read-back\u00a0${[...ready.readback].join("\u00a0")}` : ""; // never on two lines
   setText(byId("session-word"), `${words[phase]}${isReady && !ready.organisation_name ? " · NOT VERIFIED" : ""}${readback}`);
   show(byId("connect"), phase === "closed" || phase === "over");
   show(byId("end"), phase === "opening" || phase === "ready");

@@ -97,20 +97,24 @@ function row(device, bearers) {
   const held = isCloned ? "Its key is on two computers: let both leave and join anew" : "Not approved yet";
   const connect = device.is_present && !isHeld
     ? element("a", { class: "button primary", href: `/session?${query}`, "data-connect": device.device_id }, "Connect")
-    : element("span", { class: "muted small" }, isHeld ? held : "");
+    : isHeld ? element("span", { class: "muted small held" }, held) : null;
   const sameName = bearers > 1
     ? element("span", { class: "muted small same-name" }, ` one of ${bearers} of this name: `, foreign(device.device_id))
     : null;
   return element(
     "tr",
-    { "data-device": device.device_id },
-    element("th", { scope: "row" }, element("a", { href: `/device?${query}`, class: "device-name" }, foreign(device.name)), sameName),
-    element("td", {}, element("span", { class: "state" }, element("span", { class: `dot ${dot}` }), state)),
-    element("td", {}, foreign(device.group || "–")),
-    element("td", {}, foreign(device.platform || "–")),
-    element("td", { class: "muted" }, device.is_present ? "now" : ago(device.last_seen_at_utc)),
-    element("td", { class: "action" }, connect),
+    { "data-device": device.device_id, role: "row" },
+    element("th", { scope: "row", role: "rowheader" }, element("a", { href: `/device?${query}`, class: "device-name" }, foreign(device.name)), sameName),
+    cell({}, element("span", { class: "state" }, element("span", { class: `dot ${dot}` }), state)),
+    cell({}, foreign(device.group || "–")),
+    cell({}, foreign(device.platform || "–")),
+    cell({ class: "muted last-seen" }, device.is_present ? "now" : ago(device.last_seen_at_utc)),
+    cell({ class: "action" }, connect),
   );
+}
+
+function cell(attributes, content) {
+  return element("td", { ...attributes, role: "cell" }, content);
 }
 
 byId("search").addEventListener("input", draw);

@@ -56,9 +56,15 @@ export class CommandsPanel {
     }
     const detail = element("div", { class: "card command" });
     const buttons = this.#entries.map((entry) =>
-      element("button", { type: "button", "data-command": entry.command_id, onclick: () => this.#choose(entry, detail, buttons) }, foreign(entry.title)));
+      element("button", { type: "button", "data-command": entry.command_id, onclick: () => this.#press(entry, detail, buttons) }, foreign(entry.title)));
     byId("commands").replaceChildren(element("div", { class: "card command-list" }, ...buttons), detail);
     this.#choose(this.#entries[0], detail, buttons);
+  }
+
+  // on a narrow page the command stands below the whole list
+  #press(entry, detail, buttons) {
+    this.#choose(entry, detail, buttons);
+    if (detail.offsetTop > buttons.at(-1).offsetTop) detail.scrollIntoView({ block: "start" });
   }
 
   #choose(entry, detail, buttons) {

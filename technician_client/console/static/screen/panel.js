@@ -118,11 +118,15 @@ export class ScreenPanel {
   #followControl() {
     const mayControl = this.#mayControl();
     this.cursor.controlling(mayControl);
+    // a finger then moves the device's pointer, and not this page
+    this.canvas.style.touchAction = mayControl ? "pinch-zoom" : "";
     if (this.#didControl && !mayControl) {
       // the device let go of everything: what is still down here goes up without a word
       this.pointer.letGo();
       this.keyboard.letGo();
     }
+    const said = byId("hint").textContent;
+    if (!this.#didControl && mayControl && [WHERE_KEYS_GO.starting, WHERE_KEYS_GO.paused].includes(said)) show(byId("hint"), false);
     this.#didControl = mayControl;
   }
 
