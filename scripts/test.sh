@@ -28,13 +28,13 @@ main() {
   if [ -z "$fast" ]; then
     install_packages xvfb xauth openbox xterm x11-apps x11-utils x11-xserver-utils chromium fonts-dejavu-core \
       xserver-xorg-core xserver-xorg-video-dummy sway swaybg xwayland procps iproute2 iputils-ping libatomic1 dbus \
-      postgresql openssl xdotool trayer xfce4-panel systemd debootstrap
+      postgresql openssl libarchive-tools perl xdotool trayer xfce4-panel systemd debootstrap
   fi
   make_environment agent,relay,technician,test
   cd "$ROOT"
   unset DISPLAY WAYLAND_DISPLAY XAUTHORITY
   export DBUS_SESSION_BUS_ADDRESS= # no icon in the tray of whoever runs this
-  shellcheck -x scripts/*.sh scripts/install/linux/*.sh .ci/run
+  shellcheck -x scripts/*.sh scripts/install/verify.sh scripts/install/linux/*.sh scripts/install/macos/*.sh .ci/run
   "$VENV/bin/ruff" format --check .
   "$VENV/bin/ruff" check .
   "$VENV/bin/mypy"

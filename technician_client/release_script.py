@@ -7,8 +7,8 @@ from typing import Final
 from protocol.errors import UsageError
 from protocol.platforms import Platform
 
-_SHELL_TAKEN_IN: Final = b"""# shellcheck source=scripts/install/linux/verify.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/verify.sh"
+_SHELL_TAKEN_IN: Final = b"""# shellcheck source=scripts/install/verify.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../verify.sh"
 """
 _SHELL_END: Final = b"# install.sh takes these functions in\n"
 _POWERSHELL_TAKEN_IN: Final = re.compile(rb"^\. \(Join-Path \$PSScriptRoot '([a-z]+\.ps1)'\)\n", re.MULTILINE)
@@ -31,9 +31,16 @@ def one_script(folder: Path, platform: Platform) -> bytes:
         return _POWERSHELL_TAKEN_IN.sub(
             lambda found: _part(file.with_name(found[1].decode())), file.read_bytes()
         )
-    checks = file.with_name("verify.sh")
-    functions = checks.read_bytes().partition(_SHELL_END)[0] if checks.is_file() else b""
-    return file.read_bytes().replace(_SHELL_TAKEN_IN, functions)
+    script = file.read_bytes()
+    return script.replace(_SHELL_TAKEN_IN, _checks(folder)) if _SHELL_TAKEN_IN in script else script
+
+
+def _checks(folder: Path) -> bytes:
+    file = folder / "verify.sh"
+    functions, end, _ = file.read_bytes().partition(_SHELL_END) if file.is_file() else (b"", b"", b"")
+    if not end:
+        raise UsageError(f"{file} is not there, or has no part that install.sh takes in")
+    return functions
 
 
 def _part(file: Path) -> bytes:

@@ -5,7 +5,6 @@ Every bundle goes to all who judge it: `protocol.release`, `verify.sh` with open
 
 import base64
 import json
-import subprocess
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +24,12 @@ from protocol.release import Bundle, Release, ReleaseFile, sign_release
 from protocol.succession import SUCCESSOR_TYPE, RootLine, recovery_terms, root_fingerprint
 from technician_client.organisation import Root
 from technician_client.release_bundle import pack_bundle
+from tests.support.mac_programs import verified
 from tests.support.organisation import Organisation, der, new_key
 from tests.support.releases import made_release_of
 from tests.support.verify_ps1 import verified_by_powershell
 
-VERIFY = Path(__file__).parents[2] / "scripts" / "install" / "linux" / "verify.sh"
+VERIFY = Path(__file__).parents[2] / "scripts" / "install" / "verify.sh"
 NOW = datetime.now(UTC).replace(microsecond=0)
 FIRST = Organisation("Acme", now=NOW)
 SECOND, TO_SECOND = FIRST.successor()
@@ -83,9 +83,9 @@ def judged(folder: Path, bundle: bytes, fingerprint: str) -> bool:
             code = None
     except SupportError as exc:
         code = exc.code
-    shell = subprocess.run([VERIFY, path, fingerprint], capture_output=True, timeout=60, check=False)
-    assert (code, shell.returncode) in {(None, 0), (ErrorCode.E_RELEASE_SIGNATURE, 5)}, shell.stderr
-    assert verified_by_powershell(path, fingerprint) == shell.returncode
+    shell = verified(VERIFY, path, fingerprint)
+    assert (code, shell) in {(None, 0), (ErrorCode.E_RELEASE_SIGNATURE, 5)}, shell
+    assert verified_by_powershell(path, fingerprint) == shell
     return code is None
 
 

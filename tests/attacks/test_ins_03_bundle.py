@@ -1,7 +1,6 @@
 """INS-03, UPD-03, UPD-09: whatever is changed in a bundle is refused, and nothing of it is handed out."""
 
 import io
-import subprocess
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from protocol.certificates import organisation_of_root
 from protocol.errors import DocumentRefused, ErrorCode, SupportError
 from protocol.release import Bundle, check_release_time, version_order
 from technician_client.organisation import Root
+from tests.support.mac_programs import verified
 from tests.support.releases import made_release, new_root
 from tests.support.verify_ps1 import verified_by_powershell
 
@@ -185,14 +185,12 @@ def test_versions_are_compared_as_numbers() -> None:
         version_order("1.0.0rc1")
 
 
-def verified(tmp_path: Path, bundle: bytes, fingerprint: str) -> int:
-    """What `verify.sh` ends with."""
+def judged_by_shell(tmp_path: Path, bundle: bytes, fingerprint: str) -> int:
+    """What `verify.sh` ends with, here and with a Mac's programs."""
     path = tmp_path / "agent.bundle"
     path.write_bytes(bundle)
-    script = Path(__file__).parents[2] / "scripts" / "install" / "linux" / "verify.sh"
-    return subprocess.run(
-        [script, path, fingerprint], capture_output=True, timeout=60, check=False
-    ).returncode
+    script = Path(__file__).parents[2] / "scripts" / "install" / "verify.sh"
+    return verified(script, path, fingerprint)
 
 
 @pytest.mark.real
@@ -205,11 +203,11 @@ def test_ins_03_the_shell_verifier_refuses_a_changed_byte(stage: Stage, tmp_path
         raw[-1] ^= 1
         contents[name] = bytes(raw)
 
-    assert verified(tmp_path, stage.bundle, stage.organisation_id) == 0
-    assert verified(tmp_path, repacked(stage.bundle, change), stage.organisation_id) == 5
-    assert verified(tmp_path, stage.bundle, "0" * 64) == 5
-    assert verified(tmp_path, stage.bundle[:4000], stage.organisation_id) == 5
-    assert verified(tmp_path, stage.bundle, "../x") == 2
+    assert judged_by_shell(tmp_path, stage.bundle, stage.organisation_id) == 0
+    assert judged_by_shell(tmp_path, repacked(stage.bundle, change), stage.organisation_id) == 5
+    assert judged_by_shell(tmp_path, stage.bundle, "0" * 64) == 5
+    assert judged_by_shell(tmp_path, stage.bundle[:4000], stage.organisation_id) == 5
+    assert judged_by_shell(tmp_path, stage.bundle, "../x") == 2
 
 
 def by_powershell(tmp_path: Path, bundle: bytes, fingerprint: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from tree_sitter import Node
 
 from protocol.errors import UsageError
+from protocol.platforms import Platform
 from protocol.succession import RootLine, root_fingerprint
 from technician_client.release_bundle import ReleaseTerms, create_release
 from technician_client.release_script import one_script
@@ -111,6 +112,19 @@ def test_a_script_is_not_made_without_what_it_takes_in(tmp_path: Path) -> None:
     (tmp_path / "windows" / "verify.ps1").unlink()
     with pytest.raises(UsageError):
         one_script(tmp_path, "windows")
+
+
+@pytest.mark.parametrize("platform", ["linux", "macos"])
+def test_a_shell_script_holds_what_it_takes_in_and_ends_with_its_only_call(
+    tmp_path: Path, platform: Platform
+) -> None:
+    script = one_script(SCRIPTS, platform).decode()
+    assert 'verify.sh"' not in script
+    assert "follow_roots()" in script
+    assert script.rstrip().endswith('main "$@"'), "cut anywhere before its end it installs nothing"
+    shutil.copytree(SCRIPTS / platform, tmp_path / platform)
+    with pytest.raises(UsageError):
+        one_script(tmp_path, platform)
 
 
 def test_a_system_without_a_script_has_none(tmp_path: Path) -> None:

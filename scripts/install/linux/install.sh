@@ -7,8 +7,8 @@ umask 077
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LC_ALL=C.UTF-8
 
-# shellcheck source=scripts/install/linux/verify.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/verify.sh"
+# shellcheck source=scripts/install/verify.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../verify.sh"
 
 PREFIX=/opt/alongside
 STATE=/var/lib/alongside-agent

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks a bundle of the agent against a fingerprint of the organisation, with tar, openssl and sha256sum alone. Installs nothing.
+# Checks a bundle of the agent against a fingerprint of the organisation, with tar and openssl alone. Installs nothing.
+# Linux and macOS: GNU's tar or bsdtar, OpenSSL or LibreSSL, bash from 3.2 on.
 # The fingerprint is of the newest root that you were told: who knows only a former root's cannot see that it was replaced.
 # Exit statuses: 0 it is what the organisation signed, 2 wrong use, 5 it is not, 6 a program or the file is missing.
 set -euo pipefail
@@ -7,7 +8,9 @@ umask 077
 
 TYPE="application/vnd.alongside.release+json"
 STEP_TYPE="application/vnd.alongside.successor+json"
-ROOT_OID="2.25.142874882199306785095044604726865728362.2.3"
+STEP_TYPE_FORM='application/vnd\.alongside\.successor\+json'
+# DER of 2.25.142874882199306785095044604726865728362.2.3: LibreSSL writes no number of more than 64 bits
+ROOT_OID="6981d6fcd9e3cfb48286c385d1dff4d5a6faa66a0203"
 BASE64="[A-Za-z0-9+/]+={0,2}"
 STEPS_LIMIT=4
 
@@ -18,15 +21,25 @@ refuse() {
 
 # member BUNDLE NAME LIMIT: the content goes to standard output; no name of the archive becomes a path.
 member() {
-  tar --extract --to-stdout --occurrence=1 --file="$1" -- "$2" 2>/dev/null | head -c "$3"
+  local first=--occurrence=1
+  case "$(tar --version 2>/dev/null)" in
+    *bsdtar*) first=--fast-read ;;
+  esac
+  tar --extract --to-stdout "$first" --file="$1" -- "$2" 2>/dev/null | head -c "$3"
+}
+
+# sha256: of standard input, in hex.
+sha256() {
+  local found
+  found="$(openssl dgst -sha256 -r)"
+  printf '%s' "${found%% *}"
 }
 
 # sha256_of FILE
-sha256_of() {
-  local found
-  found="$(sha256sum <"$1")"
-  printf '%s' "${found%% *}"
-}
+sha256_of() { sha256 <"$1"; }
+
+# part FILE OFFSET LENGTH: the content goes to standard output.
+part() { tail -c "+$(($2 + 1))" <"$1" | head -c "$3"; }
 
 # from_base64 TEXT: the content goes to standard output.
 from_base64() {
@@ -43,18 +56,40 @@ is_signed() {
 
 # read_root WORK: looks at the root in WORK/root.der; leaves its key in WORK/key.pem, and sets ROOT_FINGERPRINT and ROOT_TERMS.
 read_root() {
-  local work="$1" place
+  local work="$1" line begin="" place="" signature="" is_ours="" was_ours
+  local form='^ *([0-9]+):d=([0-9]+) +hl= *([0-9]+) +l= *([0-9]+) +[a-z]+: +([A-Z0-9 ]+[A-Z0-9])'
   openssl x509 -inform DER -in "$work/root.der" -out "$work/root.pem" 2>/dev/null || refuse "a root cannot be read"
-  # its own signature holds what it says; whose key that is comes from the fingerprint or from a step
-  openssl verify -check_ss_sig -no_check_time -CAfile "$work/root.pem" "$work/root.pem" >/dev/null 2>&1 ||
-    refuse "a root did not sign itself"
+  openssl x509 -in "$work/root.pem" -outform DER -out "$work/again.der"
+  cmp -s -- "$work/root.der" "$work/again.der" || refuse "there is something behind a root"
   openssl x509 -in "$work/root.pem" -noout -pubkey >"$work/key.pem"
   openssl pkey -pubin -in "$work/key.pem" -outform DER -out "$work/key.der"
   ROOT_FINGERPRINT="$(sha256_of "$work/key.der")"
+  # X.509: what is signed is the first part of the whole, the signature its last; our extension has a number of its own
+  openssl asn1parse -inform DER -in "$work/root.der" >"$work/parts" || refuse "a root cannot be read"
+  while IFS= read -r line; do
+    was_ours="$is_ours" is_ours=""
+    [[ "$line" =~ $form ]] || continue
+    if [ "${BASH_REMATCH[2]}" = 1 ]; then
+      begin="${begin:-${BASH_REMATCH[1]}}" signature="${BASH_REMATCH[1]} ${BASH_REMATCH[5]}"
+    fi
+    if [ -n "$was_ours" ] && [ "${BASH_REMATCH[5]}" = "OCTET STRING" ]; then
+      [ -z "$place" ] || refuse "a root says twice what it is"
+      place="${BASH_REMATCH[1]}"
+    fi
+    if [ "${BASH_REMATCH[5]}" = OBJECT ] && [ "${BASH_REMATCH[4]}" = "$((${#ROOT_OID} / 2))" ]; then
+      is_ours="$(part "$work/root.der" "$((BASH_REMATCH[1] + BASH_REMATCH[3]))" "${BASH_REMATCH[4]}" | od -An -v -tx1 | tr -d ' \n')"
+      [ "$is_ours" = "$ROOT_OID" ] || is_ours=""
+    fi
+  done <"$work/parts"
+  # its own signature holds what it says; whose key that is comes from the fingerprint or from a step
+  [[ -n "$begin" && "$signature" == *" BIT STRING" ]] || refuse "a root cannot be read"
+  openssl asn1parse -inform DER -in "$work/root.der" -strparse "$begin" -noout -out "$work/said" 2>/dev/null || refuse "a root cannot be read"
+  openssl asn1parse -inform DER -in "$work/root.der" -strparse "${signature%% *}" -noout -out "$work/said.sig" 2>/dev/null ||
+    refuse "a root cannot be read"
+  openssl dgst -sha256 -verify "$work/key.pem" -signature "$work/said.sig" "$work/said" >/dev/null 2>&1 || refuse "a root did not sign itself"
   # an organisation made before recovery kits has no terms, and no other root
-  place="$(openssl asn1parse -inform DER -in "$work/root.der" | sed -nE "/:$ROOT_OID\$/{n;s/^ *([0-9]+):.*OCTET STRING.*/\\1/p}")"
   ROOT_TERMS=""
-  if [[ "$place" =~ ^[0-9]+$ ]]; then
+  if [ -n "$place" ]; then
     ROOT_TERMS="$(openssl asn1parse -inform DER -in "$work/root.der" -strparse "$place" | sed -nE 's/^.*UTF8STRING *:(.*)$/\1/p')"
   fi
 }
@@ -62,7 +97,7 @@ read_root() {
 # take_step WORK ENVELOPE GENERATION ORGANISATION: from the root in WORK to the next one, signed by the kit that the first names.
 take_step() {
   local work="$1" generation="$3" organisation="$4" payload key signature previous kit terms
-  local form='^\{"payload":"('"$BASE64"')","payloadType":"'"${STEP_TYPE//[.+]/\\&}"'","signatures":\[\{"keyid":"recovery","sig":"('"$BASE64"')","key":"('"$BASE64"')"\}\]\}$'
+  local form='^\{"payload":"('"$BASE64"')","payloadType":"'"$STEP_TYPE_FORM"'","signatures":\[\{"keyid":"recovery","sig":"('"$BASE64"')","key":"('"$BASE64"')"\}\]\}$'
   [[ "$2" =~ $form ]] || refuse "a step between its roots is no such thing"
   payload="${BASH_REMATCH[1]}" signature="${BASH_REMATCH[2]}" key="${BASH_REMATCH[3]}"
   from_base64 "$payload" >"$work/step"
@@ -110,11 +145,11 @@ verify() {
     printf 'Usage: verify.sh BUNDLE FINGERPRINT (64 hex digits, of the newest root, see: alongside org show)\n' >&2
     exit 2
   fi
-  for program in tar openssl sha256sum; do
+  for program in tar openssl od cmp; do
     command -v "$program" >/dev/null || { printf 'alongside: %s is missing; install it first.\n' "$program" >&2; exit 6; }
   done
   [ -f "$bundle" ] || { printf 'alongside: there is no file %q.\n' "$bundle" >&2; exit 6; }
-  bundle="$(readlink -f -- "$bundle")"
+  [[ "$bundle" == /* ]] || bundle="$PWD/$bundle"
   if [ -z "$work" ]; then
     work="$(mktemp -d)"
     # shellcheck disable=SC2064  # this very folder
@@ -131,12 +166,12 @@ verify() {
   grep -oE '"name":"[A-Za-z0-9._+-]+","sha256":"[0-9a-f]{64}"' "$work/release.json" |
     sed -E 's/"name":"([^"]+)","sha256":"([0-9a-f]+)"/\1 \2/' >"$work/list" || refuse "its list is empty"
   while IFS=' ' read -r name sha256; do
-    found="$(member "$bundle" "$name" 268435456 | sha256sum)" || refuse "$name is missing"
-    [ "${found%% *}" = "$sha256" ] || refuse "$name was changed"
+    found="$(member "$bundle" "$name" 268435456 | sha256)" || refuse "$name is missing"
+    [ "$found" = "$sha256" ] || refuse "$name was changed"
     count=$((count + 1))
   done <"$work/list"
   [ "$count" -gt 0 ] || refuse "its list is empty"
-  [ "$count" = "$(grep -o '"sha256":' "$work/release.json" | wc -l)" ] || refuse "its list is odd"
+  [ "$count" -eq "$(grep -o '"sha256":' "$work/release.json" | wc -l)" ] || refuse "its list is odd"
   printf 'What the organisation signed: %s files.\n' "$count"
 }
 
