@@ -19,6 +19,8 @@ esac
 out="$({openssl} "$@")" || exit $?
 printf '%s\\n' "$out" | sed -E 's/:2\\.25\\.[0-9]{{20,}}[0-9.]*$/:<INVALID>/'
 """
+# before bash 5.2 an ampersand in a replacement was itself
+OLDER_BASH = "shopt -u patsub_replacement 2>/dev/null || true\n"
 
 
 def verified(script: Path, bundle: Path, fingerprint: str) -> int:
@@ -30,12 +32,12 @@ def verified(script: Path, bundle: Path, fingerprint: str) -> int:
     ends = [
         subprocess.run(
             ["bash", script, bundle, fingerprint],
-            env={"PATH": path},
+            env={"PATH": path, "BASH_ENV": older},
             capture_output=True,
             timeout=60,
             check=False,
         ).returncode
-        for path in (usual, f"{programs}:{usual}")
+        for path, older in ((usual, ""), (f"{programs}:{usual}", str(programs / "older-bash")))
     ]
     assert ends[0] == ends[1], ends
     return ends[0]
@@ -50,4 +52,5 @@ def mac_programs(folder: Path) -> Path:
     (folder / "openssl").write_text(LIBRESSL.format(openssl=openssl))
     (folder / "openssl").chmod(0o755)
     (folder / "sha256sum").symlink_to("/bin/false")
+    (folder / "older-bash").write_text(OLDER_BASH)
     return folder
