@@ -7,12 +7,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import agent.lean_log  # noqa: F401  -- before structlog
 from agent import render
 from agent.app import run_service
 from agent.config import SOURCES, AgentConfig
+from agent.platform.windows.service_host import host_service, load_service_bindings
+from agent.stop_order import StopOrder
 from protocol.errors import EnvironmentFault, SupportError
 from protocol.runtime import outlive_a_full_disk
 
@@ -27,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seat-users", default="")
     parser.add_argument("--no-desktop", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--windows-service", default="", metavar="NAME", help="Windows started it as this one"
+    )
     given = parser.parse_args(argv)
     os.umask(0o077)
     outlive_a_full_disk("stderr")
@@ -41,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         as_json=given.json,
     )
     try:
+        if given.windows_service:
+            host_service(given.windows_service, partial(_run_until, config), load_service_bindings())
+            return 0
         render.ended(was_left=run_service(config))
     except SupportError as error:
         return render.report_error(error, as_json=given.json)
@@ -49,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a disk or a permission that nothing foresaw
         return render.report_error(EnvironmentFault(str(error)), as_json=given.json)
     return 0
+
+
+def _run_until(config: AgentConfig, stop: StopOrder) -> None:
+    run_service(config, stop)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ from agent.sessions import Sessions
 from agent.standing import StandingConsents
 from agent.standing_desk import StandingDesk
 from agent.state import DataDir, RelayAddress, ServiceLock
+from agent.stop_order import StopOrder
 from agent.trust_intake import TrustIntake
 from agent.user_names import named_users
 from agent.welcome import Welcome
@@ -95,8 +96,8 @@ OWN_HELLOS = (LeaveOrdered, ListsChanged, UpdateAsked)
 """What the service's own user and root alone may say, on its own socket."""
 
 
-def run_service(config: AgentConfig) -> bool:
-    """Run the agent until it is told to end; True when it has left its organisation.
+def run_service(config: AgentConfig, stop: StopOrder | None = None) -> bool:
+    """Run the agent until a signal or `stop` ends it; True when it has left its organisation.
 
     Raises:
         SupportError: it cannot start, with the code that says why.
@@ -110,7 +111,7 @@ def run_service(config: AgentConfig) -> bool:
     data.prepare()
     with ServiceLock(data.lock):
         with asyncio.Runner(loop_factory=watched_loop) as runner:
-            was_left = runner.run(_Assembly(config, data, Own(identity, own), relay).run())
+            was_left = runner.run(_Assembly(config, data, Own(identity, own), relay).run(stop))
         if was_left:
             leave_organisation(data)
     return was_left
@@ -188,9 +189,9 @@ class _Assembly:
             self.statuses.load()
             self.policies.load(datetime.now(UTC))
 
-    async def run(self) -> bool:
+    async def run(self, stop: StopOrder | None) -> bool:
         service, servers, _ = self._build()
-        await service.run(servers, as_json=self.config.as_json)
+        await service.run(servers, as_json=self.config.as_json, stop=stop)
         return service.was_left
 
     async def run_once(self, work: Callable[[Path], Awaitable[None]]) -> None:

@@ -5,7 +5,6 @@ violation closes its connection, and with that every session that the person cou
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import chain
@@ -37,6 +36,7 @@ from agent.desktop.ipc_messages import (
     ToDesktop,
 )
 from agent.local_frames import LocalConnection
+from agent.user_names import own_uid
 from protocol.errors import ErrorCode, Refused, Unreachable
 from protocol.messages.diagnostics import Display
 from protocol.version import PROTOCOL_VERSION
@@ -350,7 +350,7 @@ class DesktopLink:
 
 def own_uids() -> frozenset[int]:
     """The service's own user, and root: who runs it, and who could anyway."""
-    return frozenset({os.geteuid(), 0})
+    return frozenset({own_uid(), 0})
 
 
 def others_uid(connection: LocalConnection) -> int | None:

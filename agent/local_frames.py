@@ -5,7 +5,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from protocol.errors import ErrorCode, PeerViolation, Unreachable
+from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Unreachable
 
 LENGTH_BYTES = 4
 SEND_TIMEOUT_S = 2.0
@@ -27,6 +27,12 @@ def peer_of(connected: socket.socket) -> LocalPeer:
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _gid = _CREDENTIALS.unpack(credentials)
     return LocalPeer(uid=int(uid), pid=int(pid))
+
+
+def require_local_sockets() -> None:
+    """Raises EnvironmentFault E_LOCAL_NONE: Windows, whose pipes are not written yet."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise EnvironmentFault("there are no Unix sockets", code=ErrorCode.E_LOCAL_NONE)
 
 
 class LocalConnection:
@@ -101,8 +107,9 @@ async def connect_local(socket_path: str, timeout_s: float = SEND_TIMEOUT_S) -> 
     """A connection to the service.
 
     Raises:
-        Unreachable: E_NOT_RUNNING, nothing listens there.
+        Unreachable: E_NOT_RUNNING, nothing listens there. EnvironmentFault: E_LOCAL_NONE.
     """
+    require_local_sockets()
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(socket_path, limit=READ_AHEAD_BYTES)

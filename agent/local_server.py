@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from agent.desktop.ipc_messages import HELLO_CODEC, TO_COMMAND_LINE_CODEC, Hello, IpcRefused
-from agent.local_frames import READ_AHEAD_BYTES, LocalConnection, LocalPeer
+from agent.local_frames import READ_AHEAD_BYTES, LocalConnection, LocalPeer, require_local_sockets
 from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Refused, SupportError, UsageError
 
 log = structlog.get_logger()
@@ -55,8 +55,9 @@ class LocalServer:
 
         Raises:
             UsageError: E_CONFIG, the path is too long for a socket.
-            EnvironmentFault: E_DATA_DISK, the socket cannot be made there.
+            EnvironmentFault: E_DATA_DISK, the socket cannot be made there; E_LOCAL_NONE.
         """
+        require_local_sockets()
         if len(os.fsencode(self.socket_path)) > SOCKET_PATH_LIMIT_BYTES:
             raise UsageError(
                 f"the data folder's path is too long: {self.socket_path}", code=ErrorCode.E_CONFIG

@@ -1,10 +1,12 @@
 """What the agent's commands print: results on standard output, remarks and errors on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 import structlog
@@ -255,8 +257,13 @@ def start_log(*, as_json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(20),  # logging.INFO
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr or _nowhere()),
     )
+
+
+def _nowhere() -> TextIO:
+    """For a service of Windows, which has no standard error; open for as long as the process lives."""
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _as_sentence(detail: str) -> str:

@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -24,6 +24,7 @@ from agent.policy_store import PolicyStore
 from agent.rate import RateLimit
 from agent.session_audit import Appends
 from agent.sessions import Sessions
+from agent.stop_order import StopOrder
 from protocol.audit import AuditEvent, AuditKind
 from protocol.errors import SupportError
 from protocol.ids import DeviceId
@@ -159,17 +160,31 @@ class Service:
             paused_s=parts.paused_s(),
         )
 
-    async def run(self, servers: Sequence[LocalServer], *, as_json: bool) -> None:
-        """Until SIGTERM, SIGINT or `leave`; then sessions end, and the desktop child with them.
+    async def run(
+        self, servers: Sequence[LocalServer], *, as_json: bool, stop: StopOrder | None = None
+    ) -> None:
+        """Until SIGTERM, SIGINT, `stop` or `leave`; then sessions end, and the desktop child with them.
 
         The first server is the service's own, and the one that is told of.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
-        async with self.running(servers):
-            await self._say_ready(servers[0], as_json=as_json)
-            await self._ended.wait()
+        with self._ended_by(stop):
+            async with self.running(servers):
+                await self._say_ready(servers[0], as_json=as_json)
+                await self._ended.wait()
+
+    @contextmanager
+    def _ended_by(self, stop: StopOrder | None) -> Iterator[None]:
+        if stop is None:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._ended.set)
+            yield
+            return
+        stop.listen(self._ended.set)  # in a thread of Windows', which gets no signals
+        try:
+            yield
+        finally:
+            stop.forget()
 
     @asynccontextmanager
     async def running(self, servers: Sequence[LocalServer]) -> AsyncIterator[None]:

@@ -5,7 +5,6 @@ its time on the machine's boot time, and is over when the wall clock was set bac
 early, and never late.
 """
 
-import os
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import structlog
 
 from agent.lasting_time import Moment, Now, elapsed_s, now
 from agent.state import read_kept
+from agent.user_names import own_uid
 from protocol.errors import ErrorCode, Refused, SupportError
 from protocol.grantables import Grantable
 from protocol.limits import STANDING_LENGTH_LIMIT_S, STANDING_LIMIT
@@ -38,7 +38,7 @@ class StandingConsent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     grantable: Grantable
     left_s: float
-    uid: int = msgspec.field(default_factory=os.geteuid)
+    uid: int = msgspec.field(default_factory=own_uid)
     """The user of the device who allowed it, and at whose desktop it holds."""
 
     def is_for(self, technician_id: str, group: str, uid: int) -> bool:
@@ -65,7 +65,7 @@ class Whom:
     technician_id: str = ""
     group: str = ""
     name: str = ""
-    uid: int = field(default_factory=os.geteuid)
+    uid: int = field(default_factory=own_uid)
 
 
 class StandingConsents:
@@ -118,7 +118,7 @@ class StandingConsents:
 
         `uid` is whose desktop it is; None: the service's own user's.
         """
-        whose = os.geteuid() if uid is None else uid
+        whose = own_uid() if uid is None else uid
         found: dict[Grantable, StandingConsent] = {}
         wanted = set(grantables)
         for each in sorted(self.live(), key=lambda one: one.left_s):

@@ -8,6 +8,7 @@ from typing import IO, Self, TypeVar
 import msgspec
 
 from protocol.errors import EnvironmentFault, ErrorCode, UsageError
+from protocol.file_lock import try_lock
 from protocol.identity import Identity
 from protocol.private_files import write_private_file
 from protocol.trust import Trust
@@ -152,7 +153,8 @@ class DataDir:
                 folder.chmod(0o700)
         except OSError as exc:
             raise EnvironmentFault(f"{self.root}: {exc}") from None
-        if self.root.stat().st_uid != os.geteuid():
+        # Windows keeps owners in ACLs, which this does not show; the installer closes the folder there
+        if os.name != "nt" and self.root.stat().st_uid != os.geteuid():
             raise EnvironmentFault(f"{self.root} belongs to another user", code=ErrorCode.E_IDENTITY_OWNER)
 
     def read_relay(self) -> RelayAddress:
@@ -239,17 +241,15 @@ class ServiceLock:
         Raises:
             EnvironmentFault: E_ALREADY_RUNNING, another service holds it; E_DATA_DISK.
         """
-        import fcntl  # not on every system, and this module is imported on all of them
-
         try:
             self._file = self._path.open("ab")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.__exit__()
-            raise EnvironmentFault(str(self._path), code=ErrorCode.E_ALREADY_RUNNING) from None
+            is_ours = try_lock(self._file.fileno())
         except OSError as exc:
             self.__exit__()
             raise EnvironmentFault(f"{self._path}: {exc}") from None
+        if not is_ours:
+            self.__exit__()
+            raise EnvironmentFault(str(self._path), code=ErrorCode.E_ALREADY_RUNNING)
         return self
 
     def __exit__(self, *_: object) -> None:

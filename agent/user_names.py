@@ -1,6 +1,15 @@
-"""Users of this computer as settings name them."""
+"""Users of this computer by number, and as settings name them."""
+
+import os
 
 from protocol.errors import ErrorCode, UsageError
+
+NO_UID = -1
+
+
+def own_uid() -> int:
+    """Whom this process runs as; `NO_UID`, which is nobody's, where there are no uids (Windows)."""
+    return os.geteuid() if hasattr(os, "geteuid") else NO_UID
 
 
 def named_users(setting: str) -> frozenset[int]:

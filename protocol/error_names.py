@@ -138,6 +138,7 @@ class ErrorCode(StrEnum):
     E_BROWSER_NONE = auto()
     E_NOT_RUNNING = auto()
     E_ALREADY_RUNNING = auto()
+    E_LOCAL_NONE = auto()
     # console
     E_CONSOLE_TOKEN = auto()
     E_CONSOLE_ORIGIN = auto()

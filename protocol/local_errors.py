@@ -42,6 +42,11 @@ LOCAL_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Use the running one, or stop it first.",
         6,
     ),
+    _C.E_LOCAL_NONE: (
+        "On this system the agent's processes cannot talk to each other yet.",
+        "Use the agent on Linux.",
+        6,
+    ),
     _C.E_CONSOLE_TOKEN: (
         "This address was already used, or is too old.",
         "Run alongside console again for a new address.",

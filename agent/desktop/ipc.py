@@ -22,7 +22,7 @@ from agent.desktop.ipc_messages import (
     FromDesktop,
     ToDesktop,
 )
-from protocol.errors import ErrorCode, PeerViolation, Refused, SupportError, Unreachable
+from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Refused, SupportError, Unreachable
 
 log = structlog.get_logger()
 
@@ -91,8 +91,10 @@ def connect_to_service(socket_path: Path, service_uid: int | None = None) -> soc
 
     Raises:
         Unreachable: E_NOT_RUNNING, nothing listens there.
-        Refused: E_IDENTITY_OWNER, another user listens there.
+        Refused: E_IDENTITY_OWNER, another user listens there. EnvironmentFault: E_LOCAL_NONE.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise EnvironmentFault("there are no Unix sockets", code=ErrorCode.E_LOCAL_NONE)
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connected.settimeout(CONNECT_TIMEOUT_S)
     try:

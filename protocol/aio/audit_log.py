@@ -1,7 +1,6 @@
 """The audit log on disk. Every append is locked, chained and on the disk before it returns."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,34 +19,13 @@ from protocol.audit import (
     read_record,
 )
 from protocol.errors import DocumentRefused, EnvironmentFault, ErrorCode
+from protocol.file_lock import try_lock
 from protocol.private_files import sync_folder, write_private_file
 
 LOCK_TIMEOUT_S: Final = 2.0
 _LOCK_RETRY_S: Final = 0.01
 _READ_BYTES: Final = 4 << 10  # most records are some hundred bytes
 _TORN_LIMIT_BYTES: Final = 4 * RECORD_LIMIT_BYTES
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            # the lock is a byte range far beyond the end, so that readers of the log are not stopped
-            os.lseek(descriptor, 1 << 62, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 def utc_now() -> datetime:
@@ -128,7 +106,7 @@ class AuditLog:
 
 def _lock(descriptor: int) -> None:
     give_up_s = time.monotonic() + LOCK_TIMEOUT_S
-    while not _try_lock(descriptor):
+    while not try_lock(descriptor):
         if time.monotonic() > give_up_s:
             raise TimeoutError("another program holds the log's lock")
         time.sleep(_LOCK_RETRY_S)

@@ -3,14 +3,18 @@
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.app import run_service
+from agent.config import AgentConfig
 from agent.desktop import ipc_messages as ipc
 from agent.local_frames import connect_local
+from agent.platform.windows.service_host import host_service
 from protocol.aio.log_in import open_session_wire
 from protocol.errors import SupportError
 from protocol.grantables import Grantable
@@ -23,6 +27,7 @@ from technician_client.sessions import TechnicianSession
 from tests.support.agent_commands import call, new_token, running_agent
 from tests.support.desktop import FakeDesktop, deny
 from tests.support.device_end import QuietAudit
+from tests.support.fake_windows_service import RUNNING, STOP_PENDING, STOPPED, FakeWindows
 from tests.support.organisation import Organisation, acme
 from tests.support.policies import signed_policy
 from tests.support.relay_process import RelayProcess, claim_relay, log_in_client, running_relay
@@ -58,6 +63,10 @@ async def connect(relay: RelayProcess, technician: Identity, device_id: str) -> 
     await client.close()
     wanted = Wanted(checked_session_id(opened.session_id), DeviceId(device_id), technician, QuietAudit())
     return await establish(wire, wanted)
+
+
+def assert_not_left(was_left: bool) -> None:
+    assert not was_left
 
 
 def wait_for(data: Path, wanted: str, timeout_s: float = 15.0) -> None:
@@ -216,3 +225,23 @@ def test_a_desktop_process_that_dies_is_started_again(relay: RelayProcess, joine
             time.sleep(0.05)
         assert call("status", data=joined)["has_desktop"]
     assert not Path(f"/proc/{agent.ready['desktop_pid']}").exists()
+
+
+def test_the_real_service_ends_when_windows_says_so(joined: Path) -> None:
+    windows = FakeWindows()
+
+    def stop_when_connected() -> None:
+        windows.is_running.wait(10)
+        wait_for(joined, "connected")
+        windows.control("SvcStop")
+
+    telling = threading.Thread(target=stop_when_connected)
+    telling.start()
+    config = AgentConfig(data=joined, has_desktop=False)
+    host_service(
+        "AlongsideAgent", lambda stop: assert_not_left(run_service(config, stop)), windows.bindings()
+    )
+    telling.join()
+    assert windows.reported == [RUNNING, STOP_PENDING, STOP_PENDING, STOPPED]
+    assert not windows.failed
+    assert call("status", data=joined, ok=False)["error"]["code"] == "E_NOT_RUNNING"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import mmap
 import os
 from contextlib import suppress
@@ -52,6 +51,8 @@ class AnonymousFile:
             self.fd = os.memfd_create("alongside-screen", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except (AttributeError, OSError) as exc:
             raise BackendUnavailable(f"no anonymous file: {exc}") from exc
+        import fcntl  # not on every system, and this module is imported on all of them
+
         try:
             os.ftruncate(self.fd, size_bytes)
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL

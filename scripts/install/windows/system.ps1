@@ -16,7 +16,7 @@ function Set-ServiceProperty([hashtable]$Values) {
 # A virtual account: its own security id, no password, no rights beyond the files that are opened to it below.
 function Install-Service {
     $run = $script:Run
-    $path = '"{0}\Scripts\python.exe" -I -m agent.platform.windows.service_host --data "{1}" --pipe "{2}"' -f $run.Here, $run.State, $run.Pipe
+    $path = '"{0}\Scripts\python.exe" -I -m agent --windows-service {1} --no-desktop --seats-socket "{2}" --data "{3}"' -f $run.Here, $run.Service, $run.Pipe, $run.State
     $service = Get-CimInstance -ClassName Win32_Service -Filter "Name='$($run.Service)'"
     if ($null -eq $service) {
         Set-Changed
@@ -33,7 +33,7 @@ function Install-Service {
     }
     foreach ($words in @(
             @('config', $run.Service, 'obj=', $run.Account), @('privs', $run.Service, 'SeChangeNotifyPrivilege'),
-            @('failure', $run.Service, 'reset=', '300', 'actions=', 'restart/2000/restart/10000/restart/60000'))) {
+            @('failureflag', $run.Service, '1'), @('failure', $run.Service, 'reset=', '300', 'actions=', 'restart/2000/restart/10000/restart/60000'))) {
         Invoke-Step "run: sc.exe $words" {
             if ((Invoke-Program $run.Control $words) -ne 0) { Stop-Installation 1 "Windows does not take the service's settings (sc.exe $words)." }
         }
