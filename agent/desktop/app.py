@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agent.desktop.font_scale import measure_as_drawn
 from agent.desktop.hot_key import HotKey
 from agent.desktop.input_gate import InputGate
 from agent.desktop.ipc import ServiceLink
@@ -142,6 +143,7 @@ class Desktop:
         self._properties = WindowProperties(settings.display)
         self._wishes = Wishes(self._properties.desktop_settings, settings.choice_path)
         dots_per_inch = self._properties.resource("Xft.dpi")
+        measure_as_drawn(root, dots_per_inch)
         self._looks = Looks(root, dots_per_inch, language_of(settings.languages), self._wishes.palette)
         self._keys = HotKey(settings.display, lambda: self._orders.stop_all())
         has_hot_key = self._keys.is_available()

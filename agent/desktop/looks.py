@@ -10,6 +10,7 @@ from tkinter import font as tkfont
 from typing import Any, Literal, TypeAlias
 
 from agent.desktop.drawing import Box, Plate, box_ppm, mark_ppm, plate_ppm
+from agent.desktop.font_scale import dots
 from agent.desktop.language import ENGLISH, Language
 from agent.desktop.palette import LIGHT, Palette
 
@@ -40,9 +41,9 @@ class Looks:
         """
         self.root, self.language, self._wanted = root, language, wanted
         self.colours = wanted()
-        given = dots_per_inch if dots_per_inch.isdecimal() else root.winfo_fpixels("1i")
+        given = dots(dots_per_inch) or root.winfo_fpixels("1i")
         room = min(root.winfo_screenwidth() / ROOM_PX[0], root.winfo_screenheight() / ROOM_PX[1])
-        self.scale = max(min(float(given) / BASE_DPI, room, SCALE_LIMIT), 1.0)
+        self.scale = max(min(given / BASE_DPI, room, SCALE_LIMIT), 1.0)
         # where a line begins and ends, and where what stands in a column holds on to
         from_right = language.is_from_right
         self.start: Side = "right" if from_right else "left"

@@ -1,0 +1,68 @@
+"""At 200 and 300 % everything of ours is as much larger as the desktop says, letters and buttons alike."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import xcffib
+
+from agent.desktop.font_scale import dots
+from agent.desktop.ipc_messages import IndicatorShown
+from tests.support.desktop_person import seen
+from tests.support.desktop_service import DesktopProcess, a_prompt, an_indicator
+from tests.support.x_display import x_display
+from tests.support.x_person import Seen, XPerson
+
+SIZE = "1920x1080"
+STRING, RESOURCE_MANAGER = 31, 23  # X11 protocol, appendix B: predefined atoms
+
+
+@pytest.mark.parametrize("setting", ["", "many", "0", "-96", "nan", "inf", "1e9"])
+def test_a_resolution_that_makes_no_sense_is_none(setting: str) -> None:
+    assert dots(setting) is None
+
+
+def test_a_resolution_may_have_a_point() -> None:
+    assert (dots("96"), dots("163.5")) == (96.0, 163.5)
+
+
+def set_resolution(display: str, per_inch: int) -> None:
+    """What a desktop's settings do: Xft.dpi in the resources of the display."""
+    connection = xcffib.connect(display=display)
+    root, setting = connection.get_setup().roots[0].root, f"Xft.dpi:\t{per_inch}\n".encode()
+    connection.core.ChangeProperty(
+        0, root, RESOURCE_MANAGER, STRING, 8, len(setting), setting, is_checked=True
+    ).check()
+    connection.disconnect()
+
+
+@contextmanager
+def shown_at(per_inch: int, folder: Path) -> Iterator[tuple[XPerson, dict[str, Seen]]]:
+    """The bar and a prompt on a desktop of this resolution, and how large they are."""
+    folder.mkdir()
+    with x_display(SIZE) as display:
+        set_resolution(display, per_inch)
+        desktop, person = DesktopProcess(folder, display), XPerson(display)
+        try:
+            desktop.order(an_indicator())
+            desktop.expect(IndicatorShown)
+            desktop.order(a_prompt())
+            yield person, {part: seen(person, part) for part in ("refuse", "more_time", "block", "stop")}
+        finally:
+            person.close()
+            assert desktop.close() == 0
+
+
+@pytest.mark.real
+def test_con_21_letters_grow_as_the_desktop_says_and_not_twice(tmp_path: Path) -> None:
+    with shown_at(96, tmp_path / "96") as (_, usual):
+        pass
+    for per_inch in (192, 288):
+        with shown_at(per_inch, tmp_path / str(per_inch)) as (_, large):
+            for part, before in usual.items():
+                for one, other in ((before.width, large[part].width), (before.height, large[part].height)):
+                    assert abs(other / one - per_inch / 96) < 0.12 * per_inch / 96, (part, per_inch)
+                at = large[part]
+                assert at.x >= 0 and at.x + at.width <= 1920, (part, per_inch)  # noqa: PT018  as one box
+                assert at.y >= 0 and at.y + at.height <= 1080, (part, per_inch)  # noqa: PT018  as above
