@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import tkinter as tk
 
     from agent.desktop.card_window import Cards
+    from agent.desktop.looks import Looks
+    from agent.desktop.palette import Palette
     from agent.desktop.prompt import Prompt
     from agent.desktop.questions import Questions
     from agent.desktop.tray import Tray
@@ -131,7 +133,6 @@ class Desktop:
     def __init__(self, root: "tk.Tk", link: ServiceLink, settings: Settings) -> None:
         from agent.desktop.edges import Edges
         from agent.desktop.indicator import BarCalls, Bars
-        from agent.desktop.looks import Looks
         from agent.desktop.prompt import PromptTools
         from agent.desktop.questions import Questions
         from agent.desktop.wishes import Wishes
@@ -142,9 +143,7 @@ class Desktop:
         self._wake_fd, self._waker_fd = os.pipe()
         self._properties = WindowProperties(settings.display)
         self._wishes = Wishes(self._properties.desktop_settings, settings.choice_path)
-        dots_per_inch = self._properties.resource("Xft.dpi")
-        measure_as_drawn(root, dots_per_inch)
-        self._looks = Looks(root, dots_per_inch, language_of(settings.languages), self._wishes.palette)
+        self._looks = _looks(root, self._properties, settings.languages, self._wishes.palette)
         self._keys = HotKey(settings.display, lambda: self._orders.stop_all())
         has_hot_key = self._keys.is_available()
         self._restacked = RestackWatch(settings.display, lambda: self._bars.frame_ids())
@@ -330,6 +329,17 @@ class Desktop:
         self._properties.close()
         self._link.close()
         root.destroy()
+
+
+def _looks(
+    root: "tk.Tk", properties: WindowProperties, languages: tuple[str, ...], wanted: "Callable[[], Palette]"
+) -> "Looks":
+    from agent.desktop.looks import Looks
+    from agent.desktop.place import least_room
+
+    dots_per_inch = properties.resource("Xft.dpi")
+    measure_as_drawn(root, dots_per_inch)
+    return Looks(root, dots_per_inch, language_of(languages), wanted, least_room(root, properties))
 
 
 def _gate(display: str, tell: Callable[[InputHeldBack], None]) -> InputGate:

@@ -34,16 +34,19 @@ class Looks:
         dots_per_inch: str = "",
         language: Language = ENGLISH,
         wanted: Callable[[], Palette] = lambda: LIGHT,
+        room: tuple[int, int] | None = None,
     ) -> None:
         """`dots_per_inch` as the desktop's settings have it; "" takes what the display says of its size.
 
-        `wanted` says which palette the person wants at that moment.
+        `wanted` says which palette the person wants at that moment. `room`: width and height in pixels that
+        every window has to do with; None is the whole desktop's.
         """
         self.root, self.language, self._wanted = root, language, wanted
         self.colours = wanted()
         given = dots(dots_per_inch) or root.winfo_fpixels("1i")
-        room = min(root.winfo_screenwidth() / ROOM_PX[0], root.winfo_screenheight() / ROOM_PX[1])
-        self.scale = max(min(given / BASE_DPI, room, SCALE_LIMIT), 1.0)
+        self.room = room or (root.winfo_screenwidth(), root.winfo_screenheight())
+        most = min(has / needed for has, needed in zip(self.room, ROOM_PX, strict=True))
+        self.scale = max(min(given / BASE_DPI, most, SCALE_LIMIT), 1.0)
         # where a line begins and ends, and where what stands in a column holds on to
         from_right = language.is_from_right
         self.start: Side = "right" if from_right else "left"
@@ -61,7 +64,7 @@ class Looks:
     def within(self, height_px: int) -> "Looks":
         """The same, and no larger than leaves a window of this height on the display."""
         smaller = copy(self)
-        smaller.scale = max(min(self.scale, self.root.winfo_screenheight() / height_px), 1.0)
+        smaller.scale = max(min(self.scale, self.room[1] / height_px), 1.0)
         return smaller
 
     @cached_property

@@ -143,7 +143,7 @@ class Page:
         needed = (counted[0] if isinstance(counted, tuple) else counted or 0) + self._looks.px(12)
         window = self._parent.winfo_toplevel()
         others = window.winfo_reqheight() - self._height
-        most = max(window.winfo_screenheight() - others - self._looks.px(BESIDE_PX), self._looks.px(80))
+        most = max(self._looks.room[1] - others - self._looks.px(BESIDE_PX), self._looks.px(80))
         most = min(most, self._height)
         if needed <= most:
             self._bar.pack_forget()

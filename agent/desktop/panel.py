@@ -163,7 +163,7 @@ class Panel:
             made[name].configure(command=call)
             _press_by_return(made[name])
         width = made["help"].winfo_reqwidth()
-        columns = 2 if 2 * width + self._looks.px(40) <= self.window.winfo_screenwidth() else 1
+        columns = 2 if 2 * width + self._looks.px(40) <= self._looks.room[0] else 1
         for at, button in enumerate(made.values()):
             column = at % columns
             if self._looks.language.is_from_right:

@@ -31,6 +31,12 @@ def primary_place(root: tk.Misc, properties: WindowProperties) -> Place:
     return _places(root, properties)[0]
 
 
+def least_room(root: tk.Misc, properties: WindowProperties) -> tuple[int, int]:
+    """The least width and height that any of the monitors has: a window may have to stand on each of them."""
+    places = _places(root, properties)
+    return min(place.width for place in places), min(place.height for place in places)
+
+
 def _places(root: tk.Misc, properties: WindowProperties) -> list[Place]:
     return [Place(shown.x, shown.y, shown.width, shown.height) for shown in properties.displays()] or [
         Place(0, 0, root.winfo_screenwidth(), root.winfo_screenheight())

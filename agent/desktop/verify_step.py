@@ -45,7 +45,7 @@ class VerifyStep(tk.Frame):
         self.mismatched = Button(row, looks, lk.PLAIN, (text.mismatched,))
         self.matched = Button(row, looks, lk.PRIMARY, (text.matched,))
         buttons = (self.back, self.mismatched, self.matched)
-        is_wide = sum(button.winfo_reqwidth() for button in buttons) + px(60) > self.winfo_screenwidth()
+        is_wide = sum(button.winfo_reqwidth() for button in buttons) + px(60) > looks.room[0]
         for button in buttons:
             button.pack(side="top" if is_wide else looks.start, anchor=looks.far_anchor, padx=px(2))
         self.matched.enable(is_enabled=False)

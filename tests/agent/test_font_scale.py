@@ -1,5 +1,6 @@
 """At 200 and 300 % everything of ours is as much larger as the desktop says, letters and buttons alike."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,3 +67,23 @@ def test_con_21_letters_grow_as_the_desktop_says_and_not_twice(tmp_path: Path) -
                 at = large[part]
                 assert at.x >= 0 and at.x + at.width <= 1920, (part, per_inch)  # noqa: PT018  as one box
                 assert at.y >= 0 and at.y + at.height <= 1080, (part, per_inch)  # noqa: PT018  as above
+
+
+@pytest.mark.real
+def test_a_prompt_is_no_larger_than_the_smaller_of_two_displays(tmp_path: Path) -> None:
+    with x_display("2304x1024") as display:
+        set_resolution(display, 288)
+        for name, place in (("left", "1280/340x1024/270+0+0"), ("right", "1024/270x768/200+1280+100")):
+            output = "screen" if name == "left" else "none"
+            subprocess.run(["xrandr", "-d", display, "--setmonitor", name, place, output], check=True)
+        desktop, person = DesktopProcess(tmp_path, display), XPerson(display)
+        try:
+            person.click(1800, 400)
+            desktop.order(a_prompt(("input.control",)))
+            for part in ("refuse", "allow", "more_time", "block"):
+                at = seen(person, part)
+                assert 1280 <= at.x <= at.x + at.width <= 2304, part
+                assert 100 <= at.y <= at.y + at.height <= 868, part
+        finally:
+            person.close()
+            assert desktop.close() == 0
