@@ -1,6 +1,7 @@
 """The line that an administrator pastes: whatever the relay hands out, only the right script runs."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from protocol.platforms import SCRIPT_PATHS
 from protocol.published import INDEX_DECODER, INDEX_NAME, RELEASE_PATH
 from technician_client.install_lines import InstallLines, install_lines
 from technician_client.release_bundle import read_published
+from tests.support.powershell import nodes, parsed
 from tests.support.relay_process import RelayProcess, running_relay
-from tests.support.releases import made_release, new_root
+from tests.support.releases import SCRIPTS, made_release, new_root
 
 pytestmark = [pytest.mark.real, pytest.mark.beside]
 
@@ -100,6 +102,20 @@ def test_ins_03_the_lines_for_windows_check_before_they_run_and_hold_an_address_
     assert f"{quoted}{RELEASE_PATH}{made.script_sha256}'" in one_line
     places = [one_line.index(part) for part in ("Invoke-WebRequest", "Get-FileHash", "throw", "-File $f")]
     assert places == sorted(places)
+
+
+def test_ins_03_the_lines_for_windows_can_be_parsed_and_give_options_that_the_script_has(
+    tmp_path: Path,
+) -> None:
+    made_release(new_root(tmp_path), tmp_path, platform="windows")
+    index = read_published(tmp_path / "release")
+    lines = install_lines("https://r.example/a'b", FINGERPRINT, index)["windows"]
+    for line in (*lines.steps, lines.one_line):
+        assert not [node for node in nodes(parsed(line)) if node.is_error or node.is_missing], line
+    script = (SCRIPTS / "windows" / "install.ps1").read_text("ascii")
+    options = re.findall(r" -([A-Z]\w+) ", lines.steps[-1].partition("install.ps1")[2])
+    assert options == ["Fingerprint", "Relay", "AtLeast"]
+    assert all(f"[string]${option} = ''" in script for option in options)
 
 
 def test_lines_hold_an_address_as_one_word_and_no_script_that_is_not_there(tmp_path: Path) -> None:
