@@ -52,7 +52,7 @@ from agent.kept_patience import load_patience
 from agent.link import LinkParts, RelayLink
 from agent.live_session import BuildFor, DeviceSide
 from agent.local_server import Handler, LocalServer
-from agent.pause import Pause
+from agent.pause import Pauses
 from agent.pause_desk import PauseDesk
 from agent.person_desk import PersonDesk
 from agent.platform.logind.graphical_users import graphical_users
@@ -182,7 +182,7 @@ class _Assembly:
         self.policies = PolicyStore(data.policy, self.statuses.trust)
         self.own_log = OwnLog(own.identity, data.audit, ReceiptBook(data.receipts), self.statuses.trust.roots)
         self.standing = StandingConsents(data.standing)
-        self.pause = Pause(data.pause)
+        self.pauses = Pauses(data.pause)
         self.blocks = Blocks(data.blocks)
         self.ratings = RatingBook(data.ratings)
         if not own.identity.is_visitor:  # whom nobody signed for has nobody to believe
@@ -206,13 +206,17 @@ class _Assembly:
         tickets = WorkerDesk()
         desktop = DesktopLink(watching([LogindWatch()]))
         self.standing.load()
-        self.pause.load()
+        self.pauses.load()
         self.blocks.load()
         self.ratings.load()
         consents = StandingDesk(self.standing, self.audit_log, self.device_id)
         codes = CodeDesk(self._code_parts())
         sessions = Sessions(self._device_side(desktop, tickets, codes), self._open_wire)
-        pausing = PauseDesk(self.pause, sessions.end_all, self.audit_log, self.device_id)
+
+        async def end_sessions(uid: int | None, cause: str) -> None:
+            await (sessions.end_all(cause) if uid is None else sessions.end_at(uid, cause))
+
+        pausing = PauseDesk(self.pauses, end_sessions, self.audit_log, self.device_id)
         blocks = BlocksDesk(
             self.blocks, self.audit_log, self.device_id, lambda uid: bool(sessions.status(uid))
         )
@@ -227,7 +231,7 @@ class _Assembly:
                 sessions,
                 self.audit_log,
                 (consents, pausing, blocks),
-                lambda: self.pause.left_s,
+                self.pauses,
             )
         )
         desks: dict[type, Handler] = {
@@ -283,7 +287,7 @@ class _Assembly:
 
     def _rating_desk(self, sessions: Sessions) -> RatingDesk:
         self.rating = RatingDesk(
-            self.ratings, self.data, self.audit_log, self.device_id, lambda: bool(sessions.status())
+            self.ratings, self.data, self.audit_log, self.device_id, lambda uid: bool(sessions.status(uid))
         )
         return self.rating
 
@@ -310,8 +314,8 @@ class _Assembly:
             check_policy=self._check_codes_allowed,
         )
 
-    def _check_codes_allowed(self) -> None:
-        if self.pause.left_s > 0:
+    def _check_codes_allowed(self, uid: int) -> None:
+        if self.pauses.left_s(uid) > 0:
             raise Refused("end the pause first", code=ErrorCode.E_CONSENT_PAUSED)
         if self.identity.is_visitor and self.blocks.against(UNVERIFIED, None) is not None:
             raise Refused("nobody could use it", code=ErrorCode.E_CODE_BLOCKED)
@@ -334,7 +338,7 @@ class _Assembly:
                 self.data.patience, asyncio.get_running_loop().time(), take_over=self.blocks.take_over
             ),
             standing=self.standing,
-            welcome=Welcome(self.pause, self.blocks),
+            welcome=Welcome(self.pauses, self.blocks),
             ratings=self.ratings,
             show_card=lambda seat, session_id: self.rating.show_card(seat, session_id),
             codes=codes,

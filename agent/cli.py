@@ -329,7 +329,11 @@ def pause(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Want nobody for an hour: sessions end, nobody can ask or connect, allowed beforehand or not."""
+    """Want nobody for an hour: sessions end, nobody can ask or connect, allowed beforehand or not.
+
+    This is for everybody at this computer, and each of them can end it for themselves. In the window of
+    Alongside each person pauses and ends for their own desktop alone.
+    """
     from agent.local_client import order_pause
 
     left_s = asyncio.run(order_pause(DataDir(data or default_data()).socket, is_on=not end))

@@ -54,13 +54,13 @@ def boot_clock_s() -> float:
 
 @dataclass(frozen=True, slots=True)
 class CodeDeskParts:
-    """`hold` and `release` talk to the relay; `check_policy` raises when codes are switched off."""
+    """`hold` and `release` talk to the relay; `check_policy` raises when this user gets none."""
 
     device_id: DeviceId
     audit_log: Appends
     hold: Callable[[HeldNameplate], Awaitable[None]]
     release: Callable[[], Awaitable[None]]
-    check_policy: Callable[[], None]
+    check_policy: Callable[[int], None]
     clock_s: Callable[[], float] = boot_clock_s
 
 
@@ -75,6 +75,11 @@ class CodeDesk:
         self._rate = RateLimit(CODES_PER_HOUR_LIMIT, 3600.0)
 
     @property
+    def asker_uid(self) -> int | None:
+        """The user who asked for the code that is shown now; None: none is."""
+        return self._asker_uid if self._life is not None else None
+
+    @property
     def nameplate(self) -> str:
         """Where this device waits now, or ""."""
         return self._life.code.nameplate if self._life is not None else ""
@@ -82,8 +87,7 @@ class CodeDesk:
     async def handle_help(self, _hello: Hello, connection: LocalConnection) -> None:
         """Show a code to the command that asked, until something came of it or the command is gone."""
         try:
-            shown = await self._show()
-            self._asker_uid = connection.peer.uid
+            shown = await self._show(connection.peer.uid)
         except SupportError as exc:
             log.info("code.not_shown", code=str(exc.code), detail=exc.detail)
             await connection.send(TO_COMMAND_LINE_CODEC.encode(IpcRefused(code=exc.code)))
@@ -132,8 +136,8 @@ class CodeDesk:
         except SupportError as exc:
             log.error("audit.failed", kind=kind.value, code=str(exc.code), detail=exc.detail)
 
-    async def _show(self) -> HelpCode:
-        self._parts.check_policy()
+    async def _show(self, asker_uid: int) -> HelpCode:
+        self._parts.check_policy(asker_uid)
         if self._life is not None:
             raise Refused("another command shows a code", code=ErrorCode.E_BUSY)
         if not self._rate.allows(asyncio.get_running_loop().time()):
@@ -141,6 +145,7 @@ class CodeDesk:
         for draw_no in range(1, DRAWS_LIMIT + 1):
             code = draw_code()
             self._life = life = CodeLife(code, now_s=self._parts.clock_s())
+            self._asker_uid = asker_uid
             self._told = asyncio.get_running_loop().create_future()
             try:
                 holder = secrets.token_bytes(NAMEPLATE_HOLDER_BYTES)

@@ -19,6 +19,7 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
     _K.SESSION_OFFERED: lambda _, __: "Somebody asked for a session; who it was had not been proved yet",
     _K.SESSION_REFUSED: lambda _, facts: f"A session was refused: {_why(facts)}",
     _K.SESSION_READY: lambda who, facts: f"{facts.get('name', who)} was connected; nothing was allowed yet",
+    _K.SESSION_SEATED: lambda who, facts: f"{who} came to the desktop of user {facts.get('uid')}",
     _K.SESSION_STOPPED: lambda _, __: "The person stopped the session",
     _K.SESSION_ENDED: lambda _, facts: f"The session ended: {_why(facts, 'cause')}",
     _K.CONSENT_ASKED: lambda who, facts: f"{who} asked for: {_plain(facts.get('asked'))}",
@@ -34,8 +35,8 @@ _SENTENCES: dict[AuditKind, Callable[[str, _Facts], str]] = {
         f"{_plain(facts.get('granted'))}"
     ),
     _K.STANDING_ENDED: lambda _, facts: f"What {facts.get('whom')} was allowed beforehand is over",
-    _K.PAUSE_STARTED: lambda _, facts: f"The person wanted nobody until {facts.get('until')}",
-    _K.PAUSE_ENDED: lambda _, __: "The person ended the pause",
+    _K.PAUSE_STARTED: lambda _, facts: f"{_whose(facts)} wanted nobody until {facts.get('until')}",
+    _K.PAUSE_ENDED: lambda _, facts: f"{_whose(facts)} ended the pause",
     _K.GRANT_GIVEN: lambda who, facts: f"{who} may from now: {_plain(facts.get('grantable'))}",
     _K.GRANT_ENDED: lambda _, facts: f"No longer allowed: {_plain(facts.get('grantable'))}",
     _K.CHANNEL_OPENED: lambda who, facts: f"{who} began to use: {facts.get('capability')}",
@@ -173,6 +174,10 @@ def _told(record: AuditRecord) -> HistoryLine:
 def _plain(words: str | int | None) -> str:
     known = {grantable.value: PLAIN_WORDS[grantable] for grantable in Grantable}
     return ", ".join(known.get(word, word) for word in str(words or "").split()) or "nothing"
+
+
+def _whose(facts: _Facts) -> str:
+    return f"User {facts['uid']}" if "uid" in facts else "The person"
 
 
 def _blocked(facts: _Facts) -> str:

@@ -99,9 +99,10 @@ class DeviceSide:
     show_card: ShowCard = show_no_card
     slept_s: Callable[[], float] = slept_s
 
-    def goodbye(self, cause: str, peer: VerifiedPeer | None) -> messages.EndSession:
-        """What the technician is told about this end; None: who it was is not proved."""
-        return messages.EndSession(cause, self.welcome.wait_s(cause, peer) if peer is not None else 0.0)
+    def goodbye(self, cause: str, peer: VerifiedPeer | None, uid: int | None) -> messages.EndSession:
+        """What the technician is told about this end at this user's desktop; no peer: nobody is proved."""
+        wait_s = self.welcome.wait_s(cause, peer, uid) if peer is not None else 0.0
+        return messages.EndSession(cause, wait_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ class LiveSession:
 
     async def _say_goodbye(self, tunnel_io: TunnelIO) -> None:
         proof = self._proof
-        goodbye = self._device.goodbye(self._over.result(), self._admitted.peer)
+        goodbye = self._device.goodbye(self._over.result(), self._admitted.peer, self.consent.seat_uid)
         finish = (lambda: proof.finish(self._io.control)) if proof is not None else None
         await say_goodbye(self._io, tunnel_io, goodbye, is_pumping=True, finish=finish)
         if proof is not None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from agent.capabilities.diagnostics.findings import Finding, Severity, judge, worst_first
 from agent.desktop import ipc_messages as ipc
+from agent.desktop_link import others_uid
 from agent.local_frames import LocalConnection
 from agent.state import DataDir
 from agent.visits import read_visits
@@ -13,7 +14,10 @@ from protocol.messages.diagnostics import Display
 
 
 class PersonDesk:
-    """Answers `VisitsAsked` and `CheckAsked`. Both are the person's own: nothing is written about them."""
+    """Answers `VisitsAsked` and `CheckAsked`. Both are the person's own: nothing is written about them.
+
+    A user is told of the sessions at their own desktop; the service's own user and root of all.
+    """
 
     def __init__(
         self,
@@ -31,7 +35,11 @@ class PersonDesk:
         try:
             if isinstance(hello, ipc.VisitsAsked):
                 visits = await asyncio.to_thread(
-                    read_visits, self._data.audit, self._data.receipts, ipc.VISITS_LIMIT
+                    read_visits,
+                    self._data.audit,
+                    self._data.receipts,
+                    ipc.VISITS_LIMIT,
+                    others_uid(connection),
                 )
                 answer = ipc.VisitList(visits)
             else:

@@ -30,9 +30,9 @@ class RatingDesk:
         data: DataDir,
         audit: Appends,
         device_id: str,
-        is_anybody_here: Callable[[], bool],
+        is_anybody_here: Callable[[int], bool],
     ) -> None:
-        """`is_anybody_here`: whether a session lives, whose technician could press for the person."""
+        """`is_anybody_here`: whether a session lives at this user's desktop, and could press for them."""
         self._book = book
         self._data = data
         self._audit = audit
@@ -43,7 +43,7 @@ class RatingDesk:
     async def show_card(self, seat: DesktopSeat, session_id: str) -> None:
         """Show what was done in a session that is over, if anything was allowed, or the digits differed."""
         try:
-            visit = await self._visit(session_id)
+            visit = await self._visit(session_id, seat.uid)
             is_mismatch = visit is not None and visit.cause == ErrorCode.E_READBACK_MISMATCH
             if visit is not None and (visit.grantables or is_mismatch):
                 self._shown[session_id] = seat.uid
@@ -60,18 +60,18 @@ class RatingDesk:
         try:
             if self._shown.get(hello.session_id) != connection.peer.uid:
                 raise Refused("its card was shown to nobody, or to another user", code=ErrorCode.E_STATE)
-            await self._take(hello)
+            await self._take(hello, connection.peer.uid)
             answer = ipc.RatingKept()
         except SupportError as exc:
             answer = ipc.IpcRefused(code=exc.code)
         await connection.send(ipc.TO_COMMAND_LINE_CODEC.encode(answer))
         await connection.finish()
 
-    async def _take(self, given: ipc.RatingGiven) -> None:
-        visit = await self._visit(given.session_id)
+    async def _take(self, given: ipc.RatingGiven, uid: int) -> None:
+        visit = await self._visit(given.session_id, uid)
         if visit is None or not (visit.name and visit.cause and visit.grantables):
             raise Refused("no such session to be rated", code=ErrorCode.E_STATE)
-        if self._is_anybody_here():
+        if self._is_anybody_here(uid):
             raise Refused("somebody is here", code=ErrorCode.E_BUSY)
         self._book.check_new(given.session_id)
         facts: dict[str, str | int] = {"is_good": int(given.is_good)}
@@ -82,6 +82,8 @@ class RatingDesk:
         now = datetime.now(UTC)
         self._book.keep(Rating(given.session_id, visit.technician_id, now, given.is_good, comment))
 
-    async def _visit(self, session_id: str) -> ipc.Visit | None:
-        visits = await asyncio.to_thread(read_visits, self._data.audit, self._data.receipts, ipc.VISITS_LIMIT)
+    async def _visit(self, session_id: str, uid: int) -> ipc.Visit | None:
+        visits = await asyncio.to_thread(
+            read_visits, self._data.audit, self._data.receipts, ipc.VISITS_LIMIT, uid
+        )
         return next((visit for visit in visits if visit.session_id == session_id), None)

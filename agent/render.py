@@ -98,6 +98,10 @@ def status_text(status: "Status") -> str:
     ]
     if status.paused_s > 0:
         lines.insert(0, pause_text(status.paused_s))
+    for each in status.paused_users:
+        lines.append(
+            f"Paused        by user {each.uid} at their own desktop, {each.left_s / 60:.0f} min left"
+        )
     if status.policy_alarm:
         sentence, remedy = error_text(status.policy_alarm)
         lines.insert(0, f"ALARM         {sentence} {remedy} ({status.policy_alarm})")
@@ -113,7 +117,10 @@ def status_json(status: "Status") -> dict[str, Any]:
     """What `status --json` says: the service's answer without the wire's type words."""
     document: dict[str, Any] = msgspec.to_builtins(status)
     sessions = [{key: row[key] for key in row if key != "type"} for row in document["sessions"]]
-    return {key: document[key] for key in document if key != "type"} | {"sessions": sessions}
+    return {key: document[key] for key in document if key != "type"} | {
+        "sessions": sessions,
+        "paused_users": [{"uid": each.uid, "left_s": each.left_s} for each in status.paused_users],
+    }
 
 
 def doctor_text(checks: Sequence["Check"]) -> str:

@@ -14,12 +14,14 @@ from typing import Literal, Protocol
 import structlog
 
 from agent.desktop.ipc_messages import TO_COMMAND_LINE_CODEC, Hello, Left, Status
+from agent.desktop.pause_messages import UserPaused
 from agent.desktop.update_messages import UpdateAnswer
 from agent.desktop_link import DesktopLink, others_uid
 from agent.desktop_process import DesktopProcess
 from agent.link import RelayLink
 from agent.local_frames import LocalConnection
 from agent.local_server import LocalServer
+from agent.pause import Pauses
 from agent.policy_store import PolicyStore
 from agent.rate import RateLimit
 from agent.session_audit import Appends
@@ -107,7 +109,7 @@ class ServiceParts:
     sessions: Sessions
     audit_log: Appends
     keepers: Sequence[Keeper]
-    paused_s: Callable[[], float]
+    pauses: Pauses
 
 
 class Service:
@@ -157,7 +159,12 @@ class Service:
             has_desktop=parts.desktop.seat is not None,
             sessions=parts.sessions.status(uid),
             policy_alarm=parts.policies.alarm or "",
-            paused_s=parts.paused_s(),
+            paused_s=parts.pauses.left_s(uid),
+            paused_users=tuple(
+                UserPaused(each.uid, each.left_s)
+                for each in (parts.pauses.live() if uid is None else [])
+                if each.uid is not None
+            ),
         )
 
     async def run(

@@ -90,7 +90,13 @@ class SessionConsent:
     @property
     def unwelcome(self) -> ErrorCode | None:
         """Why the person wants nobody for a while, or not this technician; None when they do."""
-        return self._facts.welcome.refusal(self._facts.admitted.peer)
+        return self._facts.welcome.refusal(self._facts.admitted.peer, self.seat_uid)
+
+    @property
+    def seat_uid(self) -> int | None:
+        """The user whose desktop this session is at, or would come to now; None: there is no desktop."""
+        seat = self.desk.seat if self.desk else self._seat
+        return seat.uid if seat else None
 
     @property
     def departures(self) -> int:
@@ -142,7 +148,7 @@ class SessionConsent:
         # a session stays at the desktop that it came to: after a user switch the next person is asked anew
         seat = self.desk.seat if self.desk else self._seat
         peer = self._facts.admitted.peer
-        if unwelcome := self._facts.welcome.refusal_to_ask(peer, seat.uid if seat else None):
+        if unwelcome := self._facts.welcome.refusal_to_ask(peer, self.seat_uid):
             return unwelcome
         if self._is_asking:
             return ErrorCode.E_BUSY
@@ -195,9 +201,9 @@ class SessionConsent:
             self._audit.write(
                 AuditKind.CONSENT_ASKED, {"asked": " ".join(sorted(asked)), "ask_no": ask.ask_no}
             )
+            is_there = await self._bind()
         except SupportError as exc:
             return Outcome(frozenset(), dict.fromkeys(asked, exc.code))
-        is_there = await self._bind()
         self._end_before_sleep()
         standing = self._covering(machine.possible)
         person = _PersonAtDesk(self, ask, pending, standing)
@@ -259,6 +265,7 @@ class SessionConsent:
         seat = self._seat
         if seat is None:
             return False
+        self._audit.write(AuditKind.SESSION_SEATED, {"uid": seat.uid})  # whose visit it is
         self.desk = await self._stack.enter_async_context(seat.session(self._facts.session_id))
         self.book = GrantBook(
             GrantParties(

@@ -56,6 +56,17 @@ class SessionRunner:
         return desk.seat.uid if desk else None
 
     @property
+    def expected_uid(self) -> int | None:
+        """The user at whose desktop it is, or to whom it would come now; None: there is no desktop."""
+        if self._live is not None:
+            return self._live.consent.seat_uid
+        asker_uid, codes = self._asker_uid, self._device.codes
+        if asker_uid is None and self._nameplate and codes is not None:
+            asker_uid = codes.asker_uid
+        seat = self._device.desktop.seat_for(asker_uid)
+        return seat.uid if seat else None
+
+    @property
     def is_live(self) -> bool:
         """Whether the technician was admitted, so that there is somebody to say goodbye to."""
         return self._live is not None
@@ -118,7 +129,8 @@ class SessionRunner:
             if isinstance(exc, SupportError):
                 self._refused(exc.code)
                 log.warning("session.refused", session_id=self.session_id, code=exc.code, detail=exc.detail)
-                goodbye = self._device.goodbye(exc.code, admitted.peer if admitted else None)
+                peer = admitted.peer if admitted else None
+                goodbye = self._device.goodbye(exc.code, peer, self.expected_uid)
                 await say_goodbye(channels, tunnel_io, goodbye, is_pumping=pump is not None)
             await _end(pump)
             if isinstance(exc, SupportError):
@@ -167,7 +179,7 @@ class SessionRunner:
 
     def _check_welcome(self, admitted: Admitted) -> None:
         """Only who was admitted hears of a pause or a block: it says something about the person."""
-        unwelcome = self._device.welcome.refusal(admitted.peer)
+        unwelcome = self._device.welcome.refusal(admitted.peer, self.expected_uid)
         if unwelcome is not None:
             raise Refused("the person does not want it now", code=unwelcome)
 

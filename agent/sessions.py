@@ -112,14 +112,23 @@ class Sessions:
         while self._running:
             await asyncio.wait(list(self._running))
 
+    async def end_at(self, uid: int, cause: str) -> None:
+        """End those at this user's desktop, and those that would come to it; return when they are over."""
+        await self._end(
+            {task: each for task, each in self._running.items() if each.expected_uid == uid}, cause
+        )
+
     async def end_all(self, cause: str) -> None:
         """End every session for this cause, and return when nothing of them is left."""
-        for task, runner in self._running.items():
+        await self._end(dict(self._running), cause)
+
+    async def _end(self, ending: dict[asyncio.Task[None], SessionRunner], cause: str) -> None:
+        for task, runner in ending.items():
             if runner.is_live:
                 runner.end(cause)
             else:
                 task.cancel()
-        tasks = list(self._running)
+        tasks = list(ending)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=5.0)
             for task in late:

@@ -22,13 +22,15 @@ RECORDS_LIMIT = 20_000
 _NOBODY_S_NAME = shown_name("")
 
 
-def read_visits(log_path: Path, receipts: Path, limit: int) -> list[Visit]:
+def read_visits(log_path: Path, receipts: Path, limit: int, uid: int | None = None) -> list[Visit]:
     """The newest sessions of which something came, newest first; those that live are among them.
+
+    `uid`: those at this user's desktop, and those at no desktop; None: all of them.
 
     Raises:
         EnvironmentFault: E_DATA_DISK, log or receipts cannot be read.
     """
-    visits = visits_of(newest_first(log_path), limit)
+    visits = visits_of(newest_first(log_path), limit, uid)
     signed = {each.facts().session_id: each.is_complete for each in ReceiptBook(receipts).everything()}
     return [
         replace(visit, receipt="both" if signed[visit.session_id] else "device")
@@ -38,18 +40,30 @@ def read_visits(log_path: Path, receipts: Path, limit: int) -> list[Visit]:
     ]
 
 
-def visits_of(newest_records_first: Iterable[AuditRecord], limit: int) -> list[Visit]:
-    """The sessions in these records; a session whose first record is not among them is left out."""
+def visits_of(newest_records_first: Iterable[AuditRecord], limit: int, uid: int | None = None) -> list[Visit]:
+    """The sessions in these records; a session whose first record is not among them is left out.
+
+    An older version did not write at whose desktop a session was: such a one is shown to all, as it was.
+    """
     found: list[Visit] = []
     waiting: dict[str, list[AuditRecord]] = {}
     for count, record in enumerate(newest_records_first, start=1):
         if record.session_id:
             waiting.setdefault(record.session_id, []).append(record)
         if record.kind == AuditKind.SESSION_READY:
-            found.append(visit_of(waiting.pop(record.session_id)[::-1]))
+            records = waiting.pop(record.session_id)[::-1]
+            if uid is None or seat_of(records) in (None, uid):
+                found.append(visit_of(records))
         if len(found) == limit or count == RECORDS_LIMIT:
             break
     return sorted(found, key=lambda visit: visit.started_at_utc, reverse=True)
+
+
+def seat_of(records: Iterable[AuditRecord]) -> int | None:
+    """The user at whose desktop this session was; None: at none, or an older version wrote these records."""
+    seated = (record.facts.get("uid") for record in records if record.kind == AuditKind.SESSION_SEATED)
+    found = next(seated, None)
+    return found if isinstance(found, int) else None
 
 
 def visit_of(records: Sequence[AuditRecord]) -> Visit:

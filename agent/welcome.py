@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from agent.blocks import UNVERIFIED, Block, Blocked, Blocks
-from agent.pause import Pause
+from agent.pause import Pauses
 from protocol.certificates import VerifiedPeer
 from protocol.errors import ErrorCode
 from protocol.names import shown_name
@@ -13,23 +13,26 @@ from protocol.names import shown_name
 class Welcome:
     """One for each device."""
 
-    pause: Pause = field(default_factory=lambda: Pause(None))
+    pauses: Pauses = field(default_factory=lambda: Pauses(None))
     blocks: Blocks = field(default_factory=lambda: Blocks(None))
 
-    def refusal(self, peer: VerifiedPeer) -> ErrorCode | None:
-        """Why no session with this technician begins or goes on; None when it may."""
-        if self.pause.left_s > 0:
+    def refusal(self, peer: VerifiedPeer, uid: int | None) -> ErrorCode | None:
+        """Why no session with this technician begins or goes on at this user's desktop; None when it may.
+
+        `uid` None: it is at no desktop, and there is none to which it would come.
+        """
+        if self.pauses.left_s(uid) > 0:
             return ErrorCode.E_CONSENT_PAUSED
         return self._block_code(peer, None)
 
     def refusal_to_ask(self, peer: VerifiedPeer, uid: int | None) -> ErrorCode | None:
         """Why the user at this desktop is not asked by this technician; None when they are."""
-        return self.refusal(peer) or self._block_code(peer, uid)
+        return self.refusal(peer, uid) or self._block_code(peer, uid)
 
-    def wait_s(self, cause: str, peer: VerifiedPeer) -> float:
+    def wait_s(self, cause: str, peer: VerifiedPeer, uid: int | None) -> float:
         """For how long what ended the session, or kept it out, still holds; 0.0 for everything else."""
         if cause == ErrorCode.E_CONSENT_PAUSED:
-            return self.pause.left_s
+            return self.pauses.left_s(uid)
         if cause in (ErrorCode.E_READBACK_MISMATCH, ErrorCode.E_READBACK_BLOCKED):
             block = self.blocks.against(_id_of(peer), None)
             return block.left_s if block is not None else 0.0

@@ -35,6 +35,7 @@ class AuditKind(StrEnum):
 
     SESSION_OFFERED = "session.offered"
     SESSION_REFUSED = "session.refused"
+    SESSION_SEATED = "session.seated"
     SESSION_READY = "session.ready"
     SESSION_RESUMED = "session.resumed"
     SESSION_STOPPED = "session.stopped"

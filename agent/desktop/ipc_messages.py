@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.desktop.block_messages import BlockLifted, BlockList, BlocksAsked
-from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
+from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered, UserPaused
 from agent.desktop.update_messages import UpdateAnswer, UpdateAsked
 from protocol.codec import Codec, Finite, Message
 from protocol.errors import ErrorCode, Refused
@@ -194,7 +194,8 @@ class SessionStatus(Message, frozen=True, tag="ipc.session_status"):
 class Status(Message, frozen=True, tag="ipc.status"):
     """Service to command line. `link` is "connected", "connecting" or "refused"; `link_code` says why.
 
-    `policy_alarm` is "" or E_POLICY_EQUIVOCATION. `paused_s`: for how long the person's pause still lasts.
+    `policy_alarm` is "" or E_POLICY_EQUIVOCATION. `paused_s`: for how long a pause of the person, or
+    of everybody, still lasts. `paused_users`: others' own, for the service's own user and root.
     """
 
     device_id: ShortText
@@ -209,6 +210,7 @@ class Status(Message, frozen=True, tag="ipc.status"):
     sessions: list[SessionStatus]
     policy_alarm: ShortText = ""
     paused_s: Finite = 0.0
+    paused_users: tuple[UserPaused, ...] = ()
 
 
 class Left(Message, frozen=True, tag="ipc.left"):

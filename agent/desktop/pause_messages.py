@@ -4,14 +4,24 @@ from protocol.codec import Finite, Message
 
 
 class PauseOrdered(Message, frozen=True, tag="ipc.pause_ordered"):
-    """Command line to service: end every session; nobody may ask or connect for PAUSE_LENGTH_S."""
+    """To service: end the sessions at this user's desktop; nobody may come there for PAUSE_LENGTH_S.
+
+    Of the service's own user or root: at every desktop.
+    """
 
 
 class ResumeOrdered(Message, frozen=True, tag="ipc.resume_ordered"):
-    """Command line to service: end the pause."""
+    """To service: end the pause of this user, and for this user one that is everybody's."""
+
+
+class UserPaused(Message, frozen=True, tag="ipc.user_paused"):
+    """One user's own pause, which holds at their desktop alone."""
+
+    uid: int
+    left_s: Finite
 
 
 class Paused(Message, frozen=True, tag="ipc.paused"):
-    """Service to command line: for how long the pause lasts; 0 when there is none."""
+    """Service: for how long a pause still holds for this user; 0 when there is none."""
 
     left_s: Finite

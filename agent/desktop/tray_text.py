@@ -22,7 +22,7 @@ STATE_WORDS: Mapping[TrayState, str] = {
 }
 STATE_SENTENCES: Mapping[TrayState, str] = {
     TrayState.OFFLINE: "Nobody can reach this computer for help right now.",
-    TrayState.PAUSED: "Nobody can ask or connect until {until}.",
+    TrayState.PAUSED: "Nobody can ask you, or connect to your desktop, until {until}.",
     TrayState.READY: "Nobody is connected. A technician can ask, and you decide.",
     TrayState.IN_SESSION: "The bar at the top of the screen says who it is and has Stop.",
 }

@@ -123,12 +123,12 @@ WINDOW_SENTENCES = (
     "Lift the block",
 )
 FROZEN_WINDOW = {
-    "en": "4606497ae6f9050ee34b715310dc0acccefa8f73d4e0c74da8ce9873e5284bfe",
-    "de": "a345b5db496ccab765f1958f4a32902545a6eddb68b6bd15c669d1eeb2f1e8de",
-    "fr": "f1471eb0d1f20275bc4069569366edfd58175149ec6a9a8e4497fa7abad166db",
-    "es": "90b1826b095a20f32c78fb5672cf4ba0075a80e263430bb39e55b26a1dc77cd3",
-    "pt": "75f2cd44477b18f5cfa0d16fda99b512806115ed1fb4f2ce33b71fbbb1afa560",
-    "ar": "8d259efd890659765ee73cfaf1aa129f044fadcc3579e16c0e0f095eeb1f5fea",
+    "en": "c551eb5c97d8e5046db08d1046a5a74ecc37d2cbf9a2c4ea936088ab4a4758e5",
+    "de": "0c43c10cd9707f5c6f2f45bc3f8672334e8ac5515ecaa60aeed0f585746a4218",
+    "fr": "f03cd5babd320aaf8e28492b68275c27b89e70b03daa4a4495588d0bbd77d532",
+    "es": "34c751768c3342d6da6e43423ce71962d7ea47f2a8734b1ef0b7cdc87c8968cc",
+    "pt": "02c0abbeaff5eb7962d100edad4452fd32a64db9ebbdf8044cede6ad204cfead",
+    "ar": "b893dd71775c5d780f1a40f7c22d33b8b509146d5e7de5b78e9c29d112f5dfd1",
 }
 
 

@@ -21,6 +21,7 @@ from tests.support.window_answers import STRANGER, VISIT
 
 K = AuditKind
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+ANNA, BEN = 1001, 1002
 Step = tuple[AuditKind, str, Mapping[str, str | int]]
 
 
@@ -87,6 +88,25 @@ def test_a_stranger_has_no_name_whatever_was_said() -> None:
     [visit] = visits_of(log_of(ONE[0], stranger, *ONE[2:])[::-1], 5)
     assert visit.name == ""
     assert "NOT VERIFIED" in visit_text(visit, ENGLISH).headline
+
+
+def session(name: str, uid: int | None = None) -> list[Step]:
+    """A whole session; `uid` None: an older version wrote it down, or it was at no desktop."""
+    seated: list[Step] = [] if uid is None else [(K.SESSION_SEATED, name, {"uid": uid})]
+    steps: list[Step] = [(kind, name, facts) for kind, _, facts in ONE]
+    return [*steps[:2], *seated, *steps[2:]]
+
+
+def test_con_15_a_user_is_shown_the_sessions_at_their_own_desktop_and_at_none() -> None:
+    log = log_of(*session("s1", ANNA), *session("s2", BEN), *session("s3"), *session("s4", ANNA))[::-1]
+    told = {uid: [visit.session_id for visit in visits_of(log, 5, uid)] for uid in (ANNA, BEN, None)}
+    assert told == {ANNA: ["s4", "s3", "s1"], BEN: ["s3", "s2"], None: ["s4", "s3", "s2", "s1"]}
+
+
+def test_con_15_the_visits_of_others_push_none_of_a_user_s_own_out() -> None:
+    others = [step for number in range(VISITS_LIMIT + 3) for step in session(f"b{number}", BEN)]
+    visits = visits_of(log_of(*session("s1", ANNA), *others)[::-1], VISITS_LIMIT, ANNA)
+    assert [visit.session_id for visit in visits] == ["s1"]
 
 
 def test_it_is_read_from_the_log_on_the_disk_and_none_is_no_fault(tmp_path: Path) -> None:

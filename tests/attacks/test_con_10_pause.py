@@ -10,7 +10,7 @@ import pytest
 
 from agent.desktop.pause_messages import PauseOrdered, ResumeOrdered
 from agent.local_client import order_pause
-from agent.pause import Pause
+from agent.pause import EVERYBODY, Pauses
 from agent.pause_desk import PauseDesk
 from agent.standing import StandingConsents, Whom
 from agent.welcome import Welcome
@@ -27,14 +27,14 @@ VIEW = Grantable.SCREEN_VIEW
 
 
 @asynccontextmanager
-async def device_with_pause(folder: Path) -> AsyncIterator[tuple[DeviceEnd, Pause]]:
+async def device_with_pause(folder: Path) -> AsyncIterator[tuple[DeviceEnd, Pauses]]:
     """A device that takes the person's word on its local socket."""
     async with device_end(acme(), folder) as device:
-        pause = Pause(folder / "pause.json")
+        pause = Pauses(folder / "pause.json")
         standing = StandingConsents(folder / "standing.json")
         device.side = dataclasses.replace(device.side, welcome=Welcome(pause), standing=standing)
 
-        async def end_sessions(cause: str) -> None:
+        async def end_sessions(_uid: int | None, cause: str) -> None:
             for runner in device.runners.values():
                 runner.end(cause)
             await device.over()
@@ -90,7 +90,7 @@ async def test_con_16_neither_standing_consent_nor_unattended_acts_in_a_pause(tm
             await device.connect(acme().technician())
         await device.over()
         assert desktop.orders == []
-        pause.end()
+        pause.end(EVERYBODY)
         async with await device.connect(acme().technician()) as session:
             assert (await session.ask([VIEW])).granted
 
@@ -106,7 +106,7 @@ async def test_con_03_no_grant_acts_from_the_moment_of_the_pause(tmp_path: Path)
         [runner] = device.runners.values()
         assert runner._live is not None
         assert runner._live.consent.require(VIEW)
-        pause.begin()
+        pause.begin(EVERYBODY)
         with pytest.raises(NotGranted, match=ErrorCode.E_CONSENT_PAUSED):
             runner._live.consent.require(VIEW)
         answer = await session.ask([VIEW])

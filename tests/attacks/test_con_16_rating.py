@@ -54,7 +54,7 @@ async def rated_device(folder: Path) -> AsyncIterator[Rated]:
         path, loop = folder / "run" / "rating.sock", asyncio.get_running_loop()
         rated = Rated(device, book, Questions(path, lambda call: loop.call_soon_threadsafe(call) and None))
         audit = device.side.audit_log
-        desk = RatingDesk(book, DataDir(folder), audit, device.device_id, lambda: rated.is_anybody_here)
+        desk = RatingDesk(book, DataDir(folder), audit, device.device_id, lambda _uid: rated.is_anybody_here)
         rated.desk = desk
         server = LocalServer(path, {ipc.RatingGiven: desk.handle}, allowed_uids=frozenset({os.geteuid()}))
         await server.open()

@@ -161,7 +161,9 @@ class DeviceEnd:
         self.held_nameplates.clear()
         self.no_nameplate.set()
 
-    def _check_codes_allowed(self) -> None:
+    def _check_codes_allowed(self, uid: int) -> None:
+        if self.side.welcome.pauses.left_s(uid) > 0:
+            raise Refused("end the pause first", code=ErrorCode.E_CONSENT_PAUSED)
         if not self.policies.allows_codes(datetime.now(UTC)):
             raise Refused("by its policy", code=ErrorCode.E_CODE_POLICY)
 

@@ -7,20 +7,28 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from agent.absence import OsPerson, PersonFact, Tell
 from agent.blocks_desk import BlocksDesk
 from agent.desktop.block_messages import BlockLifted, BlocksAsked
-from agent.desktop.ipc_messages import DesktopHello, HelpAsked, WorkerHello
+from agent.desktop.ipc_messages import DesktopHello, HelpAsked, RatingGiven, VisitsAsked, WorkerHello
+from agent.desktop.pause_messages import PauseOrdered, ResumeOrdered
 from agent.local_server import Handler, LocalServer
+from agent.pause_desk import PauseDesk
+from agent.person_desk import PersonDesk
+from agent.rating_desk import RatingDesk
+from agent.state import DataDir
 from protocol.aio.audit_log import AuditLog
+from protocol.messages.diagnostics import Display
 from tests.support.attacked import until
 from tests.support.device_end import DeviceEnd, device_end
 from tests.support.organisation import acme
 from tests.support.other_user import OTHER_UID, THIRD_UID, reachable_folder
 from tests.support.person import Person
+from tests.support.window_answers import STATUS
 from tests.support.xvfb import Xvfb, start_xvfb
 
 ANNA, BEN = OTHER_UID, THIRD_UID
@@ -86,16 +94,21 @@ async def _seats_server(device: DeviceEnd, path: Path) -> AsyncIterator[None]:
     async def admits(uid: int) -> bool:
         return uid in SIZES
 
-    audit = AuditLog(device.audit_path)
-    blocks = BlocksDesk(
-        device.side.welcome.blocks, audit, device.device_id, lambda uid: _is_anybody_at(device, uid)
-    )
+    welcome, audit, data = device.side.welcome, AuditLog(device.audit_path), DataDir(device.audit_path.parent)
+    is_anybody_at = partial(_is_anybody_at, device)
+    blocks = BlocksDesk(welcome.blocks, audit, device.device_id, is_anybody_at)
+    pausing = PauseDesk(welcome.pauses, partial(_end_sessions, device), audit, device.device_id)
+    rating = RatingDesk(device.side.ratings, data, audit, device.device_id, is_anybody_at)
+    device.side = replace(device.side, show_card=rating.show_card)
+    person = PersonDesk(data, lambda: STATUS, _no_displays)
     handlers: dict[type, Handler] = {
         DesktopHello: device.desktop_link.handle,
         WorkerHello: device.tickets.handle,
         HelpAsked: device.codes.handle_help,
-        BlocksAsked: blocks.handle,
-        BlockLifted: blocks.handle,
+        **dict.fromkeys((BlocksAsked, BlockLifted), blocks.handle),
+        **dict.fromkeys((PauseOrdered, ResumeOrdered), pausing.handle),
+        VisitsAsked: person.handle,
+        RatingGiven: rating.handle,
     }
     server = LocalServer(path, handlers, allowed_uids=frozenset({os.geteuid()}), admits_user=admits)
     await server.open()
@@ -103,6 +116,16 @@ async def _seats_server(device: DeviceEnd, path: Path) -> AsyncIterator[None]:
         yield
     finally:
         await server.close()
+
+
+async def _no_displays() -> tuple[list[Display], str]:
+    return [], ""
+
+
+async def _end_sessions(device: DeviceEnd, uid: int | None, cause: str) -> None:
+    for runner in device.runners.values():
+        if uid in (None, runner.expected_uid):
+            runner.end(cause)
 
 
 def _is_anybody_at(device: DeviceEnd, uid: int | None) -> bool:
