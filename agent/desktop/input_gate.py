@@ -231,7 +231,9 @@ class InputGate:
             self._allowed = frozenset()
 
     def _play(self, batch: _Batch) -> None:
-        for done, event in _small_steps(batch.events):
+        for done, event, ahead in _small_steps(batch.events):
+            if not self._make_ready(batch, ahead):
+                return
             with self._busy:
                 if self._injector is None or not self._may_act(batch.session_id, batch.epoch):
                     self._tell_held_back(batch.session_id, len(batch.events) - done)
@@ -249,14 +251,31 @@ class InputGate:
                     self._allowed = frozenset()
                     return
 
+    def _make_ready(self, batch: _Batch, ahead: Event) -> bool:
+        """Whether it may still act once the desktop is ready. Nobody waits for us meanwhile."""
+        while True:
+            with self._busy:
+                if self._injector is None or not self._may_act(batch.session_id, batch.epoch):
+                    return False
+                try:
+                    wait_s = self._injector.make_ready(ahead)
+                except BackendUnavailable as exc:
+                    log.warning("input.lost", detail=exc.detail)
+                    self._allowed = frozenset()
+                    return False
+            if not wait_s:
+                return True
+            time.sleep(wait_s)
 
-def _small_steps(events: tuple[Event, ...]) -> Iterator[tuple[int, Event]]:
-    """Each step with how many events are done by then.
+
+def _small_steps(events: tuple[Event, ...]) -> Iterator[tuple[int, Event, Event]]:
+    """Each step with how many events are done by then, and with what follows of the same text.
 
     Text is played character by character, so that Stop never waits for a long one.
     """
     for done, event in enumerate(events):
         if isinstance(event, TypeText):
-            yield from ((done, TypeText(character)) for character in event.text)
+            for at, character in enumerate(event.text):
+                yield done, TypeText(character), TypeText(event.text[at:])
         else:
-            yield done, event
+            yield done, event, event

@@ -13,6 +13,17 @@ class InputInjector(Protocol):
     An injector remembers what it holds down, so that `release_all` brings up exactly that.
     """
 
+    def make_ready(self, event: Event) -> float:
+        """Change what has to change before this event can be played; plays nothing.
+
+        Returns how many seconds later to ask again, until it returns 0.0: then playing it, or the first
+        character of its text, waits for nothing. `inject` alone does the waiting by itself.
+
+        Raises:
+            BackendUnavailable: E_INPUT_NONE, the desktop is gone.
+        """
+        ...
+
     def inject(self, event: Event, display_index: int) -> None:
         """Play one event; positions are pixels of that display, clamped to it; of the box around
         all displays for ALL_DISPLAYS_INDEX.

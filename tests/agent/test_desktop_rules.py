@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.desktop.cover_rules import COVERED_LIMIT_S, CoverRules, Order, Sight
 from agent.desktop.drawing import Box, Plate, box_ppm, contrast, mark_ppm, plate_ppm
-from agent.desktop.input_gate import InputGate
+from agent.desktop.input_gate import RELEASE_WAIT_S, InputGate
 from agent.desktop.ipc_messages import Inject, InputHeldBack
 from agent.desktop.palette import DARK, LIGHT, OUTLINE_PAIRS, TEXT_PAIRS, Palette
 from agent.desktop.prompt_rules import KEYS_QUIET_S, PromptRules
@@ -256,6 +256,52 @@ def test_stop_returns_while_the_injector_is_stuck_and_nothing_acts_afterwards() 
     injector.may_go.set()
     drained(gate)
     assert injector.played == [TypeText(text="a")]
+
+
+class RestingInjector(RecordingInjector):
+    """Says that its desktop needs a while before a text, until it is told that it is ready."""
+
+    def __init__(self, rest_s: float) -> None:
+        super().__init__()
+        self.asked: SimpleQueue[Event] = SimpleQueue()
+        self.is_ready = threading.Event()
+        self._rest_s = rest_s
+
+    def make_ready(self, event: Event) -> float:
+        if not isinstance(event, TypeText):
+            return 0.0
+        self.asked.put(event)
+        return 0.0 if self.is_ready.is_set() else self._rest_s
+
+
+def test_a_text_is_known_in_advance_and_played_when_the_desktop_is_ready_for_it() -> None:
+    injector = RestingInjector(0.01)
+    gate = InputGate(lambda: injector, nothing_held_back)
+    gate.allow("s1")
+    gate.inject(order(TypeText(text="xyz")))
+    for _ in range(3):
+        assert injector.asked.get(timeout=20) == TypeText(text="xyz")
+    assert injector.played == []
+    injector.is_ready.set()
+    while (asked := injector.asked.get(timeout=20)) != TypeText(text="z"):
+        assert asked in (TypeText(text="xyz"), TypeText(text="yz"))
+    drained(gate)
+    assert injector.played[:2] == [TypeText(text="x"), TypeText(text="y")]
+
+
+def test_who_lets_go_never_waits_for_a_desktop_that_is_not_ready() -> None:
+    injector = RestingInjector(RELEASE_WAIT_S * 20)
+    gate = InputGate(lambda: injector, nothing_held_back)
+    gate.allow("s1")
+    gate.inject(order(A, TypeText(text="xyz")))
+    injector.asked.get(timeout=20)
+    gate.suspend()
+    assert injector.played == [A, Key(keysym=0x61, is_pressed=False)]
+    injector.is_ready.set()
+    gate.resume()
+    gate.end("s1")
+    drained(gate)
+    assert injector.played == [A, Key(keysym=0x61, is_pressed=False)]
 
 
 def test_what_the_system_holds_back_is_told_and_what_is_down_goes_up() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 import pytest
@@ -13,9 +14,11 @@ from protocol.limits import ALL_DISPLAYS_INDEX
 from protocol.messages.input import Key, PointerButton, PointerMove, PointerWheel, TypeText
 from tests.support.event_window import EventWindow
 from tests.support.injector import RecordingInjector
+from tests.support.late_client import late_client
 from tests.support.x_display import x_display
 
 A, SHIFT, LEFT, F5 = 0x61, 0xFFE1, 0xFF51, 0xFFC2
+MIXED = "user@example.org {~|\\} ÄÖü€ Яя µ"
 END = 0xFFC9  # F12, by which a test knows that everything before it has arrived
 
 
@@ -69,6 +72,7 @@ class XTestBench:
         return facts
 
     def close(self) -> None:
+        self.injector.close()
         self._marker.close()
         self.window.close()
 
@@ -78,17 +82,24 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
         yield FakeBench()
         return
-    with x_display() as display:
-        real = XTestBench(display)
+    with x_display() as display, closing(XTestBench(display)) as real:
         yield real
-        real.injector.close()
-        real.close()
 
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
     with x_display() as name:
         yield name
+
+
+@contextmanager
+def watched_typing(display: str, *, client_display: str = "") -> Iterator[tuple[EventWindow, XTestInjector]]:
+    """A client, and who types into it; both end with the test."""
+    with (
+        closing(EventWindow(client_display or display)) as window,
+        closing(XTestInjector(display)) as injector,
+    ):
+        yield window, injector
 
 
 def test_a_key_arrives_as_press_and_release(bench: Bench) -> None:
@@ -156,63 +167,51 @@ def test_close_releases_and_may_be_called_twice(bench: Bench) -> None:
 
 @pytest.mark.real
 def test_xtest_text_of_any_script_arrives_whole(display: str) -> None:
-    window = EventWindow(display)
-    injector = XTestInjector(display)
-    text = 'Hello, wörld € "quoted" ÀÉ\tžluťoučký Ελλάδα Привет\nsecond line 你好'
-    injector.inject(TypeText(text=text), 0)
-    injector.inject(Key(keysym=END, is_pressed=True), 0)
-    assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == text
-    injector.close()
-    window.close()
+    with watched_typing(display) as (window, injector):
+        text = 'Hello, wörld € "quoted" ÀÉ\tžluťoučký Ελλάδα Привет\nsecond line 你好'
+        injector.inject(TypeText(text=text), 0)
+        injector.inject(Key(keysym=END, is_pressed=True), 0)
+        assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == text
 
 
 @pytest.mark.real
 def test_xtest_finds_the_level_whatever_shift_says(display: str) -> None:
-    window = EventWindow(display)
-    injector = XTestInjector(display)
-    injector.inject(Key(keysym=ord("?"), is_pressed=True), 0)  # shifted here, without Shift from there
-    injector.inject(Key(keysym=ord("?"), is_pressed=False), 0)
-    injector.inject(Key(keysym=SHIFT, is_pressed=True), 0)
-    injector.inject(Key(keysym=ord("/"), is_pressed=True), 0)  # plain here, with Shift from there
-    injector.inject(Key(keysym=ord("/"), is_pressed=False), 0)
-    injector.inject(Key(keysym=ord("Q"), is_pressed=True), 0)
-    injector.inject(Key(keysym=SHIFT, is_pressed=False), 0)
-    injector.inject(Key(keysym=ord("q"), is_pressed=False), 0)  # Shift went up first: it is `q` now
-    injector.inject(Key(keysym=END, is_pressed=True), 0)
-    lines = window.until(lambda line: line.get("keysym") == "F12")
-    assert lines[-1]["text"] == "?/Q"
-    assert [line["keysym"] for line in lines if line["kind"] == "release"][-1] == "q"
-    injector.close()
-    window.close()
+    with watched_typing(display) as (window, injector):
+        injector.inject(Key(keysym=ord("?"), is_pressed=True), 0)  # shifted here, without Shift from there
+        injector.inject(Key(keysym=ord("?"), is_pressed=False), 0)
+        injector.inject(Key(keysym=SHIFT, is_pressed=True), 0)
+        injector.inject(Key(keysym=ord("/"), is_pressed=True), 0)  # plain here, with Shift from there
+        injector.inject(Key(keysym=ord("/"), is_pressed=False), 0)
+        injector.inject(Key(keysym=ord("Q"), is_pressed=True), 0)
+        injector.inject(Key(keysym=SHIFT, is_pressed=False), 0)
+        injector.inject(Key(keysym=ord("q"), is_pressed=False), 0)  # Shift went up first: it is `q` now
+        injector.inject(Key(keysym=END, is_pressed=True), 0)
+        lines = window.until(lambda line: line.get("keysym") == "F12")
+        assert lines[-1]["text"] == "?/Q"
+        assert [line["keysym"] for line in lines if line["kind"] == "release"][-1] == "q"
 
 
 @pytest.mark.real
 def test_xtest_keeps_shift_with_an_arrow_key(display: str) -> None:
-    window = EventWindow(display)
-    injector = XTestInjector(display)
-    injector.inject(TypeText(text="ab"), 0)
-    for keysym in (SHIFT, LEFT):
-        injector.inject(Key(keysym=keysym, is_pressed=True), 0)
-    left = window.until(lambda line: line.get("keysym") == "Left")[-1]
-    assert left["state"] & 1
-    injector.close()
-    window.close()
+    with watched_typing(display) as (window, injector):
+        injector.inject(TypeText(text="ab"), 0)
+        for keysym in (SHIFT, LEFT):
+            injector.inject(Key(keysym=keysym, is_pressed=True), 0)
+        left = window.until(lambda line: line.get("keysym") == "Left")[-1]
+        assert left["state"] & 1
 
 
 @pytest.mark.real
 def test_xtest_wheel_and_buttons_arrive_by_number(display: str) -> None:
-    window = EventWindow(display)
-    injector = XTestInjector(display)
-    injector.inject(PointerMove(x=100, y=120), 0)
-    injector.inject(PointerWheel(horizontal=0, vertical=2), 0)
-    injector.inject(PointerWheel(horizontal=0, vertical=-1), 0)
-    for button in (2, 3):
-        injector.inject(PointerButton(button=button, is_pressed=True), 0)
-        injector.inject(PointerButton(button=button, is_pressed=False), 0)
-    lines = window.until(lambda line: line["kind"] == "button_release" and line["button"] == 3)
-    assert [line["button"] for line in lines if line["kind"] == "button_press"] == [5, 5, 4, 2, 3]
-    injector.close()
-    window.close()
+    with watched_typing(display) as (window, injector):
+        injector.inject(PointerMove(x=100, y=120), 0)
+        injector.inject(PointerWheel(horizontal=0, vertical=2), 0)
+        injector.inject(PointerWheel(horizontal=0, vertical=-1), 0)
+        for button in (2, 3):
+            injector.inject(PointerButton(button=button, is_pressed=True), 0)
+            injector.inject(PointerButton(button=button, is_pressed=False), 0)
+        lines = window.until(lambda line: line["kind"] == "button_release" and line["button"] == 3)
+        assert [line["button"] for line in lines if line["kind"] == "button_press"] == [5, 5, 4, 2, 3]
 
 
 @pytest.mark.real
@@ -250,28 +249,42 @@ def test_xtest_whose_display_dies_is_unavailable_and_closes_quietly() -> None:
 def test_xtest_types_the_same_text_in_every_layout(layout: list[str]) -> None:
     with x_display() as name:
         subprocess.run(["setxkbmap", "-display", name, *layout], check=True)
-        window = EventWindow(name)
-        injector = XTestInjector(name)
-        if "us,ru" in layout:  # the second group is in force, as if the person had switched to it
-            injector.inject(Key(keysym=0xFE08, is_pressed=True), 0)
-            injector.inject(Key(keysym=0xFE08, is_pressed=False), 0)
-        text = "user@example.org {~|\\} ÄÖü€ Яя µ"
-        injector.inject(TypeText(text=text), 0)
-        injector.inject(Key(keysym=END, is_pressed=True), 0)
-        assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == text
-        injector.close()
-        window.close()
+        with watched_typing(name) as (window, injector):
+            if "us,ru" in layout:
+                switch_group(injector)
+            injector.inject(TypeText(text=MIXED), 0)
+            injector.inject(Key(keysym=END, is_pressed=True), 0)
+            assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == MIXED
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("late_s", [0.0, 0.001])
+def test_what_a_client_asks_of_the_server_may_come_late(late_s: float) -> None:
+    """Xlib forgets a changed key when it hears of it while it waits for the map after an earlier change."""
+    with x_display() as name, late_client(name, late_s) as client_display:
+        subprocess.run(["setxkbmap", "-display", name, "us,ru", "-option", "grp:caps_toggle"], check=True)
+        with watched_typing(name, client_display=client_display) as (window, injector):
+            switch_group(injector)
+            injector.inject(TypeText(text=MIXED), 0)
+            for letter in "yw":  # by keys, and with no keycode left that was not used just now
+                for is_pressed in (True, False):
+                    injector.inject(Key(keysym=ord(letter), is_pressed=is_pressed), 0)
+            injector.inject(Key(keysym=END, is_pressed=True), 0)
+            assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == MIXED + "yw"
+
+
+def switch_group(injector: XTestInjector) -> None:
+    """The second layout is in force, as if the person had switched to it."""
+    for is_pressed in (True, False):
+        injector.inject(Key(keysym=0xFE08, is_pressed=is_pressed), 0)
 
 
 @pytest.mark.real
 def test_xtest_heeds_caps_lock(display: str) -> None:
-    window = EventWindow(display)
-    injector = XTestInjector(display)
-    for _ in range(2):
-        injector.inject(Key(keysym=0xFFE5, is_pressed=True), 0)
-        injector.inject(Key(keysym=0xFFE5, is_pressed=False), 0)
-        injector.inject(TypeText(text="aB1!"), 0)
-    injector.inject(Key(keysym=END, is_pressed=True), 0)
-    assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == "aB1!aB1!"
-    injector.close()
-    window.close()
+    with watched_typing(display) as (window, injector):
+        for _ in range(2):
+            injector.inject(Key(keysym=0xFFE5, is_pressed=True), 0)
+            injector.inject(Key(keysym=0xFFE5, is_pressed=False), 0)
+            injector.inject(TypeText(text="aB1!"), 0)
+        injector.inject(Key(keysym=END, is_pressed=True), 0)
+        assert window.until(lambda line: line.get("keysym") == "F12")[-1]["text"] == "aB1!aB1!"

@@ -17,6 +17,12 @@ class RecordingInjector:
     held_buttons: set[int] = field(default_factory=set)
     is_open: bool = True
 
+    def make_ready(self, event: Event) -> float:
+        """See `InputInjector`."""
+        if not self.is_open:
+            raise BackendUnavailable("closed", code=ErrorCode.E_INPUT_NONE)
+        return 0.0
+
     def inject(self, event: Event, display_index: int) -> None:
         """See `InputInjector`."""
         if not self.is_open:

@@ -28,6 +28,10 @@ class GuardedInjector:
     def __init__(self, injector: InputInjector, prompts: SystemPrompts) -> None:
         self._injector, self._prompts = injector, prompts
 
+    def make_ready(self, event: Event) -> float:
+        """See `InputInjector.make_ready`."""
+        return self._injector.make_ready(event)
+
     def inject(self, event: Event, display_index: int) -> None:
         """See `InputInjector.inject`.
 

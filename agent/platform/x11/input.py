@@ -2,16 +2,17 @@
 
 Sources: "X Test Extension Protocol", version 2.2 (XTestFakeInput); "X Window System Protocol",
 ChangeKeyboardMapping. A keysym that no key has is bound to an unused keycode for as long as we are
-connected; the least recently used one is bound anew when none is left.
+connected; the least recently used one is bound anew when none is left (`borrowed_keys`).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 from agent.platform.x11 import keyboard_map as kb
+from agent.platform.x11.borrowed_keys import BorrowedKeys
 from agent.platform.x11.keyboard_map import KeyboardMap, Place
 from agent.platform.x11.monitors import monitors
 from protocol.errors import BackendUnavailable, ErrorCode
@@ -22,8 +23,7 @@ from protocol.messages.input import Event, Key, PointerButton, PointerMove, Poin
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6  # X11 event codes
 WHEEL_BUTTONS = range(4, 8)
 SHORTCUT_MASK = kb.CONTROL_MASK | kb.MOD1_MASK | kb.MOD4_MASK
-REBIND_REST_S = 0.3  # a client reads the map when it gets to the key: the old one must not change before
-BOUND_LIMIT = 64
+LOOK_AHEAD_CHARS = 64
 
 
 class XTestInjector:
@@ -65,10 +65,21 @@ class XTestInjector:
         self._monitors: list[Display] | None = None
         self._held: dict[int, int] = {}  # keysym: keycode
         self._buttons: set[int] = set()
-        self._bound: dict[
-            int, tuple[int, float]
-        ] = {}  # keysym: (keycode, used at), least recently used first
+        self._borrowed = BorrowedKeys()
         self._is_open = True
+
+    def make_ready(self, event: Event) -> float:
+        """See `InputInjector.make_ready`. Of a text, as many characters as there are keycodes for."""
+        with self._alive():
+            self._read_changes()
+            missing = self._missing(event)
+            chosen = self._borrowed.choose(missing, self._keymap().unused(), self._held.values())
+            if chosen:
+                wait_s = self._borrowed.change_in_s(chosen, time.monotonic())
+                if wait_s:
+                    return wait_s
+                self._bind(chosen)
+        return self._borrowed.ready_in_s(time.monotonic())
 
     def inject(self, event: Event, display_index: int) -> None:
         """Play one event; see `InputInjector.inject`."""
@@ -82,6 +93,7 @@ class XTestInjector:
                 case PointerWheel():
                     self._wheel(event)
                 case Key(keysym, True):
+                    self._wait_for(event)
                     self._press(keysym)
                 case Key(keysym, False):
                     self._release(keysym)
@@ -132,9 +144,8 @@ class XTestInjector:
         self.release_all()
         self._is_open = False
         with suppress(*self._errors):
-            if self._bound:
-                time.sleep(REBIND_REST_S)
-            for keysym, (keycode, _) in self._bound.items():
+            time.sleep(self._borrowed.free_in_s(time.monotonic()))
+            for keysym, keycode in self._borrowed.keycodes.items():
                 if keysym in self._row(keycode):
                     self._connection.core.ChangeKeyboardMapping(1, keycode, 1, [kb.NO_SYMBOL])
             self._connection.core.GetInputFocus().reply()
@@ -191,37 +202,62 @@ class XTestInjector:
                 self._fake(BUTTON_PRESS, button)
                 self._fake(BUTTON_RELEASE, button)
 
+    def _wait_for(self, event: Event) -> None:
+        while wait_s := self.make_ready(event):
+            time.sleep(wait_s)
+
     def _type(self, text: str) -> None:
-        for character in text:
+        for at, character in enumerate(text):
             keysyms = kb.character_keysyms(character)
             if keysyms:
-                group = self._state()[1]
-                keymap = self._keymap()
-                keysym = next((known for known in keysyms if keymap.find(known, group)), keysyms[-1])
+                self._wait_for(TypeText(text=text[at : at + LOOK_AHEAD_CHARS]))
+                keysym = self._known(keysyms, self._state()[1]) or keysyms[-1]
                 self._press(keysym)
                 self._release(keysym)
+
+    def _known(self, keysyms: Sequence[int], group: int) -> int:
+        """The first of these that a key has; 0 for none."""
+        keymap = self._keymap()
+        return next((keysym for keysym in keysyms if keymap.find(keysym, group)), 0)
+
+    def _missing(self, event: Event) -> list[int]:
+        """The keysyms that no key has, if the one that is to be pressed next is among them."""
+        match event:
+            case Key(keysym, True) if keysym not in self._held:
+                wanted: list[tuple[int, ...]] = [(keysym,)]
+            case TypeText(text):
+                characters = dict.fromkeys(text[:LOOK_AHEAD_CHARS])
+                wanted = [kb.character_keysyms(character) for character in characters]
+            case _:
+                return []
+        group = self._state()[1]
+        if not wanted or not wanted[0] or self._known(wanted[0], group):
+            return []
+        return [keysyms[-1] for keysyms in wanted if keysyms and not self._known(keysyms, group)]
 
     def _press(self, keysym: int) -> None:
         if keysym in self._held:
             return
         mask, group = self._state()
-        place = self._keymap().find(keysym, group) or self._bind(keysym)
+        place = self._keymap().find(keysym, group)
         if place is None:
             return
         around = self._modifier_changes(keysym, place, mask, group)
         if around is None:
-            place, around = self._bind(keysym) or place, []
+            place, around = self._borrow(keysym) or place, []
         for keycode, is_pressed in around:
             self._fake(KEY_PRESS if is_pressed else KEY_RELEASE, keycode)
         self._fake(KEY_PRESS, place.keycode)
         for keycode, is_pressed in reversed(around):
             self._fake(KEY_RELEASE if is_pressed else KEY_PRESS, keycode)
         self._held[keysym] = place.keycode
+        self._borrowed.used(keysym, time.monotonic())
 
     def _release(self, keysym: int) -> None:
         keycode = self._held.pop(keysym, 0) or self._release_other_level(keysym)
         if keycode and keycode not in self._held.values():
             self._fake(KEY_RELEASE, keycode)
+            self._borrowed.used(keysym, time.monotonic())
 
     def _release_other_level(self, keysym: int) -> int:
         """Shift may go up before the letter: then `a` is released where `A` was pressed."""
@@ -284,31 +320,22 @@ class XTestInjector:
         reply = self._connection.core.GetKeyboardMapping(keycode, 1).reply()
         return [int(keysym) for keysym in reply.keysyms]
 
-    def _bind(self, keysym: int) -> Place | None:
-        """Give the keysym a keycode of its own; None when every keycode is in use by keys."""
-        known = self._bound.pop(keysym, None)
-        if known is not None and keysym in self._row(known[0]):
-            self._bound[keysym] = (known[0], time.monotonic())
-            return Place(known[0], 0)
-        free = [code for code in self._keymap().unused() if code not in self._held.values()]
-        if not free or len(self._bound) >= BOUND_LIMIT:
-            free = self._take_back()
-        if not free:
+    def _borrow(self, keysym: int) -> Place | None:
+        """A key of its own for a keysym; None when every keycode is in use by keys."""
+        chosen = self._borrowed.choose([keysym], self._keymap().unused(), self._held.values())
+        if not chosen:
             return None
-        keycode = free[-1]
-        columns = self._keymap().columns
-        self._connection.core.ChangeKeyboardMapping(1, keycode, columns, [keysym] * columns)
-        self._map = None
-        self._bound[keysym] = (keycode, time.monotonic())
-        return Place(keycode, 0)
+        time.sleep(self._borrowed.change_in_s(chosen, time.monotonic()))
+        self._bind(chosen)
+        return Place(chosen[keysym], 0)
 
-    def _take_back(self) -> list[int]:
-        for keysym, (keycode, used_at_s) in self._bound.items():
-            if keycode not in self._held.values():
-                del self._bound[keysym]
-                time.sleep(max(0.0, used_at_s + REBIND_REST_S - time.monotonic()))
-                return [keycode]
-        return []
+    def _bind(self, chosen: dict[int, int]) -> None:
+        columns = self._keymap().columns
+        for keysym, keycode in chosen.items():
+            self._connection.core.ChangeKeyboardMapping(1, keycode, columns, [keysym] * columns)
+        self._connection.flush()
+        self._map = None
+        self._borrowed.changed(chosen, time.monotonic())
 
 
 def _shown(displays: list[Display], index: int) -> Display | None:
