@@ -50,6 +50,7 @@ def noise(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.real
+@pytest.mark.beside
 @needs_gcc
 def test_msg11_no_array_makes_the_c_part_touch_memory_that_is_not_its_own(tmp_path: Path) -> None:
     built(tmp_path, sorted(FOLDER.glob("*.c")))
@@ -58,6 +59,7 @@ def test_msg11_no_array_makes_the_c_part_touch_memory_that_is_not_its_own(tmp_pa
 
 
 @pytest.mark.real
+@pytest.mark.beside
 @needs_gcc
 def test_the_test_above_notices_one_byte_too_far(tmp_path: Path) -> None:
     module = (FOLDER / "module.c").read_text()

@@ -157,6 +157,8 @@ async def test_rel_16_a_relay_refuses_a_damaged_database_and_goes_on_from_a_back
     with closing(sqlite3.connect(file)) as running, closing(sqlite3.connect(backup)) as kept:
         running.backup(kept)  # as `sqlite3 relay.sqlite .backup` does, while the relay runs
     assert relay.stop() == 0
+    with closing(sqlite3.connect(file)) as stopped:  # what is in the log of writes would be read instead
+        stopped.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = file.read_bytes()
     file.write_bytes(content[: 2 * PAGE_BYTES] + b"\xa5" * PAGE_BYTES + content[3 * PAGE_BYTES :])
     words = ("serve", "--listen", "127.0.0.1:0", "--data", str(relay.data), "--json")

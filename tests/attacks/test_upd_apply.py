@@ -28,7 +28,7 @@ from tests.support.update_host import KeptHost
 from tests.support.update_lists import Admin, installed
 from tests.support.update_server import UpdateServer, update_server
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.beside, pytest.mark.timeout(600)]
 
 OLD, NEW = "1.2.3", "1.3.0"
 QUICK = Pace(health_s=0.05, steady_s=0.0, look_every_s=0.01, session_s=0.2, ask_every_s=0.01)

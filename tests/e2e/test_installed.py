@@ -13,7 +13,7 @@ from tests.e2e.steps import until
 from tests.support.bare_root import BareRoot, bare_root, kept_root
 from tests.support.system import WholeSystem
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.beside, pytest.mark.timeout(900)]
 
 SOURCES = Path(__file__).parents[2]
 STATE = "/var/lib/alongside-agent"

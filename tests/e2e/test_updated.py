@@ -14,7 +14,7 @@ from tests.e2e.test_installed import SOURCES, STATE, devices, online
 from tests.support.bare_root import BareRoot, bare_root, kept_root
 from tests.support.system import WholeSystem
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.real, pytest.mark.beside, pytest.mark.timeout(1800)]
 
 FIRST, NEXT, BROKEN = "0.1.0", "0.1.1", "0.1.2"
 UPDATER = "/opt/alongside/updater/bin/alongside-agent"

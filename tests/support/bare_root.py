@@ -3,6 +3,7 @@
 Root alone can do this. Inside there is no network but the loopback of a namespace of its own.
 """
 
+import fcntl
 import os
 import platform
 import secrets
@@ -69,10 +70,19 @@ class BareRoot:
 
 
 def kept_root() -> Path:
-    """The root that was made before on this machine, or a new one (a minute, from Debian's mirror)."""
+    """The root that was made before on this machine, or a new one (a minute, from Debian's mirror).
+
+    Who else asks for it meanwhile, in another process too, waits until it is whole.
+    """
     folder = KEPT_IN / f"alongside-bare-{SUITE}-{platform.machine()}"
-    if (folder / MADE).exists():
-        return folder
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / MADE).exists():
+            _make_root(folder)
+    return folder
+
+
+def _make_root(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o755)
     words = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(folder)]
@@ -80,7 +90,6 @@ def kept_root() -> Path:
     if done.returncode:
         raise AssertionError(f"debootstrap made no bare root: {done.stdout[-800:]}{done.stderr[-400:]}")
     (folder / MADE).touch()
-    return folder
 
 
 @contextmanager
