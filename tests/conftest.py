@@ -7,12 +7,17 @@ from collections.abc import Generator, Iterator
 import pytest
 import structlog
 from aiohttp import web_app
+from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import IS_THERE, PostgresServer, running_postgres
 
 ID_LIMIT = 60
 BESIDE_NICE = 10
 NO_SCREEN = {"loopback", "protocol", "relay"}  # folders whose real tests are all as if marked `beside`
+
+# how long one example takes says how busy the machine is; what hangs meets the test's own limit
+settings.register_profile("counted", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("counted")
 
 
 def pytest_configure() -> None:

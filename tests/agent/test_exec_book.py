@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.exec import book as book_module
@@ -147,7 +147,7 @@ def test_the_policy_floor_only_rises_and_is_each_organisation_s_own(tmp_path: Pa
 STEPS = st.lists(st.sampled_from(["take", "begin", "finish", "refuse", "lose", "settle"]), max_size=12)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(STEPS)
 def test_whatever_the_order_of_steps_a_request_is_begun_at_most_once(steps: list[str]) -> None:
     book, request_id, begun = fresh_book(), new_request_id(), 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capabilities.screen.pictures import UNLIMITED_BYTES, PictureMaker
@@ -58,7 +58,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_the_viewer_has_every_pixel_after_each_picture(steps):
     screen = Screen(230, 190)
@@ -160,7 +159,6 @@ def test_a_picture_that_was_never_sent_cannot_have_been_seen():
         screen.maker.seen(2)
 
 
-@settings(deadline=None)
 @given(STEPS, st.integers(1, 60_000))
 def test_a_budget_cuts_pictures_and_the_rest_follows_until_all_is_exact(steps, budget_bytes):
     screen = Screen(230, 190)

@@ -57,7 +57,6 @@ def scattered(width: int, height: int, seed: int) -> tuple[np.ndarray, np.ndarra
 
 
 @needs_c
-@settings(deadline=None)
 @given(SIDES, SIDES, SEEDS)
 def test_both_find_the_same_changed_tiles(width, height, seed):
     before, now, area, marked = scattered(width, height, seed)
@@ -67,7 +66,6 @@ def test_both_find_the_same_changed_tiles(width, height, seed):
 
 
 @needs_c
-@settings(deadline=None)
 @given(SIDES, SIDES, SEEDS)
 def test_rectangles_hold_all_that_differs_and_end_where_something_does(width, height, seed):
     before, now, area, marked = scattered(width, height, seed)
@@ -109,7 +107,6 @@ def test_the_byte_without_a_meaning_is_no_change():
 
 
 @pytest.mark.parametrize("kind", ["numpy", pytest.param("c", marks=needs_c)])
-@settings(deadline=None)
 @given(width=SIDES, height=st.integers(1, 40), seed=SEEDS)
 def test_residues_are_what_the_protocol_says_and_give_the_pixels_back(kind, width, height, seed):
     words = noise(height, width + 3, seed)[:, 3:]
@@ -185,7 +182,7 @@ WAYS = st.tuples(st.integers(-80, 80), st.integers(-80, 80))
 
 
 @needs_c
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(SEEDS, st.lists(WAYS, min_size=1, max_size=5), st.sampled_from([64, 128, 0]))
 def test_copies_in_their_order_give_what_is_left_behind_and_only_right_pixels(seed, ways, first):
     """Two windows move, over each other, too; the area begins at a tile and need not be all."""

@@ -75,7 +75,7 @@ PROFILES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(PROFILES, st.sampled_from(list(WORKLOADS.values())), st.integers(0, 1000))
 def test_on_any_link_the_age_stays_bounded_and_the_queue_empties(profile, workload, seed):
     run = Run(profile, seed)

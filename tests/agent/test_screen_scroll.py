@@ -222,7 +222,7 @@ def moved(words: np.ndarray, step: tuple[str, int, int, int], seed: int) -> np.n
     return after
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from([pixel_tools, NumpyPixels]),
     WIDTHS,
@@ -241,7 +241,7 @@ def test_the_viewer_equals_the_screen_whatever_moved_and_was_drawn(tools, width,
     shown.show(words)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(WIDTHS, HEIGHTS, MOVES)
 def test_the_finder_carries_out_what_it_says(width, height, steps):
     """Its copies, in order, on what was there before, give what it leaves behind; and it is right there."""

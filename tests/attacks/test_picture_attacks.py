@@ -249,7 +249,7 @@ def test_p16_whatever_an_agent_sends_nothing_leaves_the_picture_in_the_page(
 
 
 @pytest.mark.parametrize("tools", [pixel_tools, NumpyPixels], ids=["best", "numpy"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.tuples(st.integers(1, 400), st.integers(1, 300)),
     seed=st.integers(0, 1 << 30),

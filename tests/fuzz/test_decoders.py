@@ -63,7 +63,7 @@ ANYTHING = st.one_of(st.binary(max_size=512), STRUCTURES)
 def test_msg_11_any_bytes_are_decoded_or_refused(name: str) -> None:
     target = TARGETS[name]()
 
-    @settings(max_examples=25, deadline=None, database=None)
+    @settings(max_examples=25, database=None)
     @given(ANYTHING)
     @example(b"")
     @example(b"\x00")
@@ -98,7 +98,7 @@ def changed(draw: st.DrawFn, name: str) -> bytes:
 def test_msg_11_valid_bytes_that_were_changed_are_decoded_or_refused(name: str) -> None:
     target = TARGETS[name]()
 
-    @settings(max_examples=25, deadline=None, database=None)
+    @settings(max_examples=25, database=None)
     @given(changed(name))
     def run(content: bytes) -> None:
         feed(target, content)

@@ -69,7 +69,7 @@ def test_a_record_says_who_did_what_where():
     assert record.facts == {"exit_status": 0}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 4), st.integers(0, 10**4), st.integers(1, 255))
 def test_one_changed_byte_is_found_at_its_record(number, position, difference):
     lines = chain(5)
@@ -90,7 +90,7 @@ def test_a_record_taken_out_is_found(taken):
     assert verify_records(lines).bad_line == taken + 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(range(5)))
 def test_another_order_is_found(order):
     lines = chain(5)
@@ -157,7 +157,7 @@ def test_a_kind_that_only_a_newer_program_knows_is_verified_too():
     assert read_record(newer.line).kind == "chat.started"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=2000), st.text(max_size=400), st.integers())
 def test_whatever_the_facts_are_the_record_can_be_read_again(text, other, number):
     facts = {"command_id": text, "code": other, "exit_status": number}
@@ -227,7 +227,7 @@ def test_half_of_the_very_first_line_is_recovered_from(tmp_path):
     assert checked(log.path).is_intact
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**4))
 def test_a_power_cut_at_any_byte_keeps_what_was_on_disk(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("audit") / "audit.jsonl"

@@ -160,7 +160,7 @@ def attacks(draw):
     return records
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(attacks(), st.booleans())
 def test_any_one_change_of_a_log_is_found_by_its_anchor_whatever_is_made_right_again(records, is_rechained):
     lines = rechained(records) if is_rechained else [record.line + b"\n" for record in records]
@@ -170,7 +170,7 @@ def test_any_one_change_of_a_log_is_found_by_its_anchor_whatever_is_made_right_a
     assert faults(lines, ANCHOR, DEVICE_ID)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, LENGTH - 1), st.booleans())
 def test_a_log_rolled_back_to_a_snapshot_and_gone_on_from_is_found(at, is_receipts):
     snapshot = list(audit_set().records[:at])
@@ -179,7 +179,7 @@ def test_a_log_rolled_back_to_a_snapshot_and_gone_on_from_is_found(at, is_receip
     assert faults([record.line + b"\n" for record in grown], claims)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, LENGTH - 1), st.integers(0, 10**4), st.integers(1, 255))
 def test_both_checks_say_the_same_of_a_changed_byte(number, position, difference):
     lines = audit_set().lines
@@ -193,7 +193,7 @@ def test_both_checks_say_the_same_of_a_changed_byte(number, position, difference
     assert len(found_in(split).hashes) == report.records == number
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(audit_set().lines), max_size=20) | st.just(audit_set().lines))
 def test_both_checks_say_the_same_of_any_order_of_records(lines):
     report, log = verify_records(lines), found_in(lines)
@@ -201,7 +201,7 @@ def test_both_checks_say_the_same_of_any_order_of_records(lines):
     assert report.records == len(log.hashes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=400), st.text(max_size=100))
 def test_both_checks_read_the_same_texts(text, name):
     event = AuditEvent(AuditKind.COMMAND_REFUSED, name, "", "", False, {"detail": text})
@@ -263,7 +263,7 @@ def test_roots_of_two_organisations_are_not_taken_together():
         named_roots([RootLine(acme().root_der), RootLine(intruders().root_der)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10**4), st.integers(1, 255))
 def test_a_changed_byte_of_a_receipts_body_does_not_hold(position, difference):
     receipt = audit_set().receipts[0]

@@ -108,7 +108,7 @@ def test_a_choice_is_exactly_one_of_its_words_and_may_look_like_an_option():
         refusal_of(entry, {"x": value})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from(["hostname", "service", "integer"]),
     st.text(max_size=40) | st.from_regex(r"[-+/@][ -~]{0,10}"),

@@ -272,7 +272,7 @@ VARIANTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VARIANTS, st.sampled_from(list(Role)), st.sampled_from(["root", "enroller", "person", "device"]))
 def test_ours_never_accepts_what_openssl_refuses(changes, role, issued_by):
     key = new_key()

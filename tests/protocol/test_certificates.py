@@ -316,7 +316,7 @@ def test_a_root_that_did_not_sign_itself_is_refused():
 # garbage
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=400), max_size=6))
 def test_crt_11_noise_is_refused_and_never_crashes_the_verifier(chain):
     with pytest.raises(CertificateRefused):
@@ -326,7 +326,7 @@ def test_crt_11_noise_is_refused_and_never_crashes_the_verifier(chain):
 FLIPPED = acme().device()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_crt_11_every_single_changed_byte_of_a_valid_chain_is_refused(data):
     index = data.draw(st.integers(0, 1))
@@ -337,7 +337,7 @@ def test_crt_11_every_single_changed_byte_of_a_valid_chain_is_refused(data):
         verify([bytes(certificate) for certificate in chain])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_every_single_changed_byte_of_the_root_refuses_everybody(data):
     root = bytearray(acme().root_der)
@@ -346,7 +346,7 @@ def test_every_single_changed_byte_of_the_root_refuses_everybody(data):
         verify_chain(FLIPPED.chain, bytes(root), roles=set(Role), now=acme().now)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_cut_certificate_is_refused(data):
     leaf, enroller = FLIPPED.chain

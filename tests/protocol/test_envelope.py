@@ -58,7 +58,7 @@ def test_the_envelope_is_dsse_json():
     assert set(envelope["signatures"][0]) == {"keyid", "sig", "chain"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=500))
 def test_any_payload_comes_back_as_it_was(payload):
     assert opened(sign_envelope(KIND, payload, SIGNER))[0] == payload
@@ -131,7 +131,7 @@ def test_a_document_that_is_too_large_is_neither_signed_nor_read():
     assert len(opened(largest)[0]) == POLICY_LIMIT_BYTES
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.integers(0, 10**4), st.integers(1, 255))
 def test_cmd_11_one_changed_byte_never_changes_the_payload(position, difference):
     envelope = bytearray(ENVELOPE)
@@ -143,7 +143,7 @@ def test_cmd_11_one_changed_byte_never_changes_the_payload(position, difference)
     assert (payload, signer.subject_id) == (PAYLOAD, "policy")  # a change of the hint, or of unused bits
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_noise_is_refused(noise):
     assert code_of(noise) is ErrorCode.E_POLICY_SIGNATURE

@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path, de
     assert refusal.value.code is ErrorCode.E_DATA_DISK
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_file_cut_or_changed_anywhere_is_refused_or_still_whole(saved, data):
     original = saved.read_bytes()

@@ -87,13 +87,13 @@ def test_what_is_not_a_token_is_refused(text):
     assert code_of(text) is ErrorCode.E_TOKEN_FORMAT
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(TOKEN) - 1))
 def test_a_cut_token_is_refused(cut):
     assert code_of(TOKEN[:cut]) is ErrorCode.E_TOKEN_FORMAT
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(0, len(TOKEN) - 1), st.characters(codec="utf-8", exclude_categories=["Zs", "Cc", "Zl", "Zp"])
 )
@@ -103,7 +103,7 @@ def test_a_token_with_one_other_character_is_refused(position, character):
         assert code_of(changed) is ErrorCode.E_TOKEN_FORMAT
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_noise_with_a_right_checksum_is_refused(noise):
     text = PREFIX + urlsafe_b64encode(_checksum(noise) + noise).decode().rstrip("=")

@@ -119,7 +119,7 @@ def test_a_policy_that_is_too_large_is_not_read():
     assert "bytes" in format_refusal(b" " * (POLICY_LIMIT_BYTES + 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(repr).map(str.encode))
 def test_noise_is_refused(noise):
     format_refusal(noise)

@@ -234,7 +234,7 @@ def test_what_was_accepted_holds_after_its_signers_end_and_with_a_wrong_clock(tm
 NAMES = st.sampled_from(["ada", "bob", "eve"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(1, 4), st.frozensets(NAMES), st.booleans()), max_size=8))
 def test_whatever_comes_in_whatever_order_the_version_rises_and_revocations_stay(
     tmp_path_factory: pytest.TempPathFactory, offers: list[tuple[int, frozenset[str], bool]]

@@ -136,7 +136,7 @@ def test_noise_is_refused_with_one_code(noise: bytes) -> None:
 STEPS = st.sampled_from([TO_SECOND, TO_THIRD, TO_RIVAL])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(STEPS, max_size=3), max_size=5))
 def test_crt_15_whatever_comes_the_line_is_linear_and_only_grows(offers: list[list[bytes]]) -> None:
     line = RootLine(FIRST.root_der)

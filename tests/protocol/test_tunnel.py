@@ -175,7 +175,7 @@ def test_an_orderly_end_is_told_from_a_cut():
         technician_end.feed(b"more")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.binary(min_size=1, max_size=200), max_size=5),
     st.lists(st.integers(1, 3000), min_size=1, max_size=40),
@@ -350,7 +350,7 @@ def test_garbage_instead_of_a_handshake_is_refused(end, garbage):
         tunnel.feed(b"more")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(step=st.integers(0, 5), position=st.integers(0, 5000), difference=st.integers(1, 255))
 def test_a_changed_byte_anywhere_never_delivers_anything_and_never_crashes(step, position, difference):
     device_end, technician_end = ends()
@@ -382,7 +382,7 @@ def test_a_changed_byte_anywhere_never_delivers_anything_and_never_crashes(step,
         assert len(plaintexts) < 2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(min_size=1, max_size=600))
 def test_noise_in_an_open_tunnel_delivers_nothing(noise):
     device_end, _ = open_pair()

@@ -131,7 +131,7 @@ def main(folder: str, examples: int) -> None:
     native = importlib.import_module("_picture")
     at_the_limits(native)
 
-    @settings(deadline=None, max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(st.tuples(SIZES, SIZES), SEEDS, PADDINGS, st.tuples(KINDS, KINDS, KINDS, KINDS), NUMBERS)
     def everything(sizes: Any, seed: int, padding: int, kinds: Any, number: int) -> None:
         compare(native, sizes, seed, padding, kinds, number)

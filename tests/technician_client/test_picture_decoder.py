@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import PeerViolation
@@ -105,7 +105,6 @@ def test_damage_is_refused(compressed):
         PictureDecoder().feed(part(compressed))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 200))
 def test_noise_raises_only_what_is_documented(noise, kept):
     decoder = PictureDecoder()

@@ -160,7 +160,7 @@ def effect(one: Policy) -> dict[str, Any]:
     return {name: members[name] for name in members.keys() - WITHOUT_EFFECT}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(POLICIES, POLICIES)
 def test_two_policies_have_a_change_exactly_when_they_have_another_effect(
     one: dict[str, Any], other: dict[str, Any]
