@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from agent.desktop.card_window import Cards
     from agent.desktop.looks import Looks
     from agent.desktop.palette import Palette
-    from agent.desktop.prompt import Prompt
+    from agent.desktop.prompt import Prompt, PromptTools
     from agent.desktop.questions import Questions
     from agent.desktop.tray import Tray
 
@@ -133,7 +133,6 @@ class Desktop:
     def __init__(self, root: "tk.Tk", link: ServiceLink, settings: Settings) -> None:
         from agent.desktop.edges import Edges
         from agent.desktop.indicator import BarCalls, Bars
-        from agent.desktop.prompt import PromptTools
         from agent.desktop.questions import Questions
         from agent.desktop.wishes import Wishes
 
@@ -158,10 +157,7 @@ class Desktop:
         self._workers = ScreenWorkers(WorkerTerms(settings.socket_path, settings.worker_argv), link.send)
         self._gate = _gate(settings.display, link.send)
         self._watch = StuckWatch(lambda: self._post(self._beat), self._workers.kill_all)
-        self._prompt_tools = PromptTools(
-            self._looks, self._properties, has_hot_key, lambda: self._gate.is_settled
-        )
-
+        self._prompt_tools = self._new_prompt_tools(has_hot_key=has_hot_key)
         self._orders = Orders(
             Parts(
                 send=link.send,
@@ -179,6 +175,17 @@ class Desktop:
         self._questions = Questions(settings.socket_path, self._post, settings.service_uid)
         self._cards: Cards | None = None
         self._tray = self._new_tray(self._questions, settings.bus_address) if settings.has_tray else None
+
+    def _new_prompt_tools(self, *, has_hot_key: bool) -> "PromptTools":
+        from agent.desktop.prompt import PromptTools
+
+        return PromptTools(
+            self._looks,
+            self._properties,
+            has_hot_key,
+            lambda: self._gate.is_settled,
+            lambda: self._bars.height,
+        )
 
     def _open_prompt(self, order: ShowPrompt, on_answer: Callable[[PromptAnswered], None]) -> "Prompt":
         from agent.desktop.prompt import Prompt

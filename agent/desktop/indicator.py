@@ -26,7 +26,7 @@ TICK_MS = 500
 REST_TICK_MS = 5000  # while it is in sight and `RestackWatch` tells of what may cover it
 REMAP_MS = 10
 TEXT_WIDTH_PX = 560
-MINIMAL_TEXT_PX = 120
+MINIMAL_TEXT_PX, GAP_PX = 120, 2
 _SIGHTS = {
     "VisibilityUnobscured": Sight.CLEAR,
     "VisibilityPartiallyObscured": Sight.PARTLY,
@@ -292,6 +292,11 @@ class Bars:
         """The sessions that have a bar."""
         return tuple(self._bars)
 
+    @property
+    def height(self) -> int:
+        """Pixels that they take at the top of the primary monitor."""
+        return sum(bar.height + self._looks.px(GAP_PX) for bar in self._bars.values())
+
     def show(self, order: ShowIndicator) -> None:
         """Show this session's bar, or change what it says."""
         if order.session_id not in self._bars:
@@ -359,5 +364,5 @@ class Bars:
         top = 0
         for bar in self._bars.values():
             bar.move_to(top)
-            top += bar.height + self._looks.px(2)
+            top += bar.height + self._looks.px(GAP_PX)
         self._show_edges()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from agent.desktop.x11_windows import WindowProperties
 
+MOST_TAKEN = 2  # the bars get no more of a monitor than this part of it
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -24,6 +26,15 @@ def place_at_pointer(root: tk.Misc, properties: WindowProperties) -> Place:
         if place.x <= x < place.x + place.width and place.y <= y < place.y + place.height:
             return place
     return places[0]
+
+
+def place_below(root: tk.Misc, properties: WindowProperties, taken: int) -> Place:
+    """As `place_at_pointer`, without so many pixels at the primary monitor's top, where the bars stand."""
+    place = place_at_pointer(root, properties)
+    if place != primary_place(root, properties):
+        return place
+    taken = min(taken, place.height // MOST_TAKEN)
+    return Place(place.x, place.y + taken, place.width, place.height - taken)
 
 
 def primary_place(root: tk.Misc, properties: WindowProperties) -> Place:

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
 from agent.desktop.looks import Looks
-from agent.desktop.place import place_at_pointer
+from agent.desktop.place import place_below
 from agent.desktop.prompt_rules import VERIFIED, Answer, ArmingTerms, PromptRules
 from agent.desktop.prompt_text import GROUP, TECHNICIAN, clock, prompt_text
 from agent.desktop.prompt_view import ARMED_IN, NO_ANSWER, PromptView, allow_in
@@ -23,12 +23,13 @@ MATCH_ARMED_IN = "“They match” can be pressed in {seconds} s."
 
 @dataclass(frozen=True, slots=True)
 class PromptTools:
-    """What a prompt needs from the desktop around it."""
+    """What a prompt needs from the desktop around it. `bars_height`: what it must not stand under."""
 
     looks: Looks
     properties: WindowProperties
     has_hot_key: bool
     is_input_settled: Callable[[], bool]
+    bars_height: Callable[[], int] = lambda: 0
 
 
 class Prompt:
@@ -48,7 +49,7 @@ class Prompt:
             timeout_s=order.timeout_s,
             terms=self._terms(),
         )
-        self._place = place_at_pointer(tools.looks.root, tools.properties)
+        self._place = place_below(tools.looks.root, tools.properties, tools.bars_height())
         self._view = PromptView(tools.looks, self._text, self._place)
         self._window = self._view.window
         self._ticking = ""
@@ -136,7 +137,9 @@ class Prompt:
         width, height = window.winfo_reqwidth(), window.winfo_reqheight()
         place = self._place
         left = place.x + max(0, (place.width - width) // 2)
-        top = place.y + max(0, (place.height - height) // 2)
+        top = place.y + (place.height - height) // 2
+        if height > place.height:  # rather under a bar than with its buttons below the display
+            top = place.y + place.height - height
         window.geometry(f"+{left}+{top}")
         wrapper = self._tools.properties.parent_of(window.winfo_id())
         if wrapper and wrapper != self._tools.properties.parent_of(wrapper):

@@ -15,7 +15,7 @@ from agent.desktop.verify_text import VerifyText
 WINDOW_NAME = "alongside-prompt"
 TITLE = "Alongside: someone asks to help you"
 NO_ANSWER, ARMED_IN = "No answer means no: {time}", "Allow can be pressed in {seconds} s."
-FREE_EDGE_PX = 60
+FREE_EDGE_PX, SCROLLED_PX = 60, 80  # what a window manager's frame may take; the least that is scrolled
 FOOTER_GAPS_PX, WAITING_PX, SIDE_PX, BAR_PX = 60, 240, 28, 16
 
 
@@ -87,7 +87,7 @@ class PromptView:
         tk.Frame(self._main, background=self._looks.colours.line, height=1).pack(side="bottom", fill="x")
         footer.update_idletasks()
         taken = footer.winfo_reqheight() + word.winfo_reqheight() + px(FREE_EDGE_PX)
-        body, fit = _scrolled(self._main, self._looks, place.height - taken)
+        body, fit = _scrolled(self._main, self._looks, max(place.height - taken, px(SCROLLED_PX)))
         word.lift()  # Tab: what is asked, the word, the buttons
         footer.lift()
         inner = tk.Frame(body, background=self._looks.colours.background)

@@ -6,17 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import xcffib
 
 from agent.desktop.font_scale import dots
 from agent.desktop.ipc_messages import IndicatorShown
 from tests.support.desktop_person import seen
 from tests.support.desktop_service import DesktopProcess, a_prompt, an_indicator
-from tests.support.x_display import x_display
+from tests.support.x_display import set_resolution, x_display
 from tests.support.x_person import Seen, XPerson
 
 SIZE = "1920x1080"
-STRING, RESOURCE_MANAGER = 31, 23  # X11 protocol, appendix B: predefined atoms
 
 
 @pytest.mark.parametrize("setting", ["", "many", "0", "-96", "nan", "inf", "1e9"])
@@ -26,16 +24,6 @@ def test_a_resolution_that_makes_no_sense_is_none(setting: str) -> None:
 
 def test_a_resolution_may_have_a_point() -> None:
     assert (dots("96"), dots("163.5")) == (96.0, 163.5)
-
-
-def set_resolution(display: str, per_inch: int) -> None:
-    """What a desktop's settings do: Xft.dpi in the resources of the display."""
-    connection = xcffib.connect(display=display)
-    root, setting = connection.get_setup().roots[0].root, f"Xft.dpi:\t{per_inch}\n".encode()
-    connection.core.ChangeProperty(
-        0, root, RESOURCE_MANAGER, STRING, 8, len(setting), setting, is_checked=True
-    ).check()
-    connection.disconnect()
 
 
 @contextmanager

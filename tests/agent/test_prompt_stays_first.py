@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from agent.desktop.ipc_messages import CancelPrompt, ShowCard
+from agent.desktop.ipc_messages import CancelPrompt, IndicatorShown, ShowCard
 from agent.desktop.tray_icon import WINDOW_NAME as ICON
 from tests.agent.test_desktop_tray import LIMIT_S
 from tests.support.desktop_person import seen
-from tests.support.desktop_service import a_prompt, wait_for
+from tests.support.desktop_service import DesktopProcess, a_prompt, an_indicator, wait_for
 from tests.support.tray_program import tray_program
 from tests.support.tray_service import TrayService, desktop_with_tray
 from tests.support.window_answers import VISIT
-from tests.support.x_display import x_display
+from tests.support.x_display import set_resolution, x_display
 from tests.support.x_person import XPerson
 
 pytestmark = pytest.mark.real
@@ -83,3 +84,31 @@ def test_what_the_person_opens_from_the_icon_comes_up_behind_an_open_prompt(
     wait_for(lambda: person.find("refuse") is None, LIMIT_S)
     person.click(*icon.middle)  # nothing keeps it behind any more
     wait_for(lambda: person.find("panel:help") is not None, LIMIT_S)
+
+
+@pytest.mark.parametrize(
+    ("per_inch", "sessions", "is_room"), [(96, 2, True), (288, 2, True), (288, 4, False)]
+)
+def test_no_bar_covers_what_a_prompt_says_where_there_is_room_for_both(
+    per_inch: int, sessions: int, is_room: bool, tmp_path: Path
+) -> None:
+    """Somebody is here, and another technician asks whom nobody knows: that stands at the prompt's top."""
+    visitor = replace(a_prompt(reason="why " * 40), organisation_name="", technician_name="", readback="0417")
+    with x_display("1366x768") as name:
+        set_resolution(name, per_inch)
+        desktop, person = DesktopProcess(tmp_path, name), XPerson(name)
+        try:
+            for number in range(sessions):
+                desktop.order(an_indicator(f"s{number}"))
+                desktop.expect(IndicatorShown)
+            desktop.order(visitor)
+            refuse = seen(person, "refuse")
+            prompt, bar = person.find_class("alongside-prompt"), person.find_class("alongside-indicator")
+            assert prompt is not None
+            assert bar is not None
+            assert (prompt.y >= sessions * bar.height) is is_room
+            for part in (refuse, *(seen(person, one) for one in ("allow", "word", "more_time", "block"))):
+                assert part.y + part.height <= prompt.y + prompt.height <= 768
+        finally:
+            person.close()
+            assert desktop.close() == 0

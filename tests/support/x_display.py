@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+import xcffib
 
 from tests.support.xvfb import wait_for_window_manager
 
+STRING, RESOURCE_MANAGER = 31, 23  # X11 protocol, appendix B: predefined atoms
 REMEDY = "install it with: apt-get install xvfb openbox"
 
 
@@ -62,3 +64,13 @@ def _window_manager(display: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def set_resolution(display: str, per_inch: int) -> None:
+    """What a desktop's settings do: Xft.dpi in the resources of the display."""
+    connection = xcffib.connect(display=display)
+    root, setting = connection.get_setup().roots[0].root, f"Xft.dpi:\t{per_inch}\n".encode()
+    connection.core.ChangeProperty(
+        0, root, RESOURCE_MANAGER, STRING, 8, len(setting), setting, is_checked=True
+    ).check()
+    connection.disconnect()
