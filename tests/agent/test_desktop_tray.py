@@ -189,6 +189,22 @@ def test_what_was_allowed_beforehand_is_taken_back(
 
 
 @pytest.mark.real
+def test_con_12_a_block_is_lifted_in_the_window_and_not_while_somebody_is_here(
+    service: TrayService, display: str, person: XPerson
+) -> None:
+    service.is_somebody_here = True
+    restore(display, person)
+    press(person, "panel:blocked", lambda: person.find("panel:lift:0") is not None)
+    press(person, "panel:lift:0", lambda: "BlockLifted" in service.asked)
+    wait_for(lambda: person.find("panel:lift:0") is None, LIMIT_S)  # the page says why not
+    assert service.blocks
+    service.is_somebody_here = False
+    press(person, "panel:blocked", lambda: person.find("panel:lift:0") is not None)
+    press(person, "panel:lift:0", lambda: service.blocks == [])
+    wait_for(lambda: person.find("panel:lift:0") is None, LIMIT_S)
+
+
+@pytest.mark.real
 def test_every_page_is_reached_by_keyboard_alone_and_a_list_can_be_copied(
     service: TrayService, display: str, person: XPerson
 ) -> None:

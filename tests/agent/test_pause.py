@@ -124,6 +124,8 @@ def test_con_19_a_pause_neither_ends_early_nor_grows(steps: list[tuple[str, floa
 
 def test_the_technician_hears_until_when_and_of_nothing_else() -> None:
     assert goodbye_detail(EndSession("E_CONSENT_PAUSED", 60.0)).startswith("paused by the person until ")
+    for code in ("E_READBACK_MISMATCH", "E_READBACK_BLOCKED"):
+        assert goodbye_detail(EndSession(code, 60.0)).startswith("blocked by the person until ")
     assert goodbye_detail(EndSession("E_CONSENT_PAUSED")) == ""
     assert goodbye_detail(EndSession("E_CERT_SCOPE", 60.0)) == ""
     assert goodbye_detail(EndSession("E_CONSENT_PAUSED", 1e15)), "an absurd wait is no crash"

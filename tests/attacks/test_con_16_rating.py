@@ -80,6 +80,22 @@ async def next_rating(session: TechnicianSession) -> OfferRating:
     return notice
 
 
+async def test_con_12_after_a_mismatch_the_card_comes_without_a_grant_and_asks_for_no_rating(
+    tmp_path: Path,
+) -> None:
+    async with rated_device(tmp_path) as rated, attached(rated.device, says_mismatch) as desktop:
+        session_id = await one_session(rated)
+        card = await desktop.order(ipc.ShowCard)
+        assert (card.visit.session_id, card.visit.grantables, card.may_rate) == (session_id, [], False)
+        assert card.visit.cause == ErrorCode.E_READBACK_MISMATCH
+        assert isinstance(await rated.rate(session_id), SupportError)
+
+
+def says_mismatch(prompt: ipc.ShowPrompt) -> ipc.PromptAnswered:
+    """The caller read other digits."""
+    return ipc.PromptAnswered(prompt.prompt_no, [], ErrorCode.E_READBACK_MISMATCH, "0" * 64, 2.0)
+
+
 async def test_con_16_the_technician_of_that_session_reads_it_and_nobody_else(tmp_path: Path) -> None:
     async with rated_device(tmp_path) as rated, attached(rated.device) as desktop:
         session_id = await one_session(rated)

@@ -73,6 +73,18 @@ class WholeSystem:
         """The same relay again, on the same port and data."""
         self._relay_facts = self._steps.relay()
 
+    def kill_agent(self) -> None:
+        """SIGKILL, as a power cut would; its desktop process goes with it."""
+        agent = psutil.Process(self.pids["agent"])
+        family = [agent, *agent.children(recursive=True)]
+        os.kill(agent.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive, "a part of the agent outlived it"
+
+    def start_agent(self) -> None:
+        """The same agent again, on the same data."""
+        self._steps.agent(self._relay_facts, self.screen)
+
     def serve_release(self, folder: Path) -> None:
         """The same relay again, which hands out this folder too."""
         words = [str(BIN / "alongside-relay"), "serve", "--data", str(self.folder / "relay"), "--json"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agent.desktop.block_messages import BlockLifted, BlockList, BlockRow, BlocksAsked
 from agent.desktop.ipc import ANNOUNCED, read_frame
 from agent.desktop.ipc_messages import (
     FROM_DESKTOP_CODEC,
@@ -21,6 +22,7 @@ from agent.desktop.ipc_messages import (
     HelpAsked,
     HelpCode,
     HelpNews,
+    IpcRefused,
     RatingGiven,
     RatingKept,
     SessionStatus,
@@ -35,7 +37,7 @@ from agent.desktop.ipc_messages import (
     VisitsAsked,
 )
 from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
-from protocol.errors import SupportError
+from protocol.errors import ErrorCode, SupportError
 from tests.support.window_answers import ANSWERS, CODE
 
 END_LIMIT_S = 20.0
@@ -51,6 +53,8 @@ class TrayService:
         self.link = "connected"
         self.standing = [StandingRow("st1", "dana", "Dana Meyer", "screen.view", 6 * 86400.0)]
         self.paused_s = 0.0
+        self.blocks = [BlockRow("b-1", "dana", "Dana Meyer", True, True, 3000.0)]
+        self.is_somebody_here = False
         self.rating: RatingGiven | None = None
         self.voided = threading.Event()
         self.helping: socket.socket | None = None
@@ -119,8 +123,19 @@ class TrayService:
             case StandingRevoked():
                 ended, self.standing = self.standing, []
                 _answer(connected, StandingList(ended))
+            case BlocksAsked():
+                _answer(connected, BlockList(self.blocks))
+            case BlockLifted():
+                self._lift(connected)
         if not isinstance(hello, DesktopHello):
             connected.close()
+
+    def _lift(self, connected: socket.socket) -> None:
+        if self.is_somebody_here:
+            _answer(connected, IpcRefused(ErrorCode.E_BUSY))
+            return
+        lifted, self.blocks = self.blocks, []
+        _answer(connected, BlockList(lifted))
 
     def _status(self) -> Status:
         return Status(
