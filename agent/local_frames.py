@@ -2,31 +2,13 @@
 
 import asyncio
 import socket
-import struct
-from dataclasses import dataclass
 
+from agent.local_peer import LocalPeer, peer_of
 from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Unreachable
 
 LENGTH_BYTES = 4
 SEND_TIMEOUT_S = 2.0
 READ_AHEAD_BYTES = 256 << 10
-
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPeer:
-    """The process at the other end, as the kernel knows it; what it says about itself is not believed."""
-
-    uid: int
-    pid: int
-
-
-def peer_of(connected: socket.socket) -> LocalPeer:
-    """Who connected, or who listened (`SO_PEERCRED`, unix(7))."""
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _gid = _CREDENTIALS.unpack(credentials)
-    return LocalPeer(uid=int(uid), pid=int(pid))
 
 
 def require_local_sockets() -> None:

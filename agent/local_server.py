@@ -15,7 +15,8 @@ from pathlib import Path
 import structlog
 
 from agent.desktop.ipc_messages import HELLO_CODEC, TO_COMMAND_LINE_CODEC, Hello, IpcRefused
-from agent.local_frames import READ_AHEAD_BYTES, LocalConnection, LocalPeer, require_local_sockets
+from agent.local_frames import READ_AHEAD_BYTES, LocalConnection, require_local_sockets
+from agent.local_peer import LocalPeer
 from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Refused, SupportError, UsageError
 
 log = structlog.get_logger()

@@ -22,13 +22,13 @@ from agent.desktop.ipc_messages import (
     FromDesktop,
     ToDesktop,
 )
+from agent.local_peer import peer_of
 from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Refused, SupportError, Unreachable
 
 log = structlog.get_logger()
 
 LENGTH_BYTES = 4
 ANNOUNCED = struct.Struct(">I")
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 CONNECT_TIMEOUT_S = 5.0
 
 
@@ -136,9 +136,6 @@ def _exactly(connected: socket.socket, length: int) -> bytes:
 
 def _check_owner(connected: socket.socket, service_uid: int | None) -> None:
     """Only our own user, root, or the user whom our start named, may tell us what to show."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _pid, uid, _gid = _CREDENTIALS.unpack(credentials)
+    uid = peer_of(connected).uid
     if uid not in (0, os.getuid(), service_uid):
         raise Refused(f"uid {uid} listens there", code=ErrorCode.E_IDENTITY_OWNER)

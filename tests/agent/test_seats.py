@@ -10,7 +10,7 @@ import pytest
 from agent.absence import OsPerson, PersonFact, Tell
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink
-from agent.local_frames import LocalPeer
+from agent.local_peer import LocalPeer
 from agent.platform.logind.graphical_users import graphical_users
 from agent.seat_users import SeatUsers
 from agent.standing import StandingConsents, Whom

@@ -10,7 +10,7 @@ from random import Random
 
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink
-from agent.local_frames import LocalPeer
+from agent.local_peer import LocalPeer
 from protocol.errors import ErrorCode, PeerViolation, Unreachable
 from protocol.grantables import Grantable
 from protocol.version import PROTOCOL_VERSION

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agent.desktop import ipc_messages as ipc
 from agent.desktop_link import DesktopLink
-from agent.local_frames import LocalPeer
+from agent.local_peer import LocalPeer
 from agent.worker_desk import WorkerDesk
 from protocol.errors import ErrorCode, Unreachable
 from protocol.version import PROTOCOL_VERSION
