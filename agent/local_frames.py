@@ -9,6 +9,7 @@ from protocol.errors import EnvironmentFault, ErrorCode, PeerViolation, Unreacha
 LENGTH_BYTES = 4
 SEND_TIMEOUT_S = 2.0
 READ_AHEAD_BYTES = 256 << 10
+ROOT_UID = 0
 
 
 def require_local_sockets() -> None:
@@ -74,6 +75,11 @@ class LocalConnection:
     def close(self) -> None:
         """Close at once, dropping what was not sent; may be called twice."""
         self._writer.transport.abort()
+
+    def stop_sending(self) -> None:
+        """The other end reads that nothing more comes; what it says is still heard. May be called twice."""
+        if self._writer.can_write_eof() and not self._writer.transport.is_closing():
+            self._writer.write_eof()
 
     async def finish(self) -> None:
         """Close after what was sent has gone out; may be called twice."""

@@ -442,6 +442,11 @@ ERROR_TEXTS: dict[ErrorCode, tuple[str, str, int]] = {
         "Let root alone own and write the program and the folders above it.",
         7,
     ),
+    _C.E_COMMAND_LIMIT: (
+        "The command started too many processes or wrote too much to the disk, and was ended.",
+        "Look at what it left on the device; then choose another command.",
+        7,
+    ),
     _C.E_APPROVAL_MISSING: (
         "A second person has to approve this command.",
         "Write a request with --ask-approval FILE, have it signed with: alongside approve FILE; then run it with --approval.",

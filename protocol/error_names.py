@@ -125,6 +125,7 @@ class ErrorCode(StrEnum):
     E_COMMAND_FAILED = auto()
     E_COMMAND_OUTCOME = auto()
     E_COMMAND_UNSAFE = auto()
+    E_COMMAND_LIMIT = auto()
     E_APPROVAL_MISSING = auto()
     E_APPROVAL_REQUEST = auto()
     E_APPROVAL_EXPIRED = auto()

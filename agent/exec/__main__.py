@@ -1,9 +1,16 @@
-"""`python -I -m agent.exec BOOK`: started by the service alone; the order comes on standard input."""
+"""`python -I -m agent.exec BOOK`: for one order, which comes on standard input (a pipe or a socket)."""
 
 import sys
 from pathlib import Path
 
-from agent.exec.book import CommandBook
-from agent.exec.worker import serve
+from agent.exec.guardian import guarded
 
-serve(sys.stdin.fileno(), sys.stdout.fileno(), CommandBook(Path(sys.argv[1])))
+
+def _work() -> None:
+    from agent.exec.book import CommandBook  # here: the guardian stays small
+    from agent.exec.worker import serve
+
+    serve(sys.stdin.fileno(), sys.stdout.fileno(), CommandBook(Path(sys.argv[1])))
+
+
+guarded(_work)

@@ -1,4 +1,4 @@
-"""What the service and one exec worker say to each other: frames of `agent.local_frames` over two pipes.
+"""What the service and one exec worker say to each other: frames of `agent.local_frames`, pipes or a socket.
 
     service                                  worker
       RunOrder            ->                 verifies signature, grant, entry and parameters again
@@ -6,7 +6,8 @@
       Go                  ->                 the service has written `command.started`
                           <-  ExecStarted, ExecOutput ..., ExecEnded
 
-The end of the worker's standard input means: end the command now.
+The end of the worker's standard input means: end the command now. On a socket that is the end of what the
+service sends (shutdown(2)); it still hears the rest.
 """
 
 from typing import Annotated, TypeAlias
@@ -52,9 +53,13 @@ class ExecVerified(Message, frozen=True, tag="exec.verified"):
 
 
 class ExecStarted(Message, frozen=True, tag="exec.started"):
-    """Worker: the program runs, as the leader of its own session and process group `pid`."""
+    """Worker: the program runs, as the leader of its own session and process group `pid`.
+
+    `guardian_pid` is the process whose end ends everything; 0 where there is none.
+    """
 
     pid: int
+    guardian_pid: int = 0
 
 
 class ExecOutput(Message, frozen=True, tag="exec.output"):
@@ -65,7 +70,10 @@ class ExecOutput(Message, frozen=True, tag="exec.output"):
 
 
 class ExecEnded(Message, frozen=True, tag="exec.ended"):
-    """Worker: over, nothing of it is left. `exit_status` is -1 when we ended it, 128 + n for signal n."""
+    """Worker: over. `exit_status` is -1 when we ended it, 128 + n for signal n.
+
+    Nothing of it is left, unless `code` is E_COMMAND_OUTCOME.
+    """
 
     exit_status: int
     is_truncated: bool

@@ -1,7 +1,9 @@
-"""The worker's end of its two pipes to the service; never blocks once the command runs."""
+"""The worker's end of its two pipes to the service, or of one socket; never blocks once the command runs."""
 
 import os
 import select
+import socket
+import stat
 import time
 
 from agent.exec.messages import (
@@ -11,7 +13,7 @@ from agent.exec.messages import (
     FromWorker,
     ToWorker,
 )
-from agent.local_frames import LENGTH_BYTES
+from agent.local_frames import LENGTH_BYTES, ROOT_UID, peer_of
 from protocol.errors import ErrorCode, PeerViolation, Unreachable
 
 READ_SIZE_BYTES = 64 << 10
@@ -27,6 +29,19 @@ class ServiceLink:
         self._received = bytearray()
         self._is_broken = False
         os.set_blocking(write_fd, False)
+
+    def check_peer(self) -> None:
+        """Where systemd listens for us: that it is our own user, or root, who connected.
+
+        Raises:
+            PeerViolation: somebody else did.
+        """
+        if not stat.S_ISSOCK(os.fstat(self.read_fd).st_mode):
+            return
+        with socket.socket(fileno=os.dup(self.read_fd)) as connected:
+            uid = peer_of(connected).uid
+        if uid not in (ROOT_UID, os.geteuid()):
+            raise PeerViolation(f"user {uid} connected")
 
     @property
     def has_queued(self) -> bool:

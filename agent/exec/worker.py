@@ -1,7 +1,6 @@
 """One approved command, in its own process: decide again, start, pass on output, leave nothing behind."""
 
 import os
-import signal
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from agent.exec.approval import Approved, approve_order, command_environment
 from agent.exec.book import CommandBook
 from agent.exec.lifetime import Cause
-from agent.exec.limits import adopt_descendants, die_with_parent
+from agent.exec.limits import CommandLimits
 from agent.exec.messages import (
     DETAIL_LIMIT_CHARS,
     ExecEnded,
@@ -30,15 +29,14 @@ ORDER_TIMEOUT_S = 20.0
 FLUSH_TIMEOUT_S = 30.0
 ENDED_BY_US = -1
 SIGNAL_STATUS_BASE = 128  # the shells' convention for "ended by signal n"
+LIMITS = CommandLimits()
 
 
 def serve(read_fd: int, write_fd: int, book: CommandBook) -> None:
-    """One order, from the service's pipe to the last message on the other one.
+    """One order, from the service's pipe to the last message on the other one; below `guardian.guarded`.
 
     `book` knows whether a newer policy was seen and whether the request was begun before.
     """
-    die_with_parent(signal.SIGTERM)
-    adopt_descendants()
     link = ServiceLink(read_fd, write_fd)
     try:
         program = _permitted(link, book)
@@ -50,6 +48,7 @@ def serve(read_fd: int, write_fd: int, book: CommandBook) -> None:
 
 
 def _permitted(link: ServiceLink, book: CommandBook) -> Program:
+    link.check_peer()
     order = link.receive(ORDER_TIMEOUT_S)
     if not isinstance(order, RunOrder):
         raise PeerViolation("an order was expected")
@@ -71,6 +70,7 @@ def _program(approved: Approved) -> Program:
         environment=command_environment(approved.argv, os.getuid()),
         timeout_s=min(entry.timeout_s, COMMAND_TIMEOUT_LIMIT_S),
         output_limit_bytes=min(entry.output_limit_bytes, COMMAND_OUTPUT_LIMIT_BYTES),
+        limits=LIMITS,
     )
 
 
@@ -87,10 +87,17 @@ def _run(program: Program, link: ServiceLink) -> ExecEnded:
 
 
 def _ended(running: RunningCommand, took_s: float) -> ExecEnded:
-    cause = running.lifetime.cause
-    if cause is Cause.EXITED:
-        returned = running.process.returncode
+    cause, returned = running.lifetime.cause, running.process.returncode
+    if cause is Cause.EXITED and returned is not None:
         status = returned if returned >= 0 else SIGNAL_STATUS_BASE - returned
         return ExecEnded(status, running.is_truncated, took_s, "")
-    code = ErrorCode.E_COMMAND_TIMEOUT.value if cause is Cause.TIMED_OUT else ""
-    return ExecEnded(ENDED_BY_US, running.is_truncated, took_s, code)
+    return ExecEnded(ENDED_BY_US, running.is_truncated, took_s, _CODES[cause])
+
+
+_CODES = {
+    Cause.EXITED: ErrorCode.E_COMMAND_OUTCOME.value,  # how is not known: somebody else took leave of it
+    Cause.TIMED_OUT: ErrorCode.E_COMMAND_TIMEOUT.value,
+    Cause.CANCELLED: "",
+    Cause.EXCEEDED: ErrorCode.E_COMMAND_LIMIT.value,
+    Cause.LOST: ErrorCode.E_COMMAND_OUTCOME.value,
+}

@@ -56,6 +56,31 @@ async def test_a_command_is_recorded_before_it_starts_and_its_output_arrives_in_
     assert worker.is_ended
 
 
+@pytest.mark.parametrize(
+    ("has_left_nothing", "kind", "state"),
+    [
+        (True, AuditKind.COMMAND_ENDED, RequestState.ENDED),
+        (False, AuditKind.COMMAND_UNKNOWN, RequestState.UNKNOWN),
+    ],
+)
+async def test_a_command_that_was_cut_has_ended_only_if_nothing_of_it_is_left(
+    bench: CommandBench,
+    start: ScriptedStart,
+    has_left_nothing: bool,
+    kind: AuditKind,
+    state: RequestState,
+) -> None:
+    async with bench:
+        request = bench.ask("idle")
+        assert isinstance(await bench.next(), CommandStarted)
+        bench.book.begin(RequestId(request.request_id))
+        start.workers[0].has_left_nothing = has_left_nothing
+    assert bench.audit.kinds[-1] is kind
+    found = bench.book.find(RequestId(request.request_id))
+    assert found is not None
+    assert found.state is state
+
+
 async def test_a_request_id_runs_once_however_often_it_is_sent(
     bench: CommandBench, start: ScriptedStart
 ) -> None:

@@ -5,6 +5,7 @@ import pytest
 from agent.exec.lifetime import (
     CANCEL_GRACE_S,
     DRAIN_LIMIT_S,
+    KILLS_LIMIT,
     TIMEOUT_GRACE_S,
     Cause,
     CommandLifetime,
@@ -39,6 +40,36 @@ def test_a_kill_is_repeated_until_it_has_worked(life: CommandLifetime) -> None:
     life.exited(life.deadline_s)
     life.pipes_closed()
     assert life.is_over
+    assert life.cause is Cause.TIMED_OUT
+
+
+def test_a_kill_that_never_works_is_given_up_and_then_nobody_claims_an_end(life: CommandLifetime) -> None:
+    life.tick(START_S + 10)
+    for _ in range(KILLS_LIMIT):
+        assert life.tick(life.deadline_s) == [Order.KILL]
+        assert not life.is_over
+    assert life.tick(life.deadline_s) == []
+    assert life.is_over
+    assert life.cause is Cause.LOST
+
+
+def test_who_takes_too_much_is_killed_at_once_and_only_once(life: CommandLifetime) -> None:
+    assert life.exceeded(START_S + 1) == [Order.KILL]
+    assert life.exceeded(START_S + 1.2) == []
+    assert life.cause is Cause.EXCEEDED
+
+
+def test_who_takes_too_much_in_its_time_to_end_gets_no_more_of_it(life: CommandLifetime) -> None:
+    life.tick(START_S + 10)
+    assert life.exceeded(START_S + 10.2) == [Order.KILL]
+    assert life.cause is Cause.TIMED_OUT
+
+
+def test_what_is_left_over_makes_the_end_unknown_however_the_program_ended(life: CommandLifetime) -> None:
+    life.exited(START_S + 1)
+    life.pipes_closed()
+    life.left_over()
+    assert life.cause is Cause.LOST
 
 
 def test_cancelling_twice_orders_once(life: CommandLifetime) -> None:

@@ -87,9 +87,10 @@ class SimulatedWorker:
         """See `ExecWorker`."""
         self._later(0.01, ExecEnded(-1, False, 0.5, ""))
 
-    async def end(self) -> None:
+    async def end(self) -> bool:
         """See `ExecWorker`."""
         self._is_over = True
+        return True
 
     def _later(self, after_s: float, message: FromWorker | None) -> None:
         self._terms.loop.call_later(after_s, self._says.put_nowait, message)

@@ -101,8 +101,9 @@ class _NotedWorker:
     def cancel(self) -> None:
         """See `ExecWorker`."""
 
-    async def end(self) -> None:
+    async def end(self) -> bool:
         """See `ExecWorker`."""
+        return True
 
 
 _REAL_READER = snapshots.SnapshotReader

@@ -17,6 +17,7 @@ class ScriptedWorker:
         self.says.put_nowait(ExecVerified([PROGRAM]))
         self.was_let_go = False
         self.is_ended = False
+        self.has_left_nothing = True
 
     async def receive(self) -> FromWorker:
         """See `ExecWorker`."""
@@ -34,9 +35,10 @@ class ScriptedWorker:
         """See `ExecWorker`."""
         self.says.put_nowait(ExecEnded(-1, False, 0.5, ""))
 
-    async def end(self) -> None:
+    async def end(self) -> bool:
         """See `ExecWorker`."""
         self.is_ended = True
+        return self.has_left_nothing
 
 
 class ScriptedStart:

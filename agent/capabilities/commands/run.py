@@ -90,6 +90,7 @@ class CommandRun:
         self._argv: list[str] = []
         self._approver_id = ""
         self._is_taken = False
+        self._is_perhaps_left = False
         self._output_bytes = 0
         self.task: asyncio.Task[None] | None = None  # set by whoever runs it
 
@@ -144,7 +145,7 @@ class CommandRun:
         except TimeoutError:
             raise Refused("the exec worker is stuck", code=ErrorCode.E_COMMAND_TIMEOUT) from None
         finally:
-            await worker.end()
+            self._is_perhaps_left = not await worker.end()
 
     def _order(self, grant: Grant) -> tuple[float, RunOrder]:
         around = self._surroundings
@@ -215,6 +216,7 @@ class CommandRun:
         self._surroundings.audit.write(AuditKind.COMMAND_STARTED, facts)
         self._argv = argv
         self._started_s = self._surroundings.monotonic_s()
+        self._is_perhaps_left = True  # until the worker's end says otherwise
         await worker.go()
 
     async def _finish(self, ended: ExecEnded) -> None:
@@ -241,6 +243,7 @@ class CommandRun:
 
     def _ended_by_us(self, code: ErrorCode) -> ExecEnded:
         took_s = self._surroundings.monotonic_s() - (self._started_s or 0.0)
+        code = ErrorCode.E_COMMAND_OUTCOME if self._is_perhaps_left else code
         return ExecEnded(-1, False, took_s, code.value)
 
     def _record_end(self, ended: ExecEnded) -> None:
