@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", default="auto", choices=SOURCES)
     parser.add_argument("--seats-socket", default="")
     parser.add_argument("--seat-users", default="")
+    parser.add_argument("--exec-socket", default="")
     parser.add_argument("--no-desktop", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument(
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         has_desktop=not given.no_desktop,
         seats_socket=given.seats_socket,
         seat_users=given.seat_users,
+        exec_socket=given.exec_socket,
         as_json=given.json,
     )
     try:

@@ -46,6 +46,7 @@ from agent.desktop_link import DesktopLink, DesktopSeat, own_uids
 from agent.desktop_process import DesktopProcess, display_of
 from agent.exec.book import CommandBook
 from agent.exec.start import worker_starter
+from agent.exec.unit import unit_starter
 from agent.input_desk import SessionInput
 from agent.joining import leave_organisation
 from agent.kept_patience import load_patience
@@ -223,7 +224,7 @@ class _Assembly:
         self.link = link = self._relay_link(sessions, tickets)
         service = Service(
             ServiceParts(
-                _status_facts(self.peer, self.identity, self.relay),
+                self._status_facts(),
                 self.policies,
                 desktop,
                 self._desktop_process(desktop),
@@ -249,6 +250,18 @@ class _Assembly:
             HelpAsked: codes.handle_help,
         }
         return service, self._servers(desks), sessions
+
+    def _status_facts(self) -> StatusFacts:
+        identity = self.identity
+        is_visitor = identity.is_visitor
+        return StatusFacts(
+            device_id=self.device_id,
+            organisation_id="" if is_visitor else identity.organisation_id,
+            organisation_name="" if is_visitor else shown_name(identity.organisation_name),
+            group="" if is_visitor else self.peer.group,
+            relay_url=self.relay.url,
+            exec_socket=self.config.exec_socket,
+        )
 
     def _servers(self, desks: dict[type, Handler]) -> list[LocalServer]:
         servers = [LocalServer(self.data.socket, desks, allowed_uids=own_uids())]
@@ -350,6 +363,8 @@ class _Assembly:
         book = CommandBook(self.data.commands)
         settle_open_requests(book, SessionAudit(self.audit_log, self.device_id, ""))
         ledger = CommandLedger(book)
+        exec_socket = self.config.exec_socket
+        start_worker = unit_starter(exec_socket) if exec_socket else worker_starter(book.path)
 
         def build(session: BuildFor) -> dict[str, Capability]:
             built: list[Capability] = [
@@ -368,7 +383,7 @@ class _Assembly:
                         platform=platform_name(platform.system()),
                         audit=session.audit,
                         ledger=ledger,
-                        start_worker=worker_starter(book.path),
+                        start_worker=start_worker,
                         utc_now=lambda: datetime.now(UTC),
                     )
                 ),
@@ -404,18 +419,6 @@ class _Assembly:
             agent_version=PRODUCT_VERSION,
             instance_id=secrets.token_hex(16),
         )
-
-
-def _status_facts(peer: VerifiedPeer, identity: Identity, relay: RelayAddress) -> StatusFacts:
-    if identity.is_visitor:
-        return StatusFacts(DeviceId(identity.subject_id), "", "", "", relay.url)
-    return StatusFacts(
-        device_id=DeviceId(identity.subject_id),
-        organisation_id=identity.organisation_id,
-        organisation_name=shown_name(identity.organisation_name),
-        group=peer.group,
-        relay_url=relay.url,
-    )
 
 
 async def _read_displays(seat: DesktopSeat | None) -> tuple[list[Display], str]:

@@ -15,6 +15,8 @@ def service_words(config: AgentConfig) -> list[str]:
         words.append(f"--seats-socket={config.seats_socket}")
     if config.seat_users:
         words.append(f"--seat-users={config.seat_users}")
+    if config.exec_socket:
+        words.append(f"--exec-socket={config.exec_socket}")
     if not config.has_desktop:
         words.append("--no-desktop")
     if config.as_json:

@@ -159,6 +159,15 @@ def run(
             "own, such as /run/alongside-agent/agent.sock. Default: nowhere.",
         ),
     ] = None,
+    exec_socket: Annotated[
+        str | None,
+        typer.Option(
+            "--exec-socket",
+            metavar="PATH",
+            help="Where systemd starts a unit for each approved command, such as "
+            "/run/alongside-agent-exec.sock; then none runs without. Default: the agent starts them itself.",
+        ),
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -169,6 +178,7 @@ def run(
         "source": source,
         "has_desktop": False if no_desktop else None,
         "seats_socket": seats_socket,
+        "exec_socket": exec_socket,
         "as_json": as_json,
     }
     config = load_config(folder.root, folder.settings, given)

@@ -12,7 +12,14 @@ import platformdirs
 from protocol.errors import ErrorCode, UsageError
 
 SOURCES = ("auto", "xcffib", "pixelflux", "dxcam", "screencapturekit", "mss")
-_SETTINGS = {"source": str, "display": str, "has_desktop": bool, "seats_socket": str, "seat_users": str}
+_SETTINGS = {
+    "source": str,
+    "display": str,
+    "has_desktop": bool,
+    "seats_socket": str,
+    "seat_users": str,
+    "exec_socket": str,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +28,7 @@ class AgentConfig:
 
     `seats_socket`: where desktop processes of other users connect, "" for nowhere. `seat_users`: users (names
     or uids, with spaces between them) who may, beside those of whom the system says that they have a desktop.
+    `exec_socket`: where systemd starts a unit for each command (`agent.exec.unit`), "" for our own children.
     """
 
     data: Path
@@ -29,6 +37,7 @@ class AgentConfig:
     has_desktop: bool = True
     seats_socket: str = ""
     seat_users: str = ""
+    exec_socket: str = ""
     as_json: bool = False
 
 
@@ -53,6 +62,7 @@ def load_config(data: Path, settings: Path, given: Mapping[str, str | bool | Non
         has_desktop=bool(merged.get("has_desktop", True)),
         seats_socket=str(merged.get("seats_socket", "")),
         seat_users=str(merged.get("seat_users", "")),
+        exec_socket=str(merged.get("exec_socket", "")),
         as_json=bool(given.get("as_json")),
     )
     if config.source not in SOURCES:

@@ -33,6 +33,8 @@ async def examine(data: DataDir) -> list[Check]:
     checks.append(found)
     status, found = await _check_service(data)
     checks.append(found)
+    if status is not None:
+        checks.append(check_commands(status.exec_socket))
     if identity is not None:
         checks += _check_policy(data, identity)
         checks.append(await _check_relay(data, identity, status))
@@ -91,6 +93,17 @@ async def _check_service(data: DataDir) -> tuple[Status | None, Check]:
         remedy = "Start it with: alongside-agent run."
         return None, Check("service", CheckState.WARN, f"not running ({exc.code})", remedy)
     return status, Check("service", CheckState.OK, f"running, link {status.link}")
+
+
+def check_commands(exec_socket: str) -> Check:
+    """What holds a command together with whatever it starts, and bounds it."""
+    if not exec_socket:
+        told = "below the agent, each with a guardian; the system's own bounds are those of the agent"
+        return Check("commands run", CheckState.OK, told)
+    if Path(exec_socket).is_socket():
+        return Check("commands run", CheckState.OK, "each in a unit of its own, which ends all of it")
+    remedy = "Start it with: systemctl start alongside-agent-exec.socket."
+    return Check("commands run", CheckState.FAIL, f"not at all: nobody listens at {exec_socket}", remedy)
 
 
 def _check_policy(data: DataDir, identity: Identity) -> Iterator[Check]:

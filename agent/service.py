@@ -51,6 +51,7 @@ class StatusFacts:
     organisation_name: str
     group: str
     relay_url: str
+    exec_socket: str = ""
 
 
 class PolicyIntake:
@@ -165,6 +166,7 @@ class Service:
                 for each in (parts.pauses.live() if uid is None else [])
                 if each.uid is not None
             ),
+            exec_socket=parts.facts.exec_socket,
         )
 
     async def run(

@@ -53,7 +53,7 @@ _VERSION: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){2}")
 class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a release; its name is a plain one, never a path."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@-]{0,199}\Z")]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     length_bytes: Annotated[int, msgspec.Meta(ge=0, le=RELEASE_FILE_LIMIT_BYTES)]
 

@@ -196,6 +196,7 @@ class Status(Message, frozen=True, tag="ipc.status"):
 
     `policy_alarm` is "" or E_POLICY_EQUIVOCATION. `paused_s`: for how long a pause of the person, or
     of everybody, still lasts. `paused_users`: others' own, for the service's own user and root.
+    `exec_socket`: where systemd starts a unit for each command; "": the agent starts them itself.
     """
 
     device_id: ShortText
@@ -211,6 +212,7 @@ class Status(Message, frozen=True, tag="ipc.status"):
     policy_alarm: ShortText = ""
     paused_s: Finite = 0.0
     paused_users: tuple[UserPaused, ...] = ()
+    exec_socket: str = ""
 
 
 class Left(Message, frozen=True, tag="ipc.left"):

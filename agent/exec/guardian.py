@@ -12,13 +12,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from agent.exec.endings import NOTHING_LEFT, SOMETHING_LEFT, WORKER_GRACE_S
 from agent.exec.limits import adopt_descendants, die_with_parent
 from agent.exec.tree import kill_descendants, reap_children
-
-_HEARD: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGALRM)
 
 
 def guarded(work: Callable[[], None]) -> NoReturn:
@@ -28,7 +26,7 @@ def guarded(work: Callable[[], None]) -> NoReturn:
     also by the death of who started us, is passed on; a worker that does not follow is killed after
     `WORKER_GRACE_S`.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _heard())
     die_with_parent(signal.SIGTERM)
     adopt_descendants()
     guardian_pid = os.getpid()
@@ -41,9 +39,14 @@ def guarded(work: Callable[[], None]) -> NoReturn:
     os._exit(NOTHING_LEFT if is_clean else SOMETHING_LEFT)
 
 
+def _heard() -> tuple[signal.Signals, ...]:
+    """What the guardian waits for; not every system has these, and every one may import us."""
+    return signal.SIGCHLD, signal.SIGTERM, signal.SIGALRM
+
+
 def _be_worker(guardian_pid: int, work: Callable[[], None]) -> NoReturn:
     die_with_parent(signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _heard())
     if os.getppid() != guardian_pid:  # it died before the first line
         os._exit(SOMETHING_LEFT)
     adopt_descendants()
@@ -62,7 +65,7 @@ def _let_go_of_pipes() -> None:
 def _wait_for(worker_pid: int) -> None:
     ended = set()
     while worker_pid not in ended:
-        heard = signal.sigwait(_HEARD)
+        heard = signal.sigwait(_heard())
         if heard == signal.SIGTERM:
             _tell(worker_pid, signal.SIGTERM)
             signal.alarm(WORKER_GRACE_S)

@@ -163,7 +163,7 @@ verify() {
   follow_roots "$work" "$(tr -d '\0' <"$work/successors.json")" "$fingerprint"
   is_signed "$work/key.pem" "$work/release.sig" "$TYPE" "$work/release.json" || refuse "the manifest's signature is wrong"
   # the list goes through a file: not every bare root has /dev/fd
-  grep -oE '"name":"[A-Za-z0-9._+-]+","sha256":"[0-9a-f]{64}"' "$work/release.json" |
+  grep -oE '"name":"[A-Za-z0-9._+@-]+","sha256":"[0-9a-f]{64}"' "$work/release.json" |
     sed -E 's/"name":"([^"]+)","sha256":"([0-9a-f]+)"/\1 \2/' >"$work/list" || refuse "its list is empty"
   while IFS=' ' read -r name sha256; do
     found="$(member "$bundle" "$name" 268435456 | sha256)" || refuse "$name is missing"

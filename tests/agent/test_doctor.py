@@ -1,12 +1,13 @@
 """`alongside-agent doctor` and the other commands on a computer where something is missing."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from agent.cli import main
-from agent.doctor import examine
+from agent.doctor import check_commands, examine
 from agent.doctor_check import Check, CheckState
 from agent.state import DataDir
 from protocol.errors import ErrorCode
@@ -49,6 +50,20 @@ async def test_programs_of_the_catalogue_that_are_missing_are_named(tmp_path: Pa
     checks = await checked(tmp_path)
     assert checks["policy"].state is CheckState.OK
     assert checks["commands"].state in (CheckState.OK, CheckState.WARN)
+
+
+def test_what_holds_a_command_is_named_and_a_missing_unit_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "exec.sock"
+    assert "below the agent" in check_commands("").sentence
+    missing = check_commands(str(path))
+    assert missing.state is CheckState.FAIL
+    assert "alongside-agent-exec.socket" in missing.remedy
+    path.touch()
+    assert check_commands(str(path)).state is CheckState.FAIL, "a file is no socket"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        assert "a unit of its own" in check_commands(str(path)).sentence
 
 
 async def test_without_a_display_the_screen_says_why(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ server.serve_forever()
 """
 UNITS = (
     "etc/systemd/system/alongside-agent.service",
+    "etc/systemd/system/alongside-agent-exec.socket",
+    "etc/systemd/system/alongside-agent-exec@.service",
     "etc/systemd/system/alongside-agent-update.service",
     "etc/systemd/system/alongside-agent-update.timer",
     "etc/systemd/user/alongside-agent-desktop.service",

@@ -13,6 +13,7 @@ export PATH LC_ALL=C.UTF-8
 PREFIX=/opt/alongside
 STATE=/var/lib/alongside-agent
 SYSTEM_UNIT=/etc/systemd/system/alongside-agent.service
+EXEC_UNITS=(/etc/systemd/system/alongside-agent-exec.socket /etc/systemd/system/alongside-agent-exec@.service)
 UPDATE_UNITS=(/etc/systemd/system/alongside-agent-update.service /etc/systemd/system/alongside-agent-update.timer)
 USER_UNIT=/etc/systemd/user/alongside-agent-desktop.service
 COMMAND=/usr/local/bin/alongside-agent
@@ -241,7 +242,7 @@ stage() {
   # the updater puts these back when it goes back to this version
   (umask 022 && mkdir -- "$HERE/units")
   while IFS=' ' read -r name sha256; do
-    if [[ "$name" == alongside-agent*.service || "$name" == alongside-agent*.timer ]]; then
+    if [[ "$name" == alongside-agent*.service || "$name" == alongside-agent*.timer || "$name" == alongside-agent*.socket ]]; then
       (umask 022 && member "$WORK/bundle" "$name" 262144 >"$HERE/units/$name") || fail 6 "$name cannot be unpacked. Is the disk full?"
     fi
   done <"$WORK/list"
@@ -364,7 +365,7 @@ start() {
 }
 
 uninstall() {
-  local each found="" files=("$COMMAND" "$SYSTEM_UNIT" "$USER_UNIT" "${UPDATE_UNITS[@]}")
+  local each found="" files=("$COMMAND" "$SYSTEM_UNIT" "$USER_UNIT" "${EXEC_UNITS[@]}" "${UPDATE_UNITS[@]}")
   # .new: what a killed run left
   files+=("${files[@]/%/.new}")
   for each in "$PREFIX" "${files[@]}" ${PURGE:+"$STATE"}; do
@@ -424,9 +425,7 @@ main() {
   stage
   updates
   make_account
-  unit "$SYSTEM_UNIT"
-  unit "$USER_UNIT"
-  for each in "${UPDATE_UNITS[@]}"; do
+  for each in "${EXEC_UNITS[@]}" "$SYSTEM_UNIT" "$USER_UNIT" "${UPDATE_UNITS[@]}"; do
     unit "$each"
   done
   link "versions/$NAME" "$PREFIX/current"
