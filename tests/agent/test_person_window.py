@@ -14,6 +14,7 @@ from agent.desktop.x11_windows import WindowProperties
 from protocol.version import PRODUCT_VERSION
 from tests.screens import PERSON_WINDOWS
 from tests.support.desktop_service import wait_for
+from tests.support.seen_focus import by_keyboard
 from tests.support.window_answers import CODE, STATUS, VISIT
 from tests.support.x_display import x_display
 
@@ -146,6 +147,14 @@ def test_con_21_at_three_times_the_size_all_is_reached_by_keyboard_and_in_sight(
             at.event_generate("<Tab>")
             window.update()
         assert buttons <= set(reached)
+
+
+@pytest.mark.parametrize("title", PERSON_WINDOWS)
+def test_con_21_what_has_the_keyboard_shows_it(display: str, title: str) -> None:
+    with shown(display, title, "en", 1.0) as window:
+        first = window.tk_focusNext()
+        assert first is not None
+        assert len(by_keyboard(window, first, display)) >= 1
 
 
 def is_in_sight(widget: tk.Misc, window: tk.Misc) -> bool:

@@ -15,6 +15,7 @@ from agent.desktop.prompt_view import BAR_PX, SIDE_PX
 from agent.desktop.x11_windows import WindowProperties
 from protocol.grantables import Grantable
 from tests.support.desktop_service import a_prompt, wait_for
+from tests.support.seen_focus import pixels_of
 from tests.support.x_display import x_display
 
 pytestmark = pytest.mark.real
@@ -112,8 +113,10 @@ def by_keyboard(root: tk.Tk, start: tk.Misc, which: tuple[str, bool]) -> set[tk.
         reached.add(at)
         if isinstance(at, TickBox):
             assert inside_canvas(at), (which, str(at))
+        focused = pixels_of(at, at.winfo_screen())
         at.event_generate("<Tab>")
         root.update()
+        assert pixels_of(at, at.winfo_screen()) != focused, (which, str(at), "does not show the keyboard")
     return reached
 
 

@@ -213,10 +213,14 @@ export class ScreenPanel {
       if (event.key === "Escape") {
         open(false);
         byId("keys").focus();
-      } else if (step) {
+      } else if (event.key === "Tab") open(false); // and on to what comes after it
+      else if (step) {
         event.preventDefault();
         items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
       }
+    });
+    list.addEventListener("focusout", ({ relatedTarget: next }) => {
+      if (next && !list.contains(next)) open(false);
     });
     document.addEventListener("click", (event) => {
       if (!event.target.closest(".menu")) open(false);
