@@ -32,6 +32,10 @@ class ArrayList(list[Any]):
     """A list that PowerShell hands on as one object when a comma stands before it."""
 
 
+class Groups(list[Any]):
+    """GroupCollection: a group that is not there is one that matched nothing."""
+
+
 class Sha256:
     """SHA256CryptoServiceProvider."""
 
@@ -95,9 +99,9 @@ def _matches(text: str, pattern: str) -> list[SimpleNamespace]:
 
 def _match(found: "re.Match[str] | None") -> SimpleNamespace:
     if found is None:
-        return SimpleNamespace(Success=False, Value="", Groups=[])
+        return SimpleNamespace(Success=False, Value="", Groups=Groups())
     groups = [SimpleNamespace(Value=each or "") for each in (found[0], *found.groups())]
-    return SimpleNamespace(Success=True, Value=found[0], Groups=groups)
+    return SimpleNamespace(Success=True, Value=found[0], Groups=Groups(groups))
 
 
 _CONSTANTS = {
@@ -256,6 +260,8 @@ class Dotnet:
         """`target[index]`; a key that is not there is $null."""
         if isinstance(target, dict):
             return target.get(index)
+        if isinstance(target, Groups) and index >= len(target):
+            return SimpleNamespace(Success=False, Value="")
         if not isinstance(target, list | bytearray) or not isinstance(index, int):
             raise NotKnown(f"{target!r}[{index!r}]"[:80])
         try:

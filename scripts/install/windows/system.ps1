@@ -31,9 +31,11 @@ function Install-Service {
     } elseif ($service.StartName -ceq $run.Account) {
         return
     }
+    # the account last: whose service it is says that the rest was done
     foreach ($words in @(
-            @('config', $run.Service, 'obj=', $run.Account), @('privs', $run.Service, 'SeChangeNotifyPrivilege'),
-            @('failureflag', $run.Service, '1'), @('failure', $run.Service, 'reset=', '300', 'actions=', 'restart/2000/restart/10000/restart/60000'))) {
+            @('privs', $run.Service, 'SeChangeNotifyPrivilege'), @('failureflag', $run.Service, '1'),
+            @('failure', $run.Service, 'reset=', '300', 'actions=', 'restart/2000/restart/10000/restart/60000'),
+            @('config', $run.Service, 'obj=', $run.Account))) {
         Invoke-Step "run: sc.exe $words" {
             if ((Invoke-Program $run.Control $words) -ne 0) { Stop-Installation 1 "Windows does not take the service's settings (sc.exe $words)." }
         }
