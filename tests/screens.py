@@ -71,6 +71,8 @@ def _windows(display: str, name: str, scale: float, scheme: Scheme, folder: Path
     bars = Bars(looks, properties, BarCalls(lambda *_: None, lambda _: None))
     bars.show(an_indicator())
     take("indicator", bars.close)
+    bars.show(replace(an_indicator(name=""), organisation_name=""))
+    take("indicator-not-verified", bars.close)
     bars.show(an_indicator())
     bars.say_keys(are_ours=False)
     take("indicator-keys-taken", bars.close)

@@ -49,14 +49,16 @@ class BarCalls:
 class Bar:
     """One session's bar."""
 
-    def __init__(self, looks: Looks, properties: WindowProperties, calls: BarCalls, number: int) -> None:
+    def __init__(
+        self, looks: Looks, properties: WindowProperties, calls: BarCalls, number: int, *, is_verified: bool
+    ) -> None:
         self._looks, self._properties, self._calls = looks, properties, calls
         self._say = looks.language.say
         self._session_id = ""
         self._show_no = 0
         self._since_s = time.monotonic()
         self._until_s = 0.0
-        self._is_verified = True
+        self._is_verified = is_verified
         self._top = 0
         self._owes_shown = False
         self._is_over = False
@@ -66,7 +68,7 @@ class Bar:
             looks.root,
             name=f"alongside-indicator-{number}",
             class_=WINDOW_CLASS,
-            background=looks.colours.bar_line,
+            background=looks.colours.bar_line if is_verified else looks.colours.stop_hover,
         )
         window.withdraw()
         window.overrideredirect(boolean=True)
@@ -102,7 +104,6 @@ class Bar:
         """Show it, or change what it says; `on_shown` follows when it is in sight."""
         self._session_id, self._show_no = order.session_id, order.show_no
         self._until_s = time.monotonic() + order.remaining_s
-        self._is_verified = bool(order.organisation_name)
         who, may = indicator_text(order, self._looks.language)
         self._who.configure(text=who)
         self._may.configure(text=may)
@@ -159,27 +160,27 @@ class Bar:
             self._window.destroy()
 
     def _build(self) -> None:
-        px = self._looks.px
-        bar = tk.Frame(self._window, background=self._looks.colours.bar)
+        px, colours = self._looks.px, self._looks.colours
+        # red on red would not be found
+        ground, stop = (colours.bar, lk.STOP) if self._is_verified else (colours.bar_alarm, lk.STOP_ON_ALARM)
+        bar = tk.Frame(self._window, background=ground)
         bar.pack(fill="both", expand=True, padx=px(1), pady=(0, px(1)))
-        mark = tk.Canvas(
-            bar, width=px(28), height=px(28), background=self._looks.colours.bar, highlightthickness=0
-        )
-        mark.create_image(0, 0, anchor="nw", image=self._looks.mark(28, self._looks.colours.bar))
+        mark = tk.Canvas(bar, width=px(28), height=px(28), background=ground, highlightthickness=0)
+        mark.create_image(0, 0, anchor="nw", image=self._looks.mark(28, ground))
         mark.pack(side=self._looks.start, padx=self._looks.pad(px(14), px(10)), pady=px(6))
-        self._stop = Button(bar, self._looks, lk.STOP, (self._say("Stop"), self._say("Stopped")))
+        self._stop = Button(bar, self._looks, stop, (self._say("Stop"), self._say("Stopped")))
         self._stop.pack(side=self._looks.end, padx=self._looks.pad(px(4), px(8)), pady=px(3))
         # the press already stops: waiting for the release would be waiting
         self._stop.bind("<ButtonPress-1>", self._on_stop_pressed)
         name_parts(self._properties, {"stop": self._stop})
-        times = tk.Frame(bar, background=self._looks.colours.bar)
+        times = tk.Frame(bar, background=ground)
         times.pack(side=self._looks.end, padx=self._looks.pad(px(10), px(6)), pady=px(5))
         self._here = lk.label(times, self._looks, "", lk.Type(14, self._looks.colours.on_bar, is_bold=True))
         self._left = lk.label(times, self._looks, "", lk.Type(13, self._looks.colours.on_bar))
         for line in (self._here, self._left):
             line.configure(anchor=self._looks.far_anchor, justify=self._looks.end)
             line.pack(anchor=self._looks.far_anchor, fill="x")
-        words = self._words = tk.Frame(bar, background=self._looks.colours.bar)
+        words = self._words = tk.Frame(bar, background=ground)
         words.pack(side=self._looks.start, pady=px(5))
         width_px = TEXT_WIDTH_PX
         self._who = lk.label(words, self._looks, "", lk.Type(14, self._looks.colours.on_bar, True, width_px))
@@ -301,7 +302,10 @@ class Bars:
         """Show this session's bar, or change what it says."""
         if order.session_id not in self._bars:
             self._numbers += 1
-            self._bars[order.session_id] = Bar(self._looks, self._properties, self._calls, self._numbers)
+            is_verified = bool(order.organisation_name)
+            self._bars[order.session_id] = Bar(
+                self._looks, self._properties, self._calls, self._numbers, is_verified=is_verified
+            )
         bar = self._bars[order.session_id]
         bar.say_keys(are_ours=self._has_keys)
         bar.show(order)

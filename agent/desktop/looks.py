@@ -105,10 +105,10 @@ class Looks:
         """The Alongside mark."""
         side = self.px(side_px)
         colours = self.colours
-        is_on_bar = background == colours.bar
-        first, second = (
-            (colours.on_bar, colours.bar_soft) if is_on_bar else (colours.accent, colours.accent_soft)
-        )
+        first, second = {
+            colours.bar: (colours.on_bar, colours.bar_soft),
+            colours.bar_alarm: (colours.on_bar, colours.alarm_soft),
+        }.get(background, (colours.accent, colours.accent_soft))
         return self._picture(
             ("mark", side, background),
             lambda: mark_ppm(side, accent=first, second=second, background=background),
@@ -239,14 +239,16 @@ class ButtonStyle:
 
 
 class ButtonKind(Enum):
-    """What a button is for: the main thing, something else, or Stop."""
+    """What a button is for: the main thing, something else, or Stop, on the usual bar and on the red one."""
 
     PRIMARY = auto()
     PLAIN = auto()
     STOP = auto()
+    STOP_ON_ALARM = auto()
 
 
-PRIMARY, PLAIN, STOP = ButtonKind.PRIMARY, ButtonKind.PLAIN, ButtonKind.STOP
+PRIMARY, PLAIN = ButtonKind.PRIMARY, ButtonKind.PLAIN
+STOP, STOP_ON_ALARM = ButtonKind.STOP, ButtonKind.STOP_ON_ALARM
 
 
 def style_of(kind: ButtonKind, colours: Palette) -> ButtonStyle:
@@ -261,6 +263,10 @@ def style_of(kind: ButtonKind, colours: Palette) -> ButtonStyle:
         case ButtonKind.STOP:
             return ButtonStyle(
                 colours.stop, colours.stop_hover, colours.stop, colours.on_bar, colours.bar_focus
+            )
+        case ButtonKind.STOP_ON_ALARM:
+            return ButtonStyle(
+                colours.on_bar, colours.alarm_soft, colours.on_bar, colours.bar_alarm, colours.bar_focus
             )
 
 

@@ -35,6 +35,7 @@ class Palette:
     bar_soft: str = "#8fc7bf"
     on_bar: str = "#ffffff"
     bar_alarm: str = "#a61b1b"
+    alarm_soft: str = "#fbe3e1"
     stop: str = "#a61b1b"
     stop_hover: str = "#821414"
     bar_focus: str = "#ffd75e"
@@ -93,6 +94,9 @@ TEXT_PAIRS = (
     ("on_bar", "bar"),
     ("on_bar", "stop"),
     ("on_bar", "stop_hover"),
+    ("on_bar", "bar_alarm"),
+    ("bar_alarm", "on_bar"),
+    ("bar_alarm", "alarm_soft"),
 )
 # (outline, ground): borders of controls, focus rings, what is ticked, the mark
 OUTLINE_PAIRS = (
@@ -105,4 +109,6 @@ OUTLINE_PAIRS = (
     ("on_accent", "accent"),
     ("bar_focus", "bar"),
     ("bar_soft", "bar"),
+    ("bar_focus", "bar_alarm"),
+    ("alarm_soft", "bar_alarm"),
 )

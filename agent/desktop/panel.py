@@ -70,6 +70,9 @@ class Panel:
         self._build_head()
         self._buttons = self._build_buttons()
         self._page = Page(self.window, looks, TEXT_PX)
+        self.window.update_idletasks()
+        # two columns of buttons may have made the window wider than the texts were set for
+        lk.widen(self._head, max(0, self.window.winfo_reqwidth() - looks.px(TEXT_PX + 48)))
         parts = {f"panel:{name}": button for name, button in self._buttons.items()}
         name_parts(properties, {**parts, "panel:state": self._word, "panel:page": self._page.text})
         self._buttons["help"].focus_set()
@@ -126,7 +129,7 @@ class Panel:
 
     def _build_head(self) -> None:
         px = self._looks.px
-        head = tk.Frame(self.window, background=self._looks.colours.background)
+        head = self._head = tk.Frame(self.window, background=self._looks.colours.background)
         head.pack(fill="x", padx=px(24), pady=(px(22), px(14)))
         self._picture = tk.Label(head, background=self._looks.colours.background, borderwidth=0)
         self._picture.pack(side=self._looks.start, padx=self._looks.pad(0, px(16)))

@@ -20,7 +20,8 @@ def test_every_window_is_pictured_in_the_language_that_was_asked_for(tmp_path):
     ).stdout
     made = [Path(line) for line in told.splitlines() if line.endswith(".png")]
     assert [file.name.rsplit("-", 3)[0] for file in made] == [
-        "prompt", "prompt-control", "prompt-not-verified", "prompt-verify", "indicator", *PERSON_WINDOWS,
+        "prompt", "prompt-control", "prompt-not-verified", "prompt-verify",
+        "indicator", "indicator-not-verified", "indicator-keys-taken", *PERSON_WINDOWS,
     ] * 4  # fmt: skip
     contents = [file.read_bytes() for file in made]
     # an empty window of this size is packed into some hundred bytes

@@ -12,9 +12,11 @@ import xcffib
 import xcffib.xproto
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.desktop.edges import WINDOW_CLASS, Edges, Strip, strips
 from agent.desktop.ipc_messages import HideIndicator, IndicatorShown
+from agent.desktop.palette import LIGHT
 from protocol.messages.diagnostics import Display
 from tests.support.desktop_service import DesktopProcess, an_indicator, wait_for
 from tests.support.x_display import x_display
@@ -37,6 +39,15 @@ def edges_seen(person: XPerson) -> list[Seen]:
                 at = core.GetGeometry(window).reply()
                 found.append(Seen(window, at.x, at.y, at.width, at.height))
     return found
+
+
+def ground_of(person: XPerson, part: str) -> str:
+    """The colour right beside this control."""
+    at = person.find(part)
+    assert at is not None
+    shot = person.connection.core.GetImage(2, person.root, at.x - 2, at.y + at.height // 2, 1, 1, 0xFFFFFFFF)
+    blue, green, red = bytes(shot.reply().data.raw)[:3]
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def places(person: XPerson) -> set[Strip]:
@@ -171,3 +182,13 @@ def test_con_16_without_its_server_the_edge_gives_up_at_once() -> None:
             edges.show(COLOUR, 0)
         edges.hide()
         edges.close()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("organisation", "ground"), [("Acme Ltd", LIGHT.bar), ("", LIGHT.bar_alarm)])
+def test_con_12_the_bar_of_somebody_whom_nobody_knows_is_red(
+    desktop: DesktopProcess, person: XPerson, organisation: str, ground: str
+) -> None:
+    desktop.order(replace(an_indicator(), organisation_name=organisation))
+    desktop.expect(IndicatorShown)
+    wait_for(lambda: ground_of(person, "stop") == ground, LIMIT_S)
