@@ -13,7 +13,8 @@ from agent.exec.messages import (
     FromWorker,
     ToWorker,
 )
-from agent.local_frames import LENGTH_BYTES, ROOT_UID, peer_of
+from agent.local_frames import LENGTH_BYTES, ROOT_UID
+from agent.local_peer import peer_of
 from protocol.errors import ErrorCode, PeerViolation, Unreachable
 
 READ_SIZE_BYTES = 64 << 10
