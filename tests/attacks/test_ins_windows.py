@@ -4,6 +4,7 @@ The script's own text runs, by `tests.support.powershell_script`; cmdlets, progr
 `tests.support.fake_windows`. What Windows does with an ACL, a service or a certificate is not shown here.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -298,3 +299,82 @@ def test_ins_01_where_nobody_can_be_asked_it_installs_and_does_not_join(
     assert windows.services["AlongsideAgent"].Status == "Stopped"
     assert install(windows, releases) == 0, "the next run, with a token, joins and starts"
     assert windows.services["AlongsideAgent"].Status == "Running"
+
+
+POLICY = "HKLM:\\SOFTWARE\\Policies\\Alongside\\Install"
+STARTUP = (SCRIPTS.parent / "deploy" / "gpo" / "startup.ps1").read_text("ascii")
+DETECT = (SCRIPTS.parent / "deploy" / "intune" / "detect.ps1").read_text("ascii")
+
+
+@pytest.fixture
+def share(windows: Windows, releases: Releases) -> Windows:
+    """The same computer in a domain whose policy installs the agent from a folder."""
+    windows.path("C:\\share").mkdir()
+    windows.path("C:\\share\\install.ps1").write_text(SCRIPT)
+    windows.path("C:\\share\\agent-windows-amd64.bundle").write_bytes(releases.bundles["1.2.3"])
+    windows.registry[POLICY] = {
+        "Install": 1,
+        "Folder": "C:\\share",
+        "ScriptSha256": hashlib.sha256(SCRIPT.encode()).hexdigest().upper(),
+        "Fingerprint": releases.fingerprint,
+        "TokenFile": "C:\\token",
+    }
+    return windows
+
+
+def start_up(windows: Windows) -> int:
+    return int(windows.function(STARTUP, "Start-Policy"))
+
+
+def test_ins_01_group_policy_installs_updates_and_removes_at_the_next_start(
+    share: Windows, releases: Releases
+) -> None:
+    assert start_up(share) == 0, share.said
+    assert share.services["AlongsideAgent"].Status == "Running"
+    share.path("C:\\share\\agent-windows-amd64.bundle").write_bytes(releases.bundles["1.2.4"])
+    assert start_up(share) == 0
+    assert share.registry[LISTED]["DisplayVersion"] == "1.2.4"
+    assert [each.name for each in share.path("C:\\Windows\\Temp").iterdir()] == ["one.ps1"]
+    share.registry[POLICY] = {"Install": 0}
+    assert start_up(share) == 0
+    assert share.services == {}
+    assert share.path(f"{STATE}\\identity.pem").exists()
+    assert start_up(share) == 0, "and again it has nothing to do"
+
+
+def test_ins_03_a_script_on_the_share_that_the_policy_does_not_name_is_not_run(share: Windows) -> None:
+    share.path("C:\\share\\install.ps1").write_text(SCRIPT + "# mine\n")
+    assert start_up(share) == 5
+    assert share.argv == []
+    assert list(share.path("C:\\Windows\\Temp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "status"), [("Folder", 2), ("ScriptSha256", 2), ("Fingerprint", 2), ("Install", 0)]
+)
+def test_a_policy_that_is_not_complete_installs_nothing(share: Windows, missing: str, status: int) -> None:
+    del share.registry[POLICY][missing]
+    assert start_up(share) == status
+    assert share.argv == []
+
+
+def test_without_the_policy_a_start_changes_nothing(windows: Windows) -> None:
+    before = windows.state()
+    assert start_up(windows) == 0
+    assert windows.state() == before
+
+
+def test_intune_finds_a_whole_version_with_its_service_and_nothing_less(
+    windows: Windows, releases: Releases
+) -> None:
+    def found(at_least: str = "0.0.0") -> str:
+        return str(windows.function(DETECT, "Get-InstalledVersion", at_least))
+
+    assert found() == ""
+    assert install(windows, releases, "1.2.4") == 0
+    assert (found(), found("1.2.4"), found("1.2.10")) == ("1.2.4", "1.2.4", "")
+    kept = windows.services.pop("AlongsideAgent")
+    assert found() == "", "no service"
+    windows.services["AlongsideAgent"] = kept
+    windows.path(windows.registry[LISTED]["InstallLocation"] + "\\.complete").unlink()
+    assert found() == "", "half a version"

@@ -100,6 +100,10 @@ class Windows(Dotnet):
         self._open.append(Stream(path.open(mode)))
         return self._open[-1]
 
+    def function(self, text: str, name: str, *arguments: Any) -> Any:
+        """What a function of a script returns."""
+        return Script(text, self, {}).call(name, *arguments)
+
     def path(self, name: str) -> Path:
         """Where a file of this computer is."""
         if not re.match(r"[A-Z]:\\", name):
@@ -364,6 +368,8 @@ class Windows(Dotnet):
         return self._opened(self.path(path), "rb")
 
     def _file_open(self, path: str, mode: str, _access: str, _share: str) -> Stream:
+        if mode == "Open":
+            return self._opened(self.path(path), "rb")
         if self.path(path) in self._locked:
             raise DotnetError("IOException: another process uses it")
         if mode == "CreateNew" and self.path(path).exists():

@@ -27,6 +27,17 @@ class Service:
     settings: dict[str, list[str]] = field(default_factory=dict)
 
 
+def options_of(words: list[str]) -> dict[str, Any]:
+    """What PowerShell makes of a script's command line."""
+    options: dict[str, Any] = {}
+    for place, word in enumerate(words):
+        if word.startswith("-"):
+            following = words[place + 1 : place + 2]
+            is_switch = not following or following[0].startswith("-")
+            options[word[1:]] = True if is_switch else following[0]
+    return options
+
+
 class Programs:
     """Of one computer."""
 
@@ -55,6 +66,8 @@ class Programs:
                 return [], 0
             case "python.exe", "-I", pip, *rest if pip.endswith(".whl\\pip"):
                 return self._pip(path, pip, rest)
+            case "powershell.exe", "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", file, *rest:
+                return [], self._windows.run(self._windows.path(file).read_text(), **options_of(rest))
             case "alongside-agent.exe", verb, "--data", data, *rest:
                 return self._agent(verb, data, rest)
         raise NotKnown(f"{path} {words}"[:120])
@@ -129,6 +142,11 @@ class Programs:
 
     def _convertfrom_json(self, given: Given, _incoming: list[Any]) -> list[Any]:
         return self._windows.command("ConvertFrom-Json", given.others)
+
+    def _get_filehash(self, given: Given, _incoming: list[Any]) -> list[Any]:
+        assert given.named["-Algorithm"] == "SHA256"
+        content = given.named["-InputStream"].file.read()
+        return [SimpleNamespace(Hash=hashlib.sha256(content).hexdigest().upper())]
 
     def _join_path(self, given: Given, _incoming: list[Any]) -> list[Any]:
         folder, name = given.others

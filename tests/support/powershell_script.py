@@ -71,6 +71,10 @@ class Script(PowerShell):
             return int(ended.args[0])
         raise NotKnown("the script ended without an exit")
 
+    def call(self, name: str, *arguments: Any) -> Any:
+        """See `PowerShell.call`."""
+        return collected(self._call(name, list(arguments), self._globals))
+
     def run_block(self, block: Block, scope: Scope, item: Any = VOID) -> list[Any]:
         """The output of a script block, with `$_` where there is one."""
         inner = Scope(scope, {} if item is VOID else {"_": item})
@@ -193,6 +197,11 @@ class Script(PowerShell):
                 if clause.type == "else_clause" or self._is_true(parts[0], scope):
                     self._run(parts[-1], scope, output)
                     return
+
+    def _of_expression_with_unary_operator(self, node: Node, scope: Scope) -> Any:
+        if len(node.children) == 2 and text_of(node.children[0]) == "-":
+            return -self._value(node.children[1], scope)
+        return super()._of_expression_with_unary_operator(node, scope)
 
     def _of_type_literal(self, node: Node, _scope: Scope) -> Any:
         return text_of(node)
