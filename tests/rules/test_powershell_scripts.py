@@ -58,6 +58,15 @@ def test_a_script_hands_over_no_member_as_a_bare_word_which_powershell_takes_for
     assert not [word for word in words if b"::" in word]
 
 
+def test_a_text_has_no_colon_behind_a_variable_which_powershell_takes_for_a_scope(script: Path) -> None:
+    texts = [
+        (node.text or b"").decode()
+        for node in nodes(parsed(script.read_text("ascii")))
+        if node.type == "expandable_string_literal"
+    ]
+    assert not [text for text in texts if re.search(r"\$(?!script:|env:)\w+:", text, re.IGNORECASE)]
+
+
 def test_a_script_has_no_parameter_that_holds_a_secret(script: Path) -> None:
     parameters = [
         (node.text or b"").decode().lower()

@@ -1,4 +1,4 @@
-"""pywin32's `servicemanager` and `win32serviceutil.ServiceFramework`, as its sources have them (311).
+"""pywin32's `servicemanager` and `win32serviceutil.ServiceFramework`, as its sources have them (312).
 
 As there, the service is made and run in a thread of its own while StartServiceCtrlDispatcher waits in the
 first one; controls come in a third. What `SvcRun` raises ends it with an error, else it has stopped well.
