@@ -69,6 +69,7 @@ async def test_the_kiosk_comes_back_after_a_lost_link_and_not_after_a_stop(desk:
     desk.app.sessions[1].stop()
     await desk.page.wait_for_selector("html[data-state=ended]")
     await expect(desk.page.locator(".message")).to_contain_text("stopped the session")
+    await expect(desk.page.locator("#screen")).to_be_hidden()  # its last picture is old
     await asyncio.sleep(1.2)  # longer than the first delay of the back-off
     assert len(desk.app.sessions) == 2
 

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from protocol.errors import ErrorCode
 from protocol.messages.input import Event, PointerButton, PointerMove
+from protocol.messages.session import OfferRating
 from technician_client.console.server import ConsoleOptions, ConsoleServer
 from tests.support.console_desk import CHROMIUM, Desk
 from tests.support.console_fakes import DESK, FakeConsoleApp, Script, device_row
@@ -117,6 +118,25 @@ async def test_every_page_of_a_session_is_in_reach_of_a_finger(phone: Desk) -> N
     phone.app.sessions[-1].stop(ErrorCode.E_SESSION_STOPPED)
     await page.wait_for_selector("html[data-state=ended]")
     await check(page, "ended")
+
+
+async def test_what_the_person_wrote_and_long_tables_are_not_broken_into_letters(phone: Desk) -> None:
+    page = phone.page
+    await phone.enter(f"/session?device={DESK}")
+    await page.tap("#screen-gate button.primary")
+    await page.wait_for_selector("html[data-state=live]")
+    comment = "It was slow, and the printer still does not print, but thank you for your patience."
+    phone.app.sessions[-1].notices.put_nowait(OfferRating("5f" * 16, False, comment))
+    await expect(page.locator("#rating")).to_contain_text("patience")
+    for part in ("strong", "span"):
+        area: Any = await page.locator(f"#rating > {part}").bounding_box()
+        assert area["width"] > WIDTH * 0.8, part
+    await check(page, "rating")
+    await phone.ask("diagnostics.read")
+    await page.tap("#tab-diagnostics")
+    word = page.locator("#diagnostics td bdi", has_text="maria").first
+    await expect(word).to_be_visible()
+    assert await word.evaluate("(one) => one.getClientRects().length") == 1, "one word, one line"
 
 
 async def test_a_finger_that_controls_drags_on_the_device_and_does_not_move_the_page(phone: Desk) -> None:

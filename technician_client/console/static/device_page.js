@@ -45,8 +45,9 @@ function drawSession() {
   const { phase, ready } = workspace;
   const words = { closed: "", opening: "· contacting…", ready: "· connected, end-to-end encrypted", over: "· session ended" };
   const isReady = ready && phase === "ready";
-  const readback = isReady ? ` · read-back\u00a0${[...ready.readback].join("\u00a0")}` : ""; // never on two lines
-  setText(byId("session-word"), `${words[phase]}${isReady && !ready.organisation_name ? " · NOT VERIFIED" : ""}${readback}`);
+  const unknown = isReady && !ready.organisation_name ? " · NOT VERIFIED" : "";
+  const readback = isReady ? [" · ", element("span", { class: "whole" }, `read-back ${[...ready.readback].join(" ")}`)] : [];
+  byId("session-word").replaceChildren(`${words[phase]}${unknown}`, ...readback);
   show(byId("connect"), phase === "closed" || phase === "over");
   show(byId("end"), phase === "opening" || phase === "ready");
   drawFacts(byId("session-facts"), isReady
@@ -115,7 +116,7 @@ function alarm(problem) {
 function showRating(rating) {
   const close = element("button", { type: "button", onclick: () => show(byId("rating"), false) }, "Close");
   byId("rating").replaceChildren(
-    element("strong", {}, rating.is_good ? "👍 Your last help here helped." : "👎 Your last help here did not help."),
+    element("strong", {}, rating.is_good ? "Your last help here helped." : "Your last help here did not help."),
     ...(rating.comment ? [element("span", {}, "The person writes: ", foreign(rating.comment))] : []),
     close,
   );
