@@ -121,14 +121,15 @@ take_step() {
 
 # follow_roots WORK STEPS FINGERPRINT: from the first root to the newest one, whose key is then in WORK; the fingerprint is of one of them.
 follow_roots() {
-  local work="$1" steps="$2" fingerprint="$3" organisation known=no generation=0 step
+  local work="$1" steps="$2" fingerprint="$3" organisation known=no generation=0 step form
   read_root "$work"
   organisation="$ROOT_FINGERPRINT"
   [[ "$ROOT_TERMS" == "" || "$ROOT_TERMS" == '{"generation":0,"organisation_id":"",'* ]] || refuse "its first root is none"
   [ "$ROOT_FINGERPRINT" != "$fingerprint" ] || known=yes
-  [[ "$steps" =~ ^\[(\"$BASE64\"(,\"$BASE64\")*)?\]$ ]] || refuse "the steps between its roots cannot be read"
-  steps="${steps//[\[\]\"]/}"
-  for step in ${steps//,/ }; do
+  # the form in a variable, and tr: bash 3.2 reads quotes and brackets in patterns in ways of its own
+  form='^\[("'"$BASE64"'"(,"'"$BASE64"'")*)?\]$'
+  [[ "$steps" =~ $form ]] || refuse "the steps between its roots cannot be read"
+  for step in $(printf '%s' "$steps" | tr -d '[]"' | tr ',' ' '); do
     generation=$((generation + 1))
     [ "$generation" -le "$STEPS_LIMIT" ] || refuse "too many roots"
     take_step "$work" "$(from_base64 "$step" | tr -d '\0')" "$generation" "$organisation"

@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from protocol.join_token import join, read_token
+from protocol.platforms import PLATFORMS
+from protocol.succession import RootLine
+from technician_client.release_bundle import ReleaseTerms, create_release
+from technician_client.release_wheels import read_wheels
 from tests.support.relay_process import RelayProcess, log_in_client, running_relay
+from tests.support.releases import SCRIPTS, new_root, stub_wheels
 
 pytestmark = [pytest.mark.real, pytest.mark.beside]
 
@@ -190,6 +195,31 @@ class TestFleet:
         claimed.json("fleet", "token", "revoke", made["serial"][:10])
         rows = claimed.json("fleet", "token", "list")["tokens"]
         assert next(row for row in rows if row["serial"] == made["serial"])["is_revoked"]
+
+    def test_a_token_comes_with_lines_for_every_system_that_the_release_has_a_script_for(
+        self, claimed, tmp_path
+    ):
+        root, now = new_root(tmp_path), datetime.now(UTC)
+        wheels = read_wheels(stub_wheels(tmp_path / "wheels"))
+        hashes = {}
+        words = ["fleet", "token", "create", "--release", str(tmp_path / "release"), *claimed.unlocked]
+        for platform in PLATFORMS:
+            terms = ReleaseTerms(RootLine(root.der), wheels, SCRIPTS, platform, "x86_64", 30, now)
+            hashes[platform] = create_release(root, terms, tmp_path / "release").script_sha256
+            made = claimed.run(*words, "--json")
+            assert made.returncode == 0, made.stderr
+            install = json.loads(made.stdout)["install"]
+            assert set(install) == set(hashes)
+            missing = " and ".join(each for each in PLATFORMS if each not in hashes)
+            assert (f"no install script for {missing};" in made.stderr) == bool(missing)
+        for platform, sha256 in hashes.items():
+            take, check, run = install[platform]["steps"]
+            assert f"/release/{sha256}" in take
+            assert sha256 in check
+            assert sha256 not in run
+            assert made.stderr.index(check) < made.stderr.index(install[platform]["one_line"])
+            assert install[platform]["one_line"].count(sha256) == 2
+        assert "alongside-join-" not in made.stderr, "no line holds the token"
 
     def test_before_the_relay_is_claimed_there_are_no_tokens(self, unclaimed):
         assert unclaimed.refused("fleet", "token", "create", *unclaimed.unlocked, status=2) == "E_CONFIG"
