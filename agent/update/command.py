@@ -108,4 +108,4 @@ def this_device(places: UpdatePlaces, data: DataDir) -> Device:
     if not relay_url:
         raise EnvironmentFault("start the agent first: its relay is not known", code=ErrorCode.E_UPDATE_NONE)
     machine = Machine(platform_name(platform.system()), machine_name(platform.machine()))
-    return Device(device_id, relay_url, machine, data.tls_ca, data.relay_proxy)
+    return Device(device_id, relay_url, machine, data.relay_ca, data.relay_proxy)

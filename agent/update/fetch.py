@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPMessage
-from pathlib import Path
 from typing import IO, Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -20,6 +19,8 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Requ
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
+from websockets.headers import build_authorization_basic
+from websockets.proxy import Proxy
 
 from protocol.aio.wire import check_proxy, is_loopback, relay_tls_context, socket_url
 
@@ -45,9 +46,11 @@ class RelayFetcher(FetcherInterface):
     """Follows no redirect and accepts no plain HTTP beyond this machine; see `FetcherInterface`."""
 
     def __init__(
-        self, relay_url: str, tls_ca: Path | None, patience: Patience | None = None, proxy: str = ""
+        self, relay_url: str, authority: str | None, patience: Patience | None = None, proxy: str = ""
     ) -> None:
-        """`tls_ca`: the only accepted authority, instead of the system's. `proxy`: "" for the environment's.
+        """`authority`: the only accepted one (PEM), None for the system's. `proxy`: "" for the environment's.
+
+        A proxy that is given is always asked, as the agent does: the environment's NO_PROXY has no say.
 
         Raises:
             UsageError: E_CONFIG, no address of a relay, or unencrypted to another machine.
@@ -57,12 +60,13 @@ class RelayFetcher(FetcherInterface):
         scheme = {"ws": "http", "wss": "https"}[address.scheme]
         self.base_url = f"{scheme}://{address.netloc}/release/"
         self._patience = patience or Patience()
-        handlers = [_NoRedirect(), HTTPSHandler(context=_context(scheme, tls_ca))]
+        handlers = [_NoRedirect(), HTTPSHandler(context=_context(scheme, authority))]
+        self._proxy: Proxy | None = None
         if is_loopback(address.hostname or ""):
             handlers.append(ProxyHandler({}))
         elif proxy:
-            check_proxy(proxy, self.base_url, schemes=_PROXY_SCHEMES)
-            handlers.append(ProxyHandler({"https": proxy}))
+            handlers.append(ProxyHandler({}))
+            self._proxy = check_proxy(proxy, self.base_url, schemes=_PROXY_SCHEMES)
         self._opener = build_opener(*handlers)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
@@ -107,6 +111,8 @@ class RelayFetcher(FetcherInterface):
 
         try:
             request = Request(url, headers={"Accept-Encoding": "identity"})  # noqa: S310 - the scheme is ours
+            if self._proxy is not None:
+                _send_through(request, self._proxy)
             with self._opener.open(request, timeout=self._patience.silence_s) as answer:
                 while not given_up.is_set() and (chunk := answer.read1(_CHUNK_BYTES)):
                     hand_over(chunk)
@@ -128,5 +134,13 @@ class _NoRedirect(HTTPRedirectHandler):
         raise HTTPError(req.full_url, code, "a redirect", headers, fp)
 
 
-def _context(scheme: str, tls_ca: Path | None) -> ssl.SSLContext | None:
-    return relay_tls_context(tls_ca) if scheme == "https" else None
+def _send_through(request: Request, proxy: Proxy) -> None:
+    host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+    request.set_proxy(f"{host}:{proxy.port}", proxy.scheme)
+    if proxy.username is not None and proxy.password is not None:
+        # to the proxy alone: urllib takes it out of what is sent through the tunnel
+        request.add_header("Proxy-Authorization", build_authorization_basic(proxy.username, proxy.password))
+
+
+def _context(scheme: str, authority: str | None) -> ssl.SSLContext | None:
+    return relay_tls_context(authority) if scheme == "https" else None

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.update.agents_files import agents_authority, agents_proxy
 from agent.update.fetch import Patience, RelayFetcher
 from agent.update.listed import Machine, UpdateListing, answers, believed_until
 from agent.update.places import UpdatePlaces
-from agent.update.proxy import agents_proxy
 from agent.update.status import UpdateStatus, read_status, utc_now, write_status
 from protocol.aio.audit_log import AuditLog
 from protocol.audit import AuditEvent, AuditKind
@@ -24,15 +24,16 @@ CURRENT, OFFERED, LATER, NOTHING, REFUSED = "current", "offered", "later", "noth
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Who looks, and where: `device_id` "" is among the last. `tls_ca`: the relay's only authority.
+    """Who looks, and where: `device_id` "" is among the last.
 
-    `proxy_file`: where the agent keeps the address of its proxy; None for the environment's.
+    `ca_file`, `proxy_file`: where the agent keeps its relay's only authority, and the address of its proxy;
+    without such a file the system's authorities count, and the environment's proxy.
     """
 
     device_id: str
     relay_url: str
     machine: Machine
-    tls_ca: Path | None = None
+    ca_file: Path | None = None
     proxy_file: Path | None = None
 
 
@@ -83,7 +84,8 @@ class Look:
     def _fetcher(self) -> RelayFetcher:
         device = self.device
         proxy = agents_proxy(device.proxy_file) if device.proxy_file is not None else ""
-        return RelayFetcher(device.relay_url, device.tls_ca, self._patience, proxy)
+        authority = agents_authority(device.ca_file) if device.ca_file is not None else None
+        return RelayFetcher(device.relay_url, authority, self._patience, proxy)
 
     def note(self, outcome: str, exc: SupportError | None = None) -> UpdateStatus:
         """Write down how things are."""

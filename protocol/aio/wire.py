@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI, ProxyError
-from websockets.proxy import get_proxy, parse_proxy
+from websockets.proxy import Proxy, get_proxy, parse_proxy
 from websockets.uri import parse_uri
 
 from protocol.aio.own_addresses import OwnAddress
@@ -198,8 +198,8 @@ def _proxy(url: str, given: str) -> str | None:
     return proxy
 
 
-def check_proxy(proxy: str, url: str, *, schemes: frozenset[str] | None = None) -> None:
-    """Whether this can be the address of a proxy on the way to `url`; `schemes`: the only ones, if not all.
+def check_proxy(proxy: str, url: str, *, schemes: frozenset[str] | None = None) -> Proxy:
+    """The parts of a proxy's address on the way to `url`; `schemes`: the only ones, if not all.
 
     Raises:
         Unreachable: E_RELAY_PROXY; the text holds nothing of the proxy's address.
@@ -210,6 +210,7 @@ def check_proxy(proxy: str, url: str, *, schemes: frozenset[str] | None = None) 
         raise _bad_proxy(url) from None
     if schemes is not None and parsed.scheme not in schemes:
         raise _bad_proxy(url)
+    return parsed
 
 
 def _bad_proxy(url: str) -> Unreachable:
@@ -253,18 +254,23 @@ def _bound_unsent(connection: ClientConnection) -> None:
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT_BYTES)
 
 
-def relay_tls_context(tls_ca: Path | None) -> ssl.SSLContext:
+def relay_tls_context(tls_ca: Path | str | None) -> ssl.SSLContext:
     """TLS 1.3 with full verification. The environment has no say (SSL_CERT_FILE, SSLKEYLOGFILE, …), which is
-    why this is not `ssl.create_default_context`."""
+    why this is not `ssl.create_default_context`. `tls_ca`: the only authority, a file or its text (PEM)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if tls_ca is None:
         _load_system_authorities(context)
         return context
     try:
-        context.load_verify_locations(str(tls_ca))
-    except OSError as exc:  # ssl.SSLError is one: no certificate in it
-        detail = f"{tls_ca} cannot be used as an authority's certificate: {exc.strerror or exc}"
+        if isinstance(tls_ca, str):
+            context.load_verify_locations(cadata=tls_ca)
+        else:
+            context.load_verify_locations(str(tls_ca))
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError: no certificate in it; or empty
+        name = "what is kept" if isinstance(tls_ca, str) else tls_ca
+        why = getattr(exc, "strerror", None) or exc
+        detail = f"{name} cannot be used as an authority's certificate: {why}"
         raise UsageError(detail, code=ErrorCode.E_CONFIG) from None
     return context
 

@@ -161,3 +161,61 @@ async def test_rel_10_no_file_in_the_agents_folder_leads_root_to_another_one_or_
         device.proxy_file.unlink()
         device.proxy_file.write_text(proxy.address())
         assert (await device.look())["offered"] == "1.2.4", "the control"
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="run as root: it gives a file to another user (chown(2))")
+async def test_rel_10_the_relay_s_authority_is_read_as_carefully_as_the_proxy(
+    offering: Offering, tmp_path: Path
+) -> None:
+    device = Device(offering, tmp_path)
+    authority = device.data / "relay-ca.pem"
+    async with ConnectProxy() as proxy:
+        await device.join(offering, proxy.address())
+        kept = authority.read_text()
+        others = tmp_path / "of-another-user"
+        others.write_text(kept)
+        before, started_s = len(proxy.asked_for), time.monotonic()
+
+        def hard_link() -> None:
+            os.chown(others, 1000, 1000)
+            authority.hardlink_to(others)
+
+        attacks: dict[Callable[[], object], ErrorCode] = {
+            lambda: authority.symlink_to(others): E.E_DATA_DISK,
+            hard_link: E.E_CONFIG,
+            lambda: os.mkfifo(authority): E.E_CONFIG,
+            lambda: authority.write_text(""): E.E_CONFIG,
+            lambda: authority.write_text("a secret of somebody's"): E.E_CONFIG,
+            lambda: authority.write_text(kept + "#" * (257 << 10)): E.E_CONFIG,
+        }
+        for attack, code in attacks.items():
+            authority.unlink()
+            attack()
+            told = await device.look(ok=False)
+            assert told["error"]["code"] == code
+            assert "secret" not in json.dumps(told)
+        assert time.monotonic() - started_s < QUICKLY_S * len(attacks)
+        assert len(proxy.asked_for) == before, "nothing was asked of anybody"
+        authority.unlink()
+        authority.write_text(kept)
+        assert (await device.look())["offered"] == "1.2.4", "the control"
+
+
+async def test_rel_10_no_proxy_of_the_environment_takes_the_given_one_away(
+    offering: Offering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent goes through the proxy that it was given whatever NO_PROXY says, and so does its updater."""
+    device = Device(offering, tmp_path)
+    async with ConnectProxy() as proxy:
+        await device.join(offering, proxy.address())
+        monkeypatch.setenv("NO_PROXY", "*")
+        before = len(proxy.asked_for)
+        assert (await device.look())["offered"] == "1.2.4"
+        assert len(proxy.asked_for) > before
+        device.proxy_file.unlink()
+        monkeypatch.setenv("HTTPS_PROXY", proxy.address())
+        before = len(proxy.asked_for)
+        assert await device.refused() == E.E_RELAY_UNREACHABLE, "control: the environment's own is taken away"
+        assert len(proxy.asked_for) == before
+        monkeypatch.delenv("NO_PROXY")
+        assert (await device.look())["offered"] == "1.2.4"
