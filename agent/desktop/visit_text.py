@@ -92,6 +92,8 @@ def _command(command: str, language: Language) -> str:
         return language.say("{name} (worked)", name=name)
     if outcome == "unknown":
         return language.say("{name} (outcome unknown)", name=name)
+    if outcome == ErrorCode.E_COMMAND_TIMEOUT:
+        return language.say("{name} (took too long, and was ended)", name=name)
     return language.say("{name} (failed: {code})", name=name, code=outcome)
 
 

@@ -134,6 +134,13 @@ def test_the_longest_history_fits_one_message(sessions: int, commands: int) -> N
     assert TO_COMMAND_LINE_CODEC.decode(encoded) == VisitList(visits)
 
 
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_a_command_that_took_too_long_is_said_in_words_and_not_as_a_code(name: str) -> None:
+    lines = "\n".join(visit_text(VISIT, language_of((name,))).lines)
+    assert "clear-queue" in lines
+    assert "E_COMMAND" not in lines
+
+
 def test_each_line_is_said_in_the_person_s_language() -> None:
     for visit in (VISIT, STRANGER):
         english = visit_text(visit, ENGLISH).lines
