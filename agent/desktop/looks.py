@@ -45,8 +45,7 @@ class Looks:
         self.colours = wanted()
         given = dots(dots_per_inch) or root.winfo_fpixels("1i")
         self.room = room or (root.winfo_screenwidth(), root.winfo_screenheight())
-        most = min(has / needed for has, needed in zip(self.room, ROOM_PX, strict=True))
-        self.scale = max(min(given / BASE_DPI, most, SCALE_LIMIT), 1.0)
+        self.scale = _scale(min(given / BASE_DPI, SCALE_LIMIT), self.room)
         # where a line begins and ends, and where what stands in a column holds on to
         from_right = language.is_from_right
         self.start: Side = "right" if from_right else "left"
@@ -60,6 +59,13 @@ class Looks:
         """Take the palette that is wanted now, for windows made from now on; whether it is another one."""
         before, self.colours = self.colours, self._wanted()
         return before is not self.colours
+
+    def on(self, room: tuple[int, int]) -> "Looks":
+        """The same, and no larger than a window on a display of this size may be; it may be a new one."""
+        smaller = copy(self)
+        smaller.room = (min(self.room[0], room[0]), min(self.room[1], room[1]))
+        smaller.scale = _scale(self.scale, smaller.room)
+        return smaller
 
     def within(self, height_px: int) -> "Looks":
         """The same, and no larger than leaves a window of this height on the display."""
@@ -131,6 +137,11 @@ class Looks:
         if key not in self._pictures:
             self._pictures[key] = tk.PhotoImage(master=self.root, data=draw(), format="PPM")
         return self._pictures[key]
+
+
+def _scale(wanted: float, room: tuple[int, int]) -> float:
+    """What is wanted, as far as this room allows it."""
+    return max(min(wanted, *(has / needed for has, needed in zip(room, ROOM_PX, strict=True))), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.desktop.ipc_messages import PromptAnswered, ShowPrompt
 from agent.desktop.looks import Looks
-from agent.desktop.place import place_below
+from agent.desktop.place import place_at_pointer, place_below
 from agent.desktop.prompt_rules import VERIFIED, Answer, ArmingTerms, PromptRules
 from agent.desktop.prompt_text import GROUP, TECHNICIAN, clock, prompt_text
 from agent.desktop.prompt_view import ARMED_IN, NO_ANSWER, PromptView, allow_in
@@ -40,7 +40,8 @@ class Prompt:
     ) -> None:
         self.prompt_no = order.prompt_no
         self._tools = tools
-        self._looks = tools.looks
+        monitor = place_at_pointer(tools.looks.root, tools.properties)
+        self._looks = tools.looks.on((monitor.width, monitor.height))
         self._on_answer = on_answer
         self._text = prompt_text(order, has_hot_key=tools.has_hot_key, language=tools.looks.language)
         self._rules = PromptRules(
@@ -50,7 +51,7 @@ class Prompt:
             terms=self._terms(),
         )
         self._place = place_below(tools.looks.root, tools.properties, tools.bars_height())
-        self._view = PromptView(tools.looks, self._text, self._place)
+        self._view = PromptView(self._looks, self._text, self._place)
         self._window = self._view.window
         self._ticking = ""
         self._is_visible = False

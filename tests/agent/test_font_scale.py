@@ -57,15 +57,26 @@ def test_con_21_letters_grow_as_the_desktop_says_and_not_twice(tmp_path: Path) -
                 assert at.y >= 0 and at.y + at.height <= 1080, (part, per_inch)  # noqa: PT018  as above
 
 
+def cut_in_two(display: str) -> None:
+    """A monitor of 1280 x 1024, and right of it one of 1024 x 768."""
+    for name, place, output in (
+        ("left", "1280/340x1024/270+0+0", "screen"),
+        ("right", "1024/270x768/200+1280+100", "none"),
+    ):
+        subprocess.run(["xrandr", "-d", display, "--setmonitor", name, place, output], check=True)
+
+
 @pytest.mark.real
-def test_a_prompt_is_no_larger_than_the_smaller_of_two_displays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_prompt_is_no_larger_than_the_smaller_of_two_displays(tmp_path: Path, is_new: bool) -> None:
     with x_display("2304x1024") as display:
         set_resolution(display, 288)
-        for name, place in (("left", "1280/340x1024/270+0+0"), ("right", "1024/270x768/200+1280+100")):
-            output = "screen" if name == "left" else "none"
-            subprocess.run(["xrandr", "-d", display, "--setmonitor", name, place, output], check=True)
+        if not is_new:
+            cut_in_two(display)
         desktop, person = DesktopProcess(tmp_path, display), XPerson(display)
         try:
+            if is_new:  # plugged in while the desktop process runs
+                cut_in_two(display)
             person.click(1800, 400)
             desktop.order(a_prompt(("input.control",)))
             for part in ("refuse", "allow", "more_time", "block"):
