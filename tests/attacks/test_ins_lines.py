@@ -111,7 +111,7 @@ def test_ins_03_the_lines_for_windows_can_be_parsed_and_give_options_that_the_sc
     index = read_published(tmp_path / "release")
     lines = install_lines("https://r.example/a'b", FINGERPRINT, index)["windows"]
     for line in (*lines.steps, lines.one_line):
-        assert not [node for node in nodes(parsed(line)) if node.is_error or node.is_missing], line
+        assert not [node for node in nodes(parsed(line)) if node.is_broken], line
     script = (SCRIPTS / "windows" / "install.ps1").read_text("ascii")
     options = re.findall(r" -([A-Z]\w+) ", lines.steps[-1].partition("install.ps1")[2])
     assert options == ["Fingerprint", "Relay", "AtLeast"]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.na
 
 
 def test_a_script_parses_without_an_error(script: Path) -> None:
-    broken = [node for node in nodes(parsed(script.read_text("ascii"))) if node.is_error or node.is_missing]
+    broken = [node for node in nodes(parsed(script.read_text("ascii"))) if node.is_broken]
     assert not broken, [(node.start_point, node.text) for node in broken]
 
 
@@ -44,7 +44,7 @@ def test_a_script_uses_nothing_that_5_1_does_not_know(script: Path) -> None:
 
 def test_a_script_runs_no_command_that_it_must_not(script: Path) -> None:
     names = [
-        (node.text or b"").decode().lower()
+        node.text.decode().lower()
         for node in nodes(parsed(script.read_text("ascii")))
         if node.type == "command_name"
     ]
@@ -52,15 +52,13 @@ def test_a_script_runs_no_command_that_it_must_not(script: Path) -> None:
 
 
 def test_a_script_hands_over_no_member_as_a_bare_word_which_powershell_takes_for_text(script: Path) -> None:
-    words = [
-        node.text or b"" for node in nodes(parsed(script.read_text("ascii"))) if node.type == "generic_token"
-    ]
+    words = [node.text for node in nodes(parsed(script.read_text("ascii"))) if node.type == "generic_token"]
     assert not [word for word in words if b"::" in word]
 
 
 def test_a_text_has_no_colon_behind_a_variable_which_powershell_takes_for_a_scope(script: Path) -> None:
     texts = [
-        (node.text or b"").decode()
+        node.text.decode()
         for node in nodes(parsed(script.read_text("ascii")))
         if node.type == "expandable_string_literal"
     ]
@@ -69,7 +67,7 @@ def test_a_text_has_no_colon_behind_a_variable_which_powershell_takes_for_a_scop
 
 def test_a_script_has_no_parameter_that_holds_a_secret(script: Path) -> None:
     parameters = [
-        (node.text or b"").decode().lower()
+        node.text.decode().lower()
         for parameter in nodes(parsed(script.read_text("ascii")))
         if parameter.type == "script_parameter"
         for node in parameter.children

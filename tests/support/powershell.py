@@ -9,27 +9,60 @@ seen, names are read in any case. The .NET members are in `tests.support.dotnet`
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import tree_sitter
 import tree_sitter_powershell
-from tree_sitter import Node
 
 from tests.support.dotnet import VOID, ArrayList, Dotnet, NotKnown
 
 _PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
 
 
+@dataclass(slots=True, eq=False)
+class Node:
+    """One of the parser's, read once: asking the parser again for each visit is most of the time of a run."""
+
+    type: str
+    text: bytes
+    start_byte: int
+    end_byte: int
+    start_point: tuple[int, int]
+    is_named: bool
+    is_broken: bool
+    children: list["Node"] = field(default_factory=list)
+    named_children: list["Node"] = field(default_factory=list)
+
+
+@cache
 def parsed(text: str) -> Node:
-    """The script's tree."""
-    return _PARSER.parse(text.encode()).root_node
+    """The script's tree, which nobody changes."""
+    return _read(_PARSER.parse(text.encode()).root_node)
+
+
+def _read(found: tree_sitter.Node) -> Node:
+    node = Node(
+        found.type,
+        found.text or b"",
+        found.start_byte,
+        found.end_byte,
+        (found.start_point.row, found.start_point.column),
+        found.is_named,
+        found.is_error or found.is_missing,
+    )
+    node.children = [_read(child) for child in found.children]
+    node.named_children = [child for child in node.children if child.is_named]
+    return node
 
 
 def nodes(root: Node) -> Iterator[Node]:
-    """The node and everything below it."""
-    yield root
-    for child in root.children:
-        yield from nodes(child)
+    """The node and everything below it, in the order of the text."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(node.children)
 
 
 class Thrown(Exception):
@@ -70,7 +103,6 @@ _CONSTANTS = {"null": None, "true": True, "false": False}
 
 def text_of(node: Node) -> str:
     """What stands there."""
-    assert node.text is not None
     return node.text.decode()
 
 
@@ -88,16 +120,36 @@ def collected(output: list[Any]) -> Any:
     return output[0] if len(output) == 1 else list(output)
 
 
+@dataclass(frozen=True)
+class _Function:
+    parameters: tuple[tuple[str, str], ...]  # name in lower case, and type
+    body: Node
+
+
+@cache
+def _functions(text: str) -> dict[str, _Function]:
+    found = {}
+    for node in nodes(parsed(text)):
+        if node.type == "function_statement":
+            (name,) = (child for child in node.children if child.type == "function_name")
+            (body,) = (child for child in node.children if child.type == "script_block")
+            parameters = tuple(_parameter(each) for each in nodes(node) if each.type == "script_parameter")
+            found[text_of(name).lower()] = _Function(parameters, body)
+    return found
+
+
+def _parameter(node: Node) -> tuple[str, str]:
+    (variable,) = (child for child in node.children if child.type == "variable")
+    kind = next(text_of(each) for each in nodes(node) if each.type == "type_spec")
+    return text_of(variable)[1:].lower(), kind
+
+
 class PowerShell:
     """The functions of one script."""
 
     def __init__(self, text: str, dotnet: Dotnet | None = None) -> None:
         self._dotnet = dotnet or Dotnet()
-        self._functions: dict[str, Node] = {}
-        for node in nodes(parsed(text)):
-            if node.type == "function_statement":
-                (name,) = (child for child in node.children if child.type == "function_name")
-                self._functions[text_of(name).lower()] = node
+        self._functions = _functions(text)
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What the function returns, as an assignment would get it; raises Thrown or a DotnetError."""
@@ -108,17 +160,13 @@ class PowerShell:
         if function is None:
             return self._dotnet.command(name, arguments)
         scope = Scope(caller)
-        parameters = [node for node in nodes(function) if node.type == "script_parameter"]
-        if len(arguments) != len(parameters):
-            raise NotKnown(f"{name} takes {len(parameters)} arguments, not {len(arguments)}")
-        for parameter, argument in zip(parameters, arguments, strict=True):
-            (variable,) = (child for child in parameter.children if child.type == "variable")
-            kind = next(text_of(node) for node in nodes(parameter) if node.type == "type_spec")
-            scope.values[text_of(variable)[1:].lower()] = self._dotnet.cast(kind, argument)
+        if len(arguments) != len(function.parameters):
+            raise NotKnown(f"{name} takes {len(function.parameters)} arguments, not {len(arguments)}")
+        for (variable, kind), argument in zip(function.parameters, arguments, strict=True):
+            scope.values[variable] = self._dotnet.cast(kind, argument)
         output: list[Any] = []
-        (body,) = (child for child in function.children if child.type == "script_block")
         with suppress(_Return):
-            self._run(body, scope, output)
+            self._run(function.body, scope, output)
         return output
 
     def _run(self, node: Node, scope: Scope, output: list[Any]) -> None:
@@ -265,7 +313,7 @@ class PowerShell:
         return values[0] if len(values) == 1 else values
 
     def _of_hash_literal_expression(self, node: Node, scope: Scope) -> Any:
-        entries = [each for each in nodes(node) if each.type == "hash_entry"]
+        entries = [each for body in node.named_children for each in body.named_children]
         return {
             text_of(each.named_children[0]): self._value(each.named_children[1], scope) for each in entries
         }
@@ -331,9 +379,7 @@ class PowerShell:
     def _of_invokation_expression(self, node: Node, scope: Scope) -> Any:
         target, member, arguments = node.named_children
         given = [
-            self._value(each, scope)
-            for each in nodes(arguments)
-            if each.type == "argument_expression" and each.parent.parent == arguments  # type: ignore[union-attr]
+            self._value(each, scope) for listed in arguments.named_children for each in listed.named_children
         ]
         if target.type == "type_literal":
             return self._dotnet.static_call(text_of(target)[1:-1], text_of(member), given)

@@ -7,10 +7,9 @@ programs that are started. The computer brings cmdlets, programs and .NET (`Comp
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tree_sitter import Node
-
 from tests.support.dotnet import VOID, DotnetError, NotKnown
 from tests.support.powershell import (
+    Node,
     PowerShell,
     Scope,
     Thrown,

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tree_sitter import Node
 
 from protocol.errors import UsageError
 from protocol.platforms import Platform
@@ -15,7 +14,7 @@ from technician_client.release_bundle import ReleaseTerms, create_release
 from technician_client.release_script import one_script
 from technician_client.release_wheels import read_wheels
 from tests.support.dotnet import Stream
-from tests.support.powershell import PowerShell, Thrown, nodes, parsed
+from tests.support.powershell import Node, PowerShell, Thrown, nodes, parsed, text_of
 from tests.support.releases import SCRIPTS, new_root, stub_wheels
 
 
@@ -26,7 +25,7 @@ def test_the_windows_script_holds_what_it_takes_in_and_reads_no_other_file() -> 
     names = [node.text for node in nodes(parsed(script)) if node.type == "function_name"]
     assert {b"Get-CheckedBundle", b"Protect-State", b"Start-Installation"} <= set(names)
     assert len(names) == len(set(names))
-    assert not [node for node in nodes(parsed(script)) if node.is_error or node.is_missing]
+    assert not [node for node in nodes(parsed(script)) if node.is_broken]
     assert script.rstrip().endswith("Start-Installation"), "cut anywhere before its end it installs nothing"
 
 
@@ -47,10 +46,6 @@ AUTOMATIC = {
 
 def of_windows() -> Node:
     return parsed(one_script(SCRIPTS, "windows").decode("ascii"))
-
-
-def text_of(node: Node) -> str:
-    return (node.text or b"").decode()
 
 
 def test_the_windows_script_calls_nothing_that_is_not_there() -> None:
