@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,7 @@ def slept_s() -> float:
     return time.clock_gettime(clock) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
+@cache  # this process does not outlive the start of the machine, and this is asked for with each event
 def _boot_id() -> str:
     try:
         return _BOOT_ID.read_text("ascii").strip()

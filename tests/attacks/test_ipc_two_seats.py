@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.desktop import ipc_messages as ipc
+from agent.desktop.block_messages import BlockList, BlocksAsked
+from agent.desktop.pause_messages import Paused, PauseOrdered, ResumeOrdered
 from protocol.errors import ErrorCode
 from protocol.grantables import Grantable
 from protocol.messages.screen import FROM_AGENT_CODEC, PicturePart
@@ -142,6 +144,41 @@ def test_ipc_01_what_is_the_owners_no_other_user_may_say(
     assert refusal_in(ask(data, verb, OTHER_UID)) == ErrorCode.E_MESSAGE_UNKNOWN
     assert call("status", data=data)["organisation_name"] == "Acme"
     assert agent.process.poll() is None
+
+
+def test_con_15_another_user_s_pause_is_theirs_and_the_owner_s_is_for_all_until_each_ends_it(
+    shared: tuple[Path, RunningAgent],
+) -> None:
+    data, _ = shared
+    theirs = told(data, PauseOrdered())
+    assert isinstance(theirs, Paused)
+    assert theirs.left_s > 3500
+    try:
+        status = call("status", data=data)
+        assert (status["paused_s"], [each["uid"] for each in status["paused_users"]]) == (0, [OTHER_UID])
+        refused = told(data, ipc.HelpAsked())
+        assert refused == ipc.IpcRefused(ErrorCode.E_CONSENT_PAUSED)
+        assert call("help-me", data=data, ok=False)["error"]["code"] != ErrorCode.E_CONSENT_PAUSED
+    finally:
+        assert told(data, ResumeOrdered()) == Paused(0.0)
+    call("pause", data=data)
+    try:
+        status = told(data, ipc.StatusAsked())
+        assert isinstance(status, ipc.Status)
+        assert status.paused_s > 3500
+        assert status.paused_users == ()
+        assert told(data, ResumeOrdered()) == Paused(0.0), "theirs is over"
+        assert call("status", data=data)["paused_s"] > 3500, "and nobody else's"
+    finally:
+        assert call("pause", "--end", data=data)["paused_s"] == 0
+    assert told(data, BlocksAsked()) == BlockList([])
+    assert told(data, ipc.VisitsAsked()) == ipc.VisitList([])
+
+
+def told(data: Path, hello: ipc.Hello) -> ipc.ToCommandLine:
+    """What the service tells the named user."""
+    answer = ask(data, hello, OTHER_UID)
+    return ipc.TO_COMMAND_LINE_CODEC.decode(bytes.fromhex(answer.removeprefix("answered "))[4:])
 
 
 def test_ipc_11_one_users_flood_keeps_no_other_desktop_out(shared: tuple[Path, RunningAgent]) -> None:
