@@ -269,7 +269,7 @@ function Get-CheckedBundle([System.IO.Stream]$Stream, [string]$Fingerprint) {
     if ($release.organisation_id -cne $newest['Organisation']) { Deny-Bundle 'it names another organisation' }
     $files = New-Object System.Collections.Hashtable ([StringComparer]::Ordinal)
     foreach ($file in $release.files) {
-        if (-not [regex]::Match($file.name, '\A[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\z').Success -or $files.ContainsKey($file.name)) { Deny-Bundle 'its list is odd' }
+        if (-not [regex]::Match($file.name, '\A[A-Za-z0-9][A-Za-z0-9._+@-]{0,199}\z').Success -or $files.ContainsKey($file.name)) { Deny-Bundle 'its list is odd' }
         $member = Find-Member $members $file.name 268435456
         if ((Copy-Member $Stream $member $null) -cne $file.sha256) { Deny-Bundle "$($file.name) was changed" }
         $files.Add($file.name, $file.sha256)
