@@ -67,6 +67,11 @@ class Page:
         """The control that holds the page, to be named."""
         return self._text
 
+    def widen(self, by_px: int) -> None:
+        """So many pixels of the display more than it was made for; before anything is written."""
+        self._width += by_px
+        self._frame.configure(width=int(self._frame["width"]) + by_px)
+
     def clear(self) -> None:
         """Nothing is shown."""
         self._text.configure(state="normal")

@@ -72,7 +72,9 @@ class Panel:
         self._page = Page(self.window, looks, TEXT_PX)
         self.window.update_idletasks()
         # two columns of buttons may have made the window wider than the texts were set for
-        lk.widen(self._head, max(0, self.window.winfo_reqwidth() - looks.px(TEXT_PX + 48)))
+        width = self.window.winfo_reqwidth()
+        lk.widen(self._head, max(0, width - looks.px(TEXT_PX + 48)))
+        self._page.widen(max(0, width - looks.px(TEXT_PX + 40)))
         parts = {f"panel:{name}": button for name, button in self._buttons.items()}
         name_parts(properties, {**parts, "panel:state": self._word, "panel:page": self._page.text})
         self._buttons["help"].focus_set()

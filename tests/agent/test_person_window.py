@@ -1,6 +1,7 @@
 """The person's windows as they stand on a display: every text in the language, all of it within reach."""
 
 import tkinter as tk
+import tkinter.font as tkfont
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -155,6 +156,16 @@ def test_con_21_what_has_the_keyboard_shows_it(display: str, title: str) -> None
         first = window.tk_focusNext()
         assert first is not None
         assert len(by_keyboard(window, first, display)) >= 1
+
+
+def test_a_page_uses_the_width_that_the_buttons_take(display: str) -> None:
+    """Where words run from the right we wrap them ourselves: the next one would not have fitted."""
+    with shown(display, "window-blocked", "ar", 1.0) as window:
+        text = next(each for each in inside(window) if isinstance(each, tk.Text))
+        font = tkfont.Font(root=window, font=str(text.tag_cget("strong", "font")))
+        first, second = (text.get(f"{line}.0", f"{line}.end") for line in (1, 2))
+        next_word = second.split()[-1]
+        assert font.measure(f"{next_word} {first}") > text.winfo_width() - 40
 
 
 def is_in_sight(widget: tk.Misc, window: tk.Misc) -> bool:
