@@ -64,13 +64,13 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         return
     with suppress(ProcessLookupError):
         child.terminate()
-    try:
-        async with asyncio.timeout(END_TIMEOUT_S):
-            await child.wait()
-    except TimeoutError:
+    # not asyncio.timeout: that of Python 3.11.2 raises CancelledError in a task that is being cancelled
+    ended = asyncio.ensure_future(child.wait())
+    _, running = await asyncio.wait({ended}, timeout=END_TIMEOUT_S)
+    if running:
         with suppress(ProcessLookupError):
             child.kill()
-        await child.wait()
+    await ended
 
 
 def display_of(setting: str) -> str:
