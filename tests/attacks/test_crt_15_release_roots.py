@@ -135,11 +135,20 @@ def self_made_step() -> Offered:
     return replace(TRUE, steps=(bent_step(TO_SECOND, stranger.recovery_key, root=der(root)),), signer=key)
 
 
-def bent_step(envelope: bytes, kit: ec.EllipticCurvePrivateKey, *, root: bytes, signs: bool = True) -> bytes:
+def bent_step(
+    envelope: bytes,
+    kit: ec.EllipticCurvePrivateKey,
+    *,
+    root: bytes,
+    signs: bool = True,
+    previous: bytes | None = None,
+) -> bytes:
     """A step to another root: signed by this kit, or with the signature that was there."""
     read = json.loads(envelope)
     payload = json.loads(base64.b64decode(read["payload"]))
     payload["root"] = base64.b64encode(root).decode()
+    if previous is not None:
+        payload["previous"] = base64.b64encode(previous).decode()
     changed = msgspec.json.encode(payload)
     read["payload"] = base64.b64encode(changed).decode()
     if signs:
@@ -187,6 +196,11 @@ ATTACKS = {
     ),
     "another organisation's step behind the true root": lambda: replace(
         TRUE, steps=(TO_OTHER_SECOND,), signer=OTHER_SECOND.root_key
+    ),
+    "the true kit's step that says to start from another root": lambda: Offered(
+        FIRST.root,
+        (bent_step(TO_SECOND, FIRST.recovery_key, root=SECOND.root_der, previous=OTHER.root_der),),
+        SECOND.root_key,
     ),
     "a line cut at its end": lambda: replace(TRUE, steps=(TO_SECOND,)),
     "a line cut at its beginning": lambda: replace(TRUE, steps=(TO_THIRD,)),
