@@ -55,7 +55,7 @@ async def test_what_the_person_allows_is_granted_and_the_indicator_names_the_tec
         await desktop.order(ipc.HideIndicator)
         await device.over()
     assert device.kinds() == [
-        "session.ready", "consent.asked", "consent.allowed", "grant.given",
+        "session.ready", "consent.asked", "session.seated", "consent.allowed", "grant.given",
         "consent.asked", "consent.allowed", "grant.given", "grant.ended", "grant.ended", "session.ended",
     ]  # fmt: skip
 
