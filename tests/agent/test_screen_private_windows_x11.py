@@ -364,16 +364,15 @@ def test_the_place_that_a_window_left_heals_and_all_else_is_exact(display):
         shown.look()
         assert not np.array_equal(shown.grab(WHOLE), bare.grab(WHOLE))
         program.move(window, 400, 300)
-        deadline_s, damage = time.monotonic() + 3.0, []
-        while time.monotonic() < deadline_s:
-            damage += shown.look().damage
+        places = {Area(10, 10, 120, 90), Area(400, 300, 120, 90)}
+        deadline_s, damage, is_exact = time.monotonic() + 3.0, set(), False
+        while time.monotonic() < deadline_s and not (is_exact and places <= damage):
+            damage |= set(shown.look().damage)  # a picture may know of the move before it is told
             picture = shown.grab(WHOLE)
-            if np.array_equal(picture[:300, :, :3], bare.grab(WHOLE)[:300, :, :3]):
-                break
+            is_exact = np.array_equal(picture[:300, :, :3], bare.grab(WHOLE)[:300, :, :3])
             time.sleep(0.05)
-        assert np.array_equal(picture[:300, :, :3], bare.grab(WHOLE)[:300, :, :3])
-        assert Area(10, 10, 120, 90) in damage
-        assert Area(400, 300, 120, 90) in damage
+        assert is_exact
+        assert places <= damage
 
 
 def test_while_a_private_window_paints_nothing_is_damaged(display):
