@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # What CI runs: format, lint, types, then every test. `--fast` runs the pure part only; other arguments go to pytest.
-# Tests with a screen run one after another in one process, the others beside them in another (tests/conftest.py);
+# Tests with a screen run one after another in one process, the others beside them in two more (tests/conftest.py);
+# three, since a test waits for a third of its time, and the two have less of the processor;
 # with a file or a folder to run, or one of pytest's -n, -s and --pdb, everything runs in one process.
 set -euo pipefail
 
 main() {
   # shellcheck source=scripts/environment.sh
   . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-  local fast="" arguments=() two_at_a_time=(-n 2 --dist loadgroup --no-loadscope-reorder)
+  local fast="" arguments=() side_by_side=(-n 3 --dist loadgroup --no-loadscope-reorder)
   for argument in "$@"; do
     case "$argument" in
       --fast) fast=yes ;;
@@ -18,8 +19,8 @@ main() {
       *)
         arguments+=("$argument")
         case "$argument" in
-          -n* | --numprocesses* | -s | --capture=no | --pdb | --trace | no:xdist) two_at_a_time=() ;;
-          *) [ ! -e "${argument%%::*}" ] || two_at_a_time=() ;;
+          -n* | --numprocesses* | -s | --capture=no | --pdb | --trace | no:xdist) side_by_side=() ;;
+          *) [ ! -e "${argument%%::*}" ] || side_by_side=() ;;
         esac
         ;;
     esac
@@ -34,6 +35,7 @@ main() {
   cd "$ROOT"
   unset DISPLAY WAYLAND_DISPLAY XAUTHORITY
   export DBUS_SESSION_BUS_ADDRESS= # no icon in the tray of whoever runs this
+  unset PYTHONDONTWRITEBYTECODE # hundreds of our programs are started: each would compile itself anew
   shellcheck -x scripts/*.sh scripts/install/verify.sh scripts/install/linux/*.sh scripts/install/macos/*.sh .ci/run
   "$VENV/bin/ruff" format --check .
   "$VENV/bin/ruff" check .
@@ -41,7 +43,7 @@ main() {
   if [ -n "$fast" ]; then
     arguments+=(-m "not real and not simulation")
   fi
-  exec "$VENV/bin/python" -m pytest "${two_at_a_time[@]}" "${arguments[@]}"
+  exec "$VENV/bin/python" -m pytest "${side_by_side[@]}" "${arguments[@]}"
 }
 
 main "$@"

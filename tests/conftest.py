@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """Two at a time: what needs a screen, a browser or the whole system never runs beside its like."""
+    """Side by side: what needs a screen, a browser or the whole system never runs beside its like."""
     is_grouped = config.getoption("loadgroup", default=False)
     for item in items if is_grouped else []:
         item.add_marker(pytest.mark.xdist_group(_group(item)))

@@ -18,7 +18,7 @@ from protocol.version import PROTOCOL_VERSION
 from tests.fuzz.local_socket import make_noise, measure, prepare, shared_socket
 from tests.support.other_user import IS_ROOT, OTHER_UID, WHY_ROOT, connect_as_other_user, reachable_folder
 
-pytestmark = [pytest.mark.real, pytest.mark.skipif(not IS_ROOT, reason=WHY_ROOT)]
+pytestmark = [pytest.mark.real, pytest.mark.beside, pytest.mark.skipif(not IS_ROOT, reason=WHY_ROOT)]
 
 LIMIT_S = 20.0
 GROWTH_LIMIT_MIB = 16.0

@@ -22,7 +22,7 @@ from tests.support.other_user import IS_ROOT, THIRD_UID, WHY_ROOT, reachable_fol
 from tests.support.policies import signed_policy
 from tests.support.relay_process import RelayProcess, claim_relay, log_in_client
 
-pytestmark = [pytest.mark.real, pytest.mark.beside]
+pytestmark = pytest.mark.real
 
 LIMIT_S = 30.0
 PROCESSES_LIMIT = 16  # the relay has three, and a few threads

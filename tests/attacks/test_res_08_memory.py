@@ -21,7 +21,7 @@ from tests.support.memory_limit import memory_limit
 from tests.support.organisation import acme
 from tests.support.relay_process import RelayProcess, claim_relay, log_in_client
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 LIMIT_BYTES = 256 << 20
 HELD_OF_EACH = 6

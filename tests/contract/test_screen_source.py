@@ -17,7 +17,7 @@ from tests.support.screen_stages import MASK, PRIVATE, SETTINGS, SIZE, Setting, 
 from tests.support.x_painter import painter_on
 from tests.support.xvfb import shared_segments_of, start_xvfb
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 
 @pytest.fixture(params=SETTINGS)

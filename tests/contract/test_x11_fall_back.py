@@ -15,7 +15,7 @@ from tests.support.x_relay import bytes_only
 from tests.support.x_source import opened_by
 from tests.support.xvfb import start_xvfb
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 SIZE = (640, 480)
 NO_FILE = "not MIT-SHM by file descriptor: the server cannot attach our memory: MatchError"

@@ -17,7 +17,7 @@ from tests.support.x_source import opened_by
 from tests.support.xorg import start_xorg, xrandr
 from tests.support.xvfb import Xvfb, start_xvfb
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.beside]
 
 SIZE = (640, 480)
 WAYS = {
