@@ -1,6 +1,5 @@
 """Fixtures that several tests of the desktop process share."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from tests.support.x_person import XPerson
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
     with x_display(has_window_manager=True) as name:
-        time.sleep(0.5)  # the window manager has no way to say that it is ready
         yield name
 
 

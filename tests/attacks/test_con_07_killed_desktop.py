@@ -1,6 +1,5 @@
 """A desktop process that is killed while a technician controls (THREATS.md P5, P7)."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ def test_con_07_p5_keys_that_a_killed_desktop_process_left_down_go_up_with_its_s
     tmp_path: Path,
 ) -> None:
     with x_display(has_window_manager=True) as display:
-        time.sleep(0.5)  # the window manager has no way to say that it is ready
         person = XPerson(display)
         for name in ("first", "second"):
             (tmp_path / name).mkdir()

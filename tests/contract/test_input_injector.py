@@ -77,19 +77,19 @@ class XTestBench:
         self.window.close()
 
 
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    with x_display() as name:
+        yield name
+
+
 @pytest.fixture(params=["fake", pytest.param("xtest", marks=pytest.mark.real)])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
         yield FakeBench()
         return
-    with x_display() as display, closing(XTestBench(display)) as real:
+    with closing(XTestBench(request.getfixturevalue("display"))) as real:
         yield real
-
-
-@pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    with x_display() as name:
-        yield name
 
 
 @contextmanager
