@@ -75,9 +75,19 @@ def test_what_is_bound_anew_no_longer_stands_for_the_keysym_before() -> None:
 
 def test_a_keyboard_map_that_somebody_else_set_anew_is_written_again() -> None:
     keys = BorrowedKeys()
-    bound(keys, [A], [8], 50.0)
-    assert bound(keys, [A], [8, 93], 60.0) == {A: 93}
-    assert keys.keycodes == {A: 93}
+    bound(keys, [A, B], [8, 93], 50.0)
+    keys.forget(A)  # 93 is somebody's key now
+    assert bound(keys, [A], [97], 60.0) == {A: 97}
+    assert keys.keycodes == {B: 8, A: 97}
+
+
+def test_what_comes_next_in_the_text_keeps_its_keycode() -> None:
+    keys = BorrowedKeys()
+    bound(keys, [A, B, C, D], UNUSED, 50.0)
+    for keysym in (D, C, B, A):
+        keys.used(keysym, 51.0)
+    chosen = keys.choose([E, D, C, F, B, A], [], [])
+    assert chosen == {E: keys.keycodes[B], F: keys.keycodes[A]}
 
 
 def test_without_a_keycode_to_borrow_there_is_none() -> None:

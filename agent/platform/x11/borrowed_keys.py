@@ -36,6 +36,10 @@ class BorrowedKeys:
             self._keycodes[keysym] = keycode
             self._used_s[keycode] = now_s
 
+    def forget(self, keysym: int) -> None:
+        """Somebody else set the map anew: no key has it any more."""
+        self._keycodes.pop(keysym, None)
+
     def ready_in_s(self, now_s: float) -> float:
         """Until keys may be pressed after the newest changes."""
         return max(0.0, self._ready_s - now_s)
@@ -45,14 +49,17 @@ class BorrowedKeys:
         return self._rest_s(self._keycodes.values(), now_s)
 
     def choose(self, wanted: Sequence[int], unused: Sequence[int], held: Collection[int]) -> dict[int, int]:
-        """A keycode for each of these keysyms, for the first of them at least if there is any.
+        """A keycode for each of these keysyms that has none, for the first at least if there is any.
 
-        `unused` are those that no key has, `held` those that are down: they stay what they are.
+        `wanted`: in the order in which they are pressed next; those that come first keep theirs. `unused` are
+        the keycodes that no key has, `held` those that are down: they stay what they are.
         """
-        room = max(0, BOUND_LIMIT - len(self._keycodes))
-        codes = [code for code in reversed(unused) if code not in held][:room]
-        codes += [code for code in self._keycodes.values() if code not in held and code not in codes]
-        return dict(zip(wanted, codes, strict=False))
+        free = [code for code in reversed(unused) if code not in held]
+        bound = {keysym: code for keysym, code in self._keycodes.items() if code not in unused}
+        free = free[: max(0, BOUND_LIMIT - len(bound))]
+        staying = dict.fromkeys(wanted[: len(free) + len(bound)])
+        free += [code for keysym, code in bound.items() if keysym not in staying and code not in held]
+        return dict(zip((keysym for keysym in staying if keysym not in bound), free, strict=False))
 
     def change_in_s(self, chosen: dict[int, int], now_s: float) -> float:
         """Until these may be bound: what was pressed before has to be read, and so has the last change."""

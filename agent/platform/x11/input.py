@@ -72,8 +72,8 @@ class XTestInjector:
         """See `InputInjector.make_ready`. Of a text, as many characters as there are keycodes for."""
         with self._alive():
             self._read_changes()
-            missing = self._missing(event)
-            chosen = self._borrowed.choose(missing, self._keymap().unused(), self._held.values())
+            wanted = self._wanted(event)
+            chosen = self._borrowed.choose(wanted, self._keymap().unused(), self._held.values())
             if chosen:
                 wait_s = self._borrowed.change_in_s(chosen, time.monotonic())
                 if wait_s:
@@ -220,20 +220,28 @@ class XTestInjector:
         keymap = self._keymap()
         return next((keysym for keysym in keysyms if keymap.find(keysym, group)), 0)
 
-    def _missing(self, event: Event) -> list[int]:
-        """The keysyms that no key has, if the one that is to be pressed next is among them."""
+    def _wanted(self, event: Event) -> list[int]:
+        """The keysyms that need a key of ours, if the one that is pressed next has none yet."""
         match event:
             case Key(keysym, True) if keysym not in self._held:
-                wanted: list[tuple[int, ...]] = [(keysym,)]
+                pressed: list[tuple[int, ...]] = [(keysym,)]
             case TypeText(text):
-                characters = dict.fromkeys(text[:LOOK_AHEAD_CHARS])
-                wanted = [kb.character_keysyms(character) for character in characters]
+                pressed = [
+                    kb.character_keysyms(character) for character in dict.fromkeys(text[:LOOK_AHEAD_CHARS])
+                ]
             case _:
                 return []
         group = self._state()[1]
-        if not wanted or not wanted[0] or self._known(wanted[0], group):
+        if not pressed or not pressed[0] or self._known(pressed[0], group):
             return []
-        return [keysyms[-1] for keysyms in wanted if keysyms and not self._known(keysyms, group)]
+        ours, wanted = self._borrowed.keycodes, []
+        for keysyms in filter(None, pressed):
+            known = self._known(keysyms, group)
+            if not known:
+                self._borrowed.forget(keysyms[-1])
+            if not known or known in ours:
+                wanted.append(known or keysyms[-1])
+        return wanted
 
     def _press(self, keysym: int) -> None:
         if keysym in self._held:
