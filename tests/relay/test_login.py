@@ -1,5 +1,6 @@
 """Who gets in at a real relay, and who does not."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -210,6 +211,7 @@ async def test_a_technician_cannot_claim(unclaimed_relay: RelayProcess) -> None:
 
 async def test_rly_18_guessing_from_one_address_is_slowed_down(relay: RelayProcess) -> None:
     stranger = intruders().technician()
-    codes = [await _refusal_of(relay, stranger) for _ in range(120)]
-    assert codes[0] == ErrorCode.E_ORG_UNKNOWN
-    assert codes[-1] == ErrorCode.E_RATE
+    # at once: one after the other, a busy machine guesses as slowly as anybody may
+    codes = await asyncio.gather(*(_refusal_of(relay, stranger) for _ in range(120)))
+    assert ErrorCode.E_ORG_UNKNOWN in codes
+    assert ErrorCode.E_RATE in codes
