@@ -202,6 +202,11 @@ ATTACKS = {
         (bent_step(TO_SECOND, FIRST.recovery_key, root=SECOND.root_der, previous=OTHER.root_der),),
         SECOND.root_key,
     ),
+    "the true kit's step to a root that follows another one": lambda: Offered(
+        FIRST.root,
+        (bent_step(TO_SECOND, FIRST.recovery_key, root=OTHER_SECOND.root_der),),
+        OTHER_SECOND.root_key,
+    ),
     "a line cut at its end": lambda: replace(TRUE, steps=(TO_SECOND,)),
     "a line cut at its beginning": lambda: replace(TRUE, steps=(TO_THIRD,)),
     "a line that begins later": lambda: Offered(SECOND.root, (TO_THIRD,), THIRD.root_key),
