@@ -7,6 +7,7 @@ from agent.capabilities.screen.video.codecs import H264, JPEG
 from agent.capabilities.screen.video.preview import PreviewNeed, exact_bytes
 from agent.platform.interfaces import Area
 from protocol.errors import BackendUnavailable
+from tests.support.encoders import TimedChoice
 from tests.support.moving_pictures import text_lines, video_frame
 from tests.support.video_stage import Stage
 
@@ -166,7 +167,8 @@ def test_what_never_comes_to_rest_is_video_on_a_slow_link_whatever_it_shows():
 
 
 def test_films_inside_of_what_becomes_video_as_a_whole_are_over_and_nothing_is_lost():
-    stage = slow_stage([H264, JPEG], 6_000)
+    opens = TimedChoice()
+    stage = slow_stage([H264, JPEG], 6_000, opens)
     for number in range(45):
         stage.put(64, 64, video_frame(320, 192, number))
         stage.step(1 / 30)
@@ -177,6 +179,8 @@ def test_films_inside_of_what_becomes_video_as_a_whole_are_over_and_nothing_is_l
         stage.step(1 / 30)
     (whole,) = stage.viewer.regions
     assert whole != film
+    # no pixel is in two encoders at the same time
+    assert opens.most_pixels == WIDTH * HEIGHT
     for _ in range(60):
         stage.step(0.03)
     assert not stage.viewer.regions

@@ -90,6 +90,7 @@ class TimedEncoder:
 
     def __init__(self, real: RegionEncoder, took_s: float) -> None:
         self.codec, self.levels = real.codec, real.levels
+        self.is_open = True
         self._real, self._took_s = real, took_s
 
     def encode(self, words: Words, at_ms: int, *, is_key: bool) -> EncodedFrame | None:
@@ -99,18 +100,30 @@ class TimedEncoder:
 
     def close(self) -> None:
         """See `RegionEncoder`."""
+        self.is_open = False
         self._real.close()
 
 
 class TimedChoice:
-    """Opens real encoders; `took_s` is what a frame of a level takes, 0 if it is not said."""
+    """Opens real encoders; `took_s` is what a frame of a level takes, 0 if it is not said.
+
+    `most_pixels`: what was encoded at the same time at most, all areas added up.
+    """
 
     def __init__(self, took_s: Callable[[int], float] = lambda level: 0.0) -> None:
         self.took_s = took_s
         self.opened: list[EncoderTerms] = []
+        self.most_pixels = 0
+        self._made: list[TimedEncoder] = []
         self._choice = EncoderChoice()
 
     def __call__(self, codecs: Collection[str], terms: EncoderTerms) -> RegionEncoder:
         """See `EncoderChoice`."""
         self.opened.append(terms)
-        return TimedEncoder(self._choice(codecs, terms), self.took_s(terms.level))
+        made = TimedEncoder(self._choice(codecs, terms), self.took_s(terms.level))
+        self._made.append(made)
+        pairs = zip(self._made, self.opened, strict=True)
+        self.most_pixels = max(
+            self.most_pixels, sum(one.width * one.height for encoder, one in pairs if encoder.is_open)
+        )
+        return made

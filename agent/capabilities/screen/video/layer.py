@@ -273,6 +273,9 @@ class VideoLayer:
         """All of this is video; what was video inside of it is over as soon as it is hidden below."""
         if len(self._regions) >= VIDEO_REGIONS_LIMIT:
             return
+        for one in self._regions:
+            if one.area.common_with(box):
+                one.leave()
         try:
             region = Region(self._last_no + 1, box, self._terms, self._now_s)
         except BackendUnavailable:
@@ -280,9 +283,6 @@ class VideoLayer:
             return
         self._last_no += 1
         region.is_for_the_link = True
-        for one in self._regions:
-            if one.area.common_with(box):
-                one.leave()
         self._regions.append(region)
 
     def _drop(self, region: Region) -> None:

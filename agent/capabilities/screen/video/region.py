@@ -120,8 +120,12 @@ class Region:
         self.phase = Phase.REFINING
 
     def leave(self) -> None:
-        """It is no video any more: as if it rested, and no damage makes it move again."""
+        """It is no video any more: as if it rested, and no damage makes it move again.
+
+        Its encoder goes at once: another one over the same pixels would take as much memory again.
+        """
         self.phase, self.is_leaving = Phase.REFINING, True
+        self.close()
 
     def frame(self, words: Words, terms: RegionTerms, now_s: float) -> EncodedFrame | None:
         """The newest frame, if what can be seen of it changed. An encoder that fails is replaced once.
