@@ -127,6 +127,19 @@ def test_a_region_that_would_take_libvpx_too_much_memory_comes_as_jpeg(codec, si
         choice([codec], EncoderTerms(*size, 300_000))
 
 
+def test_several_regions_take_libvpx_no_more_memory_than_one_may():
+    choice = EncoderChoice(SOFTWARE)
+    half = EncoderTerms(1280, 384, 300_000)
+    first, second = (choice([VP8, VP9, JPEG], half) for _ in range(2))
+    assert [first.codec, second.codec] == [VP8, VP8]
+    small = EncoderTerms(320, 240, 300_000)
+    assert choice([VP8, VP9, JPEG], small).codec == JPEG
+    first.close()
+    first.close()
+    assert choice([VP8, VP9, JPEG], half).codec == VP8
+    assert choice([VP8, VP9, JPEG], small).codec == JPEG
+
+
 def test_a_viewer_that_decodes_nothing_of_ours_is_told_so():
     with pytest.raises(BackendUnavailable, match="decodes no codec of ours"):
         EncoderChoice(SOFTWARE)(["av01.0.08M.08"], TERMS)

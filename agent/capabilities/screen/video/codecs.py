@@ -24,8 +24,8 @@ Options = Mapping[str, str]
 class CodecTerms:
     """`codec` is the name on the wire (WebCodecs codec registry, or JPEG), `library` FFmpeg's encoder.
 
-    `levels` are added to the options, the best first, each cheaper than the one before. Larger regions than
-    `area_limit_pixels` would take it more memory than a worker may hold.
+    `levels` are added to the options, the best first, each cheaper than the one before. More than
+    `area_limit_pixels`, those of all regions together, would take it more memory than a worker may hold.
     """
 
     codec: str
@@ -36,6 +36,11 @@ class CodecTerms:
     is_hardware: bool = False
     has_bit_rate: bool = True
     area_limit_pixels: int = PICTURE_AREA_LIMIT_PIXELS
+
+    def room_share(self, pixels: int) -> float:
+        """Of the room that encoders have which need much memory, what a region of this size takes."""
+        is_large = self.area_limit_pixels < PICTURE_AREA_LIMIT_PIXELS
+        return pixels / self.area_limit_pixels if is_large else 0.0
 
 
 # the options are in FFmpeg's source, libavcodec/{nvenc_h264,qsvenc_h264,amfenc_h264,videotoolboxenc,mfenc}.c

@@ -64,6 +64,8 @@ class EncoderChoice:
         self._known = known
         self._make = make or _made
         self.reasons: dict[str, str] = {}
+        self.taken_share = 0.0
+        """Of the room for encoders that need much memory, see `CodecTerms.room_share`."""
 
     def __call__(self, codecs: Collection[str], terms: EncoderTerms) -> RegionEncoder:
         """The first known encoder that opens and whose codec the viewer decodes.
@@ -78,8 +80,7 @@ class EncoderChoice:
             if one.codec not in codecs or self._is_passed_over(one, terms):
                 continue
             try:
-                made = self._make(one, terms)
-                return _Hardware(made, one, self.reasons) if one.is_hardware else made
+                return _Opened(self._make(one, terms), one, terms, self)
             except BackendUnavailable as exc:
                 self.reasons[one.library] = exc.detail
                 tried.append(f"{one.library}: {exc.detail}")
@@ -89,26 +90,33 @@ class EncoderChoice:
         pixels = terms.width * terms.height
         if one.is_hardware and (pixels < HARDWARE_MIN_PIXELS or one.library in self.reasons):
             return True
-        return pixels > one.area_limit_pixels
+        return pixels > one.area_limit_pixels or one.room_share(pixels) + self.taken_share > 1
 
 
-class _Hardware:
-    """Notes when it fails."""
+class _Opened:
+    """Takes its share of the room until it is closed; hardware notes when it fails."""
 
-    def __init__(self, real: RegionEncoder, codec: CodecTerms, reasons: dict[str, str]) -> None:
+    def __init__(
+        self, real: RegionEncoder, terms: CodecTerms, size: EncoderTerms, choice: EncoderChoice
+    ) -> None:
         self.codec, self.levels = real.codec, real.levels
-        self._real, self._library, self._reasons = real, codec.library, reasons
+        self._real, self._terms, self._choice = real, terms, choice
+        self._share = terms.room_share(size.width * size.height)
+        choice.taken_share += self._share
 
     def encode(self, words: Words, at_ms: int, *, is_key: bool) -> EncodedFrame | None:
         """See `RegionEncoder`."""
         try:
             return self._real.encode(words, at_ms, is_key=is_key)
         except BackendUnavailable as exc:
-            self._reasons[self._library] = exc.detail
+            if self._terms.is_hardware:
+                self._choice.reasons[self._terms.library] = exc.detail
             raise
 
     def close(self) -> None:
         """See `RegionEncoder`."""
+        self._choice.taken_share -= self._share
+        self._share = 0.0
         self._real.close()
 
 
