@@ -17,8 +17,11 @@ import numpy as np
 from agent.capabilities.screen.pacing import PICTURE_INTERVAL_S
 from agent.capabilities.screen.portions import TileLedger
 from agent.capabilities.screen.rate import Allowance, Decision, RateControl
+from tests.bench.link_terms import LinkTerms
+from tests.bench.shaped_path import ShapedPath
 
 PACKET_BYTES = 1448
+PIECE_BYTES, ACKNOWLEDGEMENT_BYTES = 4096, 120
 SAMPLE_INTERVAL_S = 0.005
 
 
@@ -109,6 +112,33 @@ class SimulatedLink:
         return self.profile.round_trip_s / 2 + self._random.uniform(0, self.profile.jitter_s) + late_s
 
 
+class RenoLink(SimulatedLink):
+    """Each loss also halves what TCP sends on from then, as Reno does (see `ShapedPath`)."""
+
+    def __init__(self, time: VirtualTime, profile: LinkProfile, seed: int = 1) -> None:
+        super().__init__(time, profile, seed)
+        terms = LinkTerms(profile.round_trip_s, profile.bytes_per_s * 8, profile.loss)
+        self._there, self._back = ShapedPath(terms, seed=seed), ShapedPath(terms, seed=-seed)
+
+    @property
+    def has_room_at_s(self) -> float:
+        """When the queue will take something again."""
+        return self.time.now_s + self._there.wait_s(PIECE_BYTES, self.time.now_s)
+
+    def send(self, size_bytes: int, not_before_s: float) -> float:
+        """Queue a message; when its last packet arrives. What was sent before arrives by `not_before_s`."""
+        arrival_s = not_before_s
+        self.carried_bytes += size_bytes
+        while size_bytes > 0:
+            arrival_s = max(arrival_s, self._there.arrival_s(min(PIECE_BYTES, size_bytes), self.time.now_s))
+            size_bytes -= PIECE_BYTES
+        return arrival_s
+
+    def one_way_s(self) -> float:
+        """Of an acknowledgement."""
+        return self._back.arrival_s(ACKNOWLEDGEMENT_BYTES, self.time.now_s) - self.time.now_s
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """Changes of a screen of `tiles` tiles: each touches the next `step` of them, at `cost_bytes` a tile."""
@@ -151,6 +181,7 @@ class SimulatedSender:
         self._newest_shown_s = -1.0
         self._is_asking = False
         self._ends_at_s = 0.0
+        self.latencies_s: list[float] = []
         self.ages_s: list[float] = []
         self.oldest_s: list[float] = []
         self.sent: list[tuple[float, int]] = []
@@ -236,6 +267,7 @@ class SimulatedSender:
         left = np.zeros(self.workload.tiles, np.bool_)
         left[shown.tiles] = self._changed_at_s[shown.tiles] > shown.at_s
         number = bisect_right(self._changes, shown.at_s)
+        self.latencies_s.append(self.time.now_s - self._changes[number - 1])
         while left.any():
             again = [tile for tile in self.workload.touched(number) if left[tile]]
             self._unshown_since_s[again] = self._changes[number]

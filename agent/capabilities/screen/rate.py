@@ -5,7 +5,8 @@ the sockets, the relay, decoding and painting. The model is that of BBR (draft-i
 `link_estimate.py`): a window of the delivery rate times the round trip, and a picture; probes for more now
 and then. Where BBR looks at loss, this looks at the wait: if in a whole round even the shortest wait was over
 the queue target, a queue stands; the window is lowered, and in the next round the rate too. One lost packet
-delays some pictures of a round, a standing queue delays all.
+delays some pictures of a round, a standing queue delays all. Where TCP sends less after each loss (`losses.py`),
+we do so as soon as one is seen, and keep less under way.
 
 Who gets more of a shared link tolerates a shorter queue, so that shares become equal: the queue is the same
 for all, and the one with more gives way first (as with TCP Vegas and Copa, whose rate falls with the queue).
@@ -29,6 +30,7 @@ from agent.capabilities.screen.link_estimate import (
     LinkEstimate,
     Sent,
 )
+from agent.capabilities.screen.losses import LossWatch
 from agent.capabilities.screen.pacing import PICTURE_INTERVAL_S
 from protocol.limits import PICTURES_IN_FLIGHT_LIMIT
 
@@ -51,6 +53,7 @@ PROBE_GAIN = 1.25
 WINDOW_GAIN = 1.5
 RATE_CUT = 0.75
 LONG_QUEUE_CUT = 0.5
+LOSS_CUT, LOSS_WINDOW_GAIN = 0.7, 0.5
 UNLIMITED_QUEUE_ROUNDS = 4
 
 
@@ -118,6 +121,8 @@ class RateControl:
         self._cruised_rounds = 0
         self._compared_rate = 0.0
         self._held: tuple[float, int] | None = None
+        self._losses = LossWatch()
+        self._rate_before_loss = 0.0
 
     @property
     def in_flight_pictures(self) -> int:
@@ -128,6 +133,8 @@ class RateControl:
     def window_bytes(self) -> float:
         """What may be under way."""
         held = self.phase.window_gain * self.link.rate_bytes_per_s * self.link.round_trip_s
+        if self._losses.makes_slower:
+            held *= LOSS_WINDOW_GAIN
         window = held + STEP_BYTES
         if self.phase not in (Phase.EMPTY, Phase.HOLD):
             window += self.portion_bytes
@@ -247,6 +254,8 @@ class RateControl:
             queued_s = 0.0
         if self._in_flight and queued_s > self._stall_s:
             self.phase = Phase.HOLD
+        self._notice_loss(newest, queued_s, now_s)
+        self._judge_loss(newest, queued_s)
         if self.phase is Phase.HOLD:
             self._hold(now_s)
             return
@@ -272,8 +281,32 @@ class RateControl:
     def _notice_stall(self, now_s: float) -> None:
         if not self._in_flight or not self.link.round_trip_s:
             return
-        if self.link.queued_s(self._in_flight[0], now_s) > self._stall_s:
+        oldest = self._in_flight[0]
+        queued_s = self.link.queued_s(oldest, now_s)
+        if queued_s > self._stall_s:
             self.phase = Phase.HOLD
+        self._notice_loss(oldest, queued_s, now_s)
+
+    def _notice_loss(self, late: Sent, queued_s: float, now_s: float) -> None:
+        """The rate goes down at once where that has helped before."""
+        newest = self._in_flight[-1] if self._in_flight else late
+        trip_s = self.link.round_trip_s
+        if self.phase is Phase.START or not self._losses.is_new(
+            late.picture_no, queued_s, trip_s, newest.picture_no, now_s
+        ):
+            return
+        self._rate_before_loss = self.link.rate_bytes_per_s
+        self._cruised_rounds = 0
+        if self._losses.makes_slower:
+            self.link.set_rate(LOSS_CUT * self._rate_before_loss, self._round_no)
+
+    def _judge_loss(self, newest: Sent, queued_s: float) -> None:
+        was_cut = self._losses.makes_slower
+        is_slower = self._losses.acknowledged(newest.picture_no, queued_s)
+        if is_slower and not was_cut:
+            self.link.set_rate(LOSS_CUT * self.link.rate_bytes_per_s, self._round_no)
+        elif is_slower is False and was_cut:
+            self.link.set_rate(max(self._rate_before_loss, self.link.rate_bytes_per_s), self._round_no)
 
     def _hold(self, now_s: float) -> None:
         """Nothing leaves before everything under way has arrived; a queue that empties shows the rate."""
