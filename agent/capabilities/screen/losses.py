@@ -1,8 +1,8 @@
 """Whether the link becomes slower with each packet that it loses (sans-I/O).
 
-Below us is TCP, which repeats what was lost and does not say so: we see that pictures are late. Reno and CUBIC
-(RFC 5681, RFC 9438) also send less from then on, so that what was sent on at the old rate stands in a queue;
-BBR does not. The two are told apart by the shortest wait among the pictures behind the loss.
+Below us is TCP, which repeats what was lost and does not say so: we see that pictures are late. Reno and
+CUBIC (RFC 5681, RFC 9438) also send less from then on, so that what was sent on at the old rate stands in a
+queue; BBR does not. The two are told apart by the shortest wait among the pictures behind the loss.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ the sockets, the relay, decoding and painting. The model is that of BBR (draft-i
 `link_estimate.py`): a window of the delivery rate times the round trip, and a picture; probes for more now
 and then. Where BBR looks at loss, this looks at the wait: if in a whole round even the shortest wait was over
 the queue target, a queue stands; the window is lowered, and in the next round the rate too. One lost packet
-delays some pictures of a round, a standing queue delays all. Where TCP sends less after each loss (`losses.py`),
-we do so as soon as one is seen, and keep less under way.
+delays some pictures of a round, a standing queue delays all. Where TCP sends less after each loss
+(`losses.py`), we do so as soon as one is seen, and keep less under way.
 
 Who gets more of a shared link tolerates a shorter queue, so that shares become equal: the queue is the same
 for all, and the one with more gives way first (as with TCP Vegas and Copa, whose rate falls with the queue).

@@ -8,7 +8,6 @@ pixel: a hash only proposes, and what is copied was compared.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -36,17 +35,17 @@ REST_SHARE = 0.25
 
 INDEX_BITS = 16
 """Of a vote: a line's number (below DISPLAY_SIDE_LIMIT_PIXELS) and which of the two pictures it is in."""
-HASH_SEED = 20261121
+PAIR_BASE, PIXEL_BASE = 6364136223846793005, 1664525
+"""Multipliers of generators whose numbers spread well (Knuth, TAOCP 2, 3.3.4, and Numerical Recipes, 7.1)."""
 STRIP_SALT = np.uint64(0x9E3779B97F4A7C15)
 """Times its number, for each strip: equal lines of different strips are different. 2^64 / golden ratio."""
 
 Hashes = NDArray[np.uint64]
 """One number for each line (first axis) of each strip (second axis)."""
 
-# Python's own generator: numpy's is 3 MiB of libraries in every worker
-_bits = random.Random(HASH_SEED).getrandbits
-_PAIR_WEIGHTS = np.array([_bits(64) | 1 for _ in range(TILE_PIXELS // 2)], dtype=np.uint64)
-_PIXEL_WEIGHTS = np.array([_bits(32) | 1 for _ in range(TILE_PIXELS)], dtype=np.uint32)
+# powers of an odd number: a polynomial hash (Karp and Rabin 1987)
+_PAIR_WEIGHTS = np.cumprod(np.full(TILE_PIXELS // 2, PAIR_BASE, dtype=np.uint64))
+_PIXEL_WEIGHTS = np.cumprod(np.full(TILE_PIXELS, PIXEL_BASE, dtype=np.uint32), dtype=np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
