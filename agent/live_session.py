@@ -210,10 +210,12 @@ class LiveSession:
             self._device.welcome.blocks.listeners.discard(self._blocked)
             await self._stop()
             self._audit.note(AuditKind.SESSION_ENDED, {"cause": self._over.result()})
-            await self._say_goodbye(tunnel_io)
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
-            await self.consent.close()
+            try:
+                await self._say_goodbye(tunnel_io)
+            finally:  # asyncio.timeout of Python 3.11.2 raises CancelledError in a task that was cancelled
+                pump.cancel()
+                await asyncio.gather(pump, return_exceptions=True)
+                await self.consent.close()
         return self._over.result()
 
     async def _offer_ratings(self) -> None:
@@ -231,10 +233,12 @@ class LiveSession:
         proof = self._proof
         goodbye = self._device.goodbye(self._over.result(), self._admitted.peer, self.consent.seat_uid)
         finish = (lambda: proof.finish(self._io.control)) if proof is not None else None
-        await say_goodbye(self._io, tunnel_io, goodbye, is_pumping=True, finish=finish)
-        if proof is not None:
-            proof.settle()
-            self._device.on_receipt()
+        try:
+            await say_goodbye(self._io, tunnel_io, goodbye, is_pumping=True, finish=finish)
+        finally:
+            if proof is not None:
+                proof.settle()
+                self._device.on_receipt()
 
     async def _stop(self) -> None:
         """Take every grant away first, then what lived from it."""

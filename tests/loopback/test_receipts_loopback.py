@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.desktop import ipc_messages as ipc
 from protocol.errors import ErrorCode
 from protocol.grantables import Grantable
 from protocol.messages import session as messages
@@ -70,6 +71,27 @@ async def test_a_cut_session_leaves_a_receipt_of_each_end_alone_and_is_signed_by
     assert signed.is_complete
     assert signed.facts().is_truncated
     assert ada.receipt(device, session.session_id) == signed
+
+
+async def test_a_session_that_is_cancelled_while_the_technician_hangs_leaves_its_receipt_and_no_indicator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = ProvingTechnician(acme().technician(), tmp_path / "ada")
+    async with device_end(acme(), tmp_path) as device, attached(device) as desktop:
+        book = prove(device)
+        session = await ada.connect(device)
+        await session.ask([VIEW])
+        [(task, runner)] = device.runners.items()
+        assert runner._live is not None
+        monkeypatch.setattr(runner._live._io, "drain", asyncio.Event().wait)
+        task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled()
+        receipt = book.newest("ada")[session.session_id]
+        await desktop.order(ipc.HideIndicator)
+        await session.end()
+    assert receipt.roles == ["device"]
+    assert receipt.facts().is_truncated
 
 
 async def test_a_technicians_program_that_never_signs_leaves_the_agents_receipt_alone(tmp_path: Path) -> None:
