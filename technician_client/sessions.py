@@ -271,7 +271,8 @@ class TechnicianSession:
             except (SupportError, TimeoutError):
                 pass  # the other end is gone, which is what was wanted
         if self._proof is not None:
-            await asyncio.wait({task}, timeout=RECEIPT_TIMEOUT_S)  # the receipt is signed on the way out
+            # the receipt is signed on the way out; so long may the agent take for its goodbye and the offer
+            await asyncio.wait({task}, timeout=GOODBYE_LIMIT_S + RECEIPT_TIMEOUT_S)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
