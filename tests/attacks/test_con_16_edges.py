@@ -42,9 +42,10 @@ def edges_seen(person: XPerson) -> list[Seen]:
 
 
 def ground_of(person: XPerson, part: str) -> str:
-    """The colour right beside this control."""
+    """The colour right beside this control; "" while it is not there."""
     at = person.find(part)
-    assert at is not None
+    if at is None:
+        return ""
     shot = person.connection.core.GetImage(2, person.root, at.x - 2, at.y + at.height // 2, 1, 1, 0xFFFFFFFF)
     blue, green, red = bytes(shot.reply().data.raw)[:3]
     return f"#{red:02x}{green:02x}{blue:02x}"

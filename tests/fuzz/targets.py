@@ -81,6 +81,7 @@ FRAMING_FILES = {
 
 NUMBERS_OF_OUR_OWN = {
     "agent/capabilities/screen/worker.py": "its parent's first words, on standard input",
+    "agent/local_peer.py": "the kernel's answer of fixed length",
     "agent/platform/wayland/outputs.py": "the display server's events",
     "agent/platform/x11/person_watch.py": "the display server's answers",
     "agent/platform/x11/screen.py": "the display server's answers",
