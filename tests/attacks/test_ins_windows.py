@@ -50,7 +50,7 @@ def bundle(root: Root, folder: Path, version: str, days: int = 30, platform: str
     now = datetime.now(UTC) - timedelta(days=40 if days < 30 else 0)
     wheels = read_wheels(stub_wheels(folder / "wheels", version))
     machine = "amd64" if platform == "windows" else "x86_64"
-    terms = ReleaseTerms(RootLine(root.der), wheels, SCRIPTS, platform, machine, days, now)  # type: ignore[arg-type]
+    terms = ReleaseTerms(RootLine(root.der), wheels, SCRIPTS, platform, machine, days, now)
     made = create_release(root, terms, folder / "release")
     return (folder / "release" / "files" / made.bundle_sha256).read_bytes()
 

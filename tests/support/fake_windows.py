@@ -465,7 +465,7 @@ class Windows(Dotnet):
 def _exception(cause: DotnetError) -> Any:
     """The exception with the members that the script reads."""
     if not hasattr(cause, "Data"):
-        cause.Data = {}  # type: ignore[attr-defined]
-        cause.HResult = 0  # type: ignore[attr-defined]
-        cause.Message = str(cause).partition(": ")[2]  # type: ignore[attr-defined]
+        cause.Data = {}
+        cause.HResult = 0
+        cause.Message = str(cause).partition(": ")[2]
     return cause

@@ -56,7 +56,7 @@ class Programs:
             case "sc.exe", verb, service, *rest:
                 return self._control(verb, service, rest)
             case "python.exe", "-I", "-c", _:
-                return [re.search(r"Python3(\d+)", path).expand(r"3.\1")], 0  # type: ignore[union-attr]
+                return [re.search(r"Python3(\d+)", path).expand(r"3.\1")], 0
             case "python.exe", "-I", "-m", "venv", "--without-pip", here:
                 self._windows.step("make an environment")
                 for each in ("python.exe", "pythonw.exe"):
@@ -120,7 +120,7 @@ class Programs:
         handler = getattr(self, "_" + name.replace("-", "_"), None)
         if handler is None:
             raise NotKnown(name)
-        return handler(given, incoming)  # type: ignore[no-any-return]
+        return handler(given, incoming)
 
     def _set_strictmode(self, _given: Given, _incoming: list[Any]) -> None:
         pass
@@ -250,7 +250,7 @@ class Programs:
                 SimpleNamespace(ProcessId=place, ExecutablePath=path)
                 for place, path in enumerate(self.running)
             ]
-        name = re.fullmatch(r"Name='(\w+)'", given.named["-Filter"])[1]  # type: ignore[index]
+        name = re.fullmatch(r"Name='(\w+)'", given.named["-Filter"])[1]
         found = self._windows.services.get(name)
         return [found] if found else []
 

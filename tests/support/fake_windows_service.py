@@ -31,15 +31,15 @@ class FakeWindows:
 
         class ServiceFramework:
             def __init__(self, args: list[str]) -> None:
-                assert args == [self._svc_name_]  # type: ignore[attr-defined]
+                assert args == [self._svc_name_]
 
-            def ReportServiceStatus(self, status: int, waitHint: int = 5000) -> None:  # noqa: N803
+            def ReportServiceStatus(self, status: int, waitHint: int = 5000) -> None:  # noqa: N803 - pywin32's own name
                 windows.reported.append(status)
 
             def SvcRun(self) -> None:
                 self.ReportServiceStatus(RUNNING)
                 windows.is_running.set()
-                self.SvcDoRun()  # type: ignore[attr-defined]
+                self.SvcDoRun()
                 self.ReportServiceStatus(STOP_PENDING)
 
         return ServiceBindings(ServiceFramework, self, STOP_PENDING)

@@ -126,7 +126,7 @@ class Script(PowerShell):
                     raise NotKnown(text_of(node)[:60])
                 return self._call(word, given.others, scope)
             case word:
-                return self._computer.cmdlet(word, given, incoming)  # type: ignore[no-any-return]
+                return self._computer.cmdlet(word, given, incoming)
 
     def _sorted(self, given: Given, scope: Scope, incoming: list[Any]) -> list[Any]:
         by = given.named["-Property"]
