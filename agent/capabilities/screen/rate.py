@@ -53,7 +53,7 @@ PROBE_GAIN = 1.25
 WINDOW_GAIN = 1.5
 RATE_CUT = 0.75
 LONG_QUEUE_CUT = 0.5
-LOSS_CUT, LOSS_WINDOW_GAIN = 0.7, 0.5
+LOSS_CUT, LOSS_WINDOW_GAIN, LOSS_STEP_BYTES, LOSS_BUDGET_BYTES = 0.7, 0.5, 1 << 10, 2 << 10
 UNLIMITED_QUEUE_ROUNDS = 4
 
 
@@ -135,7 +135,7 @@ class RateControl:
         held = self.phase.window_gain * self.link.rate_bytes_per_s * self.link.round_trip_s
         if self._losses.makes_slower:
             held *= LOSS_WINDOW_GAIN
-        window = held + STEP_BYTES
+        window = held + self._step_bytes
         if self.phase not in (Phase.EMPTY, Phase.HOLD):
             window += self.portion_bytes
         if self.phase is Phase.START:
@@ -151,6 +151,14 @@ class RateControl:
         if self.phase is Phase.START:
             return min(FIRST_PICTURES_AHEAD + int(Phase.START.value * held), PICTURES_IN_FLIGHT_LIMIT)
         return min(PICTURES_AHEAD + int(held), PICTURES_IN_FLIGHT_LIMIT)
+
+    @property
+    def _step_bytes(self) -> int:
+        return LOSS_STEP_BYTES if self._losses.makes_slower else STEP_BYTES
+
+    @property
+    def _smallest_budget_bytes(self) -> int:
+        return LOSS_BUDGET_BYTES if self._losses.makes_slower else SMALLEST_BUDGET_BYTES
 
     @property
     def _picture_s(self) -> float:
@@ -174,7 +182,7 @@ class RateControl:
         """
         lasts_s = min(max(PORTION_S, PROBE_GAIN * self._picture_s), LARGEST_PORTION_S)
         known = int(self.link.rate_bytes_per_s * lasts_s)
-        least = SMALLEST_BUDGET_BYTES if self._is_rate_known else FIRST_WINDOW_BYTES
+        least = self._smallest_budget_bytes if self._is_rate_known else FIRST_WINDOW_BYTES
         return min(max(least, known), LARGEST_WINDOW_BYTES)
 
     def allow(self, now_s: float) -> Allowance:
@@ -192,7 +200,7 @@ class RateControl:
         lacking = portion / 4 - self._tokens
         if lacking > 0:
             return self._wait(now_s, now_s + lacking / self._pace())
-        budget = max(SMALLEST_BUDGET_BYTES, int(min(self._tokens, portion, max(room, portion / 4))))
+        budget = max(self._smallest_budget_bytes, int(min(self._tokens, portion, max(room, portion / 4))))
         if not self._is_rate_known:
             return Allowance(Decision.EXACT_NOW, budget, now_s)
         rate = self.link.rate_bytes_per_s
@@ -292,7 +300,7 @@ class RateControl:
         newest = self._in_flight[-1] if self._in_flight else late
         trip_s = self.link.round_trip_s
         if self.phase is Phase.START or not self._losses.is_new(
-            late.picture_no, queued_s, trip_s, newest.picture_no, now_s
+            late.picture_no, queued_s, trip_s, newest.picture_no, now_s, self.link.delivered_bytes
         ):
             return
         self._rate_before_loss = self.link.rate_bytes_per_s
@@ -302,7 +310,9 @@ class RateControl:
 
     def _judge_loss(self, newest: Sent, queued_s: float) -> None:
         was_cut = self._losses.makes_slower
-        is_slower = self._losses.acknowledged(newest.picture_no, queued_s)
+        is_slower = self._losses.acknowledged(
+            newest.picture_no, queued_s, self.link.rate_bytes_per_s * self.link.round_trip_s
+        )
         if is_slower and not was_cut:
             self.link.set_rate(LOSS_CUT * self.link.rate_bytes_per_s, self._round_no)
         elif is_slower is False and was_cut:
@@ -378,7 +388,7 @@ class RateControl:
 
     def _pace(self) -> float:
         # the same step for all that share the link: who has less gains more by it
-        step = STEP_BYTES / max(self.link.round_trip_s, PORTION_S)
+        step = self._step_bytes / max(self.link.round_trip_s, PORTION_S)
         return self.phase.value * self.link.rate_bytes_per_s + step
 
     def _refill(self, now_s: float) -> None:
