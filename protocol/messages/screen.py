@@ -126,7 +126,8 @@ class VideoFrame(Message, frozen=True, tag="screen.video"):
     """A lossy frame over a region, before the first part of its picture. A region begins with a keyframe.
 
     `codec` is one of those that the viewer named; another codec or rectangle comes with a keyframe only, and
-    the new rectangle holds the one before. Exact parts inside of the region are painted over it.
+    the new rectangle holds the one before. Exact parts inside of the region are painted over it. A frame is
+    of the rectangle's size, or of half of both sides and stretched.
     """
 
     region_no: RegionNo

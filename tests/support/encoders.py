@@ -17,10 +17,11 @@ from agent.capabilities.screen.video.encoder import (
 
 
 def open_encoder(
-    codec: str, width: int, height: int, rate_bytes_per_s: float, level: int = 0
+    codec: str, width: int, height: int, rate_bytes_per_s: float, level: int = 0, *, is_halved: bool = False
 ) -> RegionEncoder:
     """The best one for this codec."""
-    return EncoderChoice()([codec], EncoderTerms(width, height, rate_bytes_per_s, level))
+    terms = EncoderTerms(width, height, rate_bytes_per_s, level, is_halved=is_halved)
+    return EncoderChoice()([codec], terms)
 
 
 @dataclass

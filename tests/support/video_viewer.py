@@ -27,8 +27,10 @@ class FrameDecoder:
         """Its pixels, RGBA, stretched to width and height if those are given."""
         frames = self._context.decode(av.Packet(encoded))
         assert len(frames) == 1, "each frame is there at once"
-        width, height = size or (frames[0].width, frames[0].height)
-        assert size is None or self._colours == "ITU601" or size == (frames[0].width, frames[0].height)
+        coded = frames[0].width, frames[0].height
+        width, height = size or coded
+        halved = max(2, width // 4 * 2), max(2, height // 4 * 2)
+        assert self._colours == "ITU601" or coded in ((width, height), halved)
         colours = {"src_colorspace": self._colours, "dst_colorspace": self._colours}
         return frames[0].reformat(width=width, height=height, format="rgba", **colours).to_ndarray()
 

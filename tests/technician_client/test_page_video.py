@@ -23,6 +23,7 @@ pytestmark = [
 ]
 WIDTH, HEIGHT = 1280, 720
 PLACE = screen.Rectangle(96, 64, 640, 352)
+BELOW = screen.Rectangle(0, 416, WIDTH, HEIGHT - 416)
 TILES = [screen.Rectangle(96, y, 640, min(64, 416 - y)) for y in range(64, 416, 64)]
 PIXELS_OF = """([x, y, width, height]) => {
   const context = document.querySelector("#screen").getContext("2d");
@@ -38,9 +39,11 @@ PIXELS_OF = """([x, y, width, height]) => {
 class Film:
     """One region, as an agent sends it."""
 
-    def __init__(self, codec: str, place: screen.Rectangle = PLACE) -> None:
+    def __init__(self, codec: str, place: screen.Rectangle = PLACE, *, is_halved: bool = False) -> None:
         self.place = place
-        self._encoder: RegionEncoder = open_encoder(codec, place.width, place.height, 600_000)
+        self._encoder: RegionEncoder = open_encoder(
+            codec, place.width, place.height, 600_000, is_halved=is_halved
+        )
         self._number = 0
 
     def frame(self, *, is_key: bool = False) -> EncodedFrame:
@@ -77,6 +80,12 @@ def psnr(one: Pixels, other: Pixels) -> float:
     """How alike two pictures are, in dB."""
     error = np.mean((one.astype(float) - other.astype(float)) ** 2)
     return float(10 * np.log10(255**2 / max(float(error), 1e-9)))
+
+
+def halved(picture: Pixels) -> Pixels:
+    """The mean of each four pixels."""
+    height, width = picture.shape[:2]
+    return picture.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3))
 
 
 async def test_the_page_says_that_it_decodes_all_of_our_codecs(desk: Desk) -> None:
@@ -130,8 +139,7 @@ async def test_frames_are_shown_in_their_place_with_their_colours_and_the_rest_i
         number = shown.film(picture, [(1, PLACE, film.frame())])
         await seen(session, number)
     assert psnr(await region_on(desk.page, PLACE), film.pixels[..., :3]) > 27
-    below = screen.Rectangle(0, 416, WIDTH, HEIGHT - 416)
-    assert np.array_equal(await region_on(desk.page, below), picture[416:])
+    assert np.array_equal(await region_on(desk.page, BELOW), picture[416:])
     after = picture.copy()
     after[64:416, 96:736] = film.pixels[..., :3]
     await seen(session, shown.end_film(after, 1, TILES))
@@ -206,6 +214,18 @@ async def test_a_frame_of_another_size_than_said_is_not_shown(desk: Desk) -> Non
     await seen(session, shown.film(picture, [(1, lie, Film(VP8).frame())]))
     assert await desk.page.evaluate(HASH_OF_CANVAS) == rgba_hash(picture)
     assert shown.wishes == [screen.KeyframeWanted(1)]
+
+
+@pytest.mark.parametrize("codec", [H264, VP8, VP9])
+async def test_frames_of_half_the_size_are_stretched_over_their_place(desk: Desk, codec: str) -> None:
+    session, shown, picture = await opened(desk)
+    film = Film(codec, is_halved=True)
+    for _ in range(5):
+        await seen(session, shown.film(picture, [(1, PLACE, film.frame())]))
+    there = await region_on(desk.page, PLACE)
+    assert psnr(halved(there), halved(film.pixels[..., :3])) > 27
+    assert np.array_equal(await region_on(desk.page, BELOW), picture[416:])
+    assert shown.wishes == []
 
 
 async def test_a_reset_ends_every_region(desk: Desk) -> None:

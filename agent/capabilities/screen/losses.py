@@ -76,7 +76,9 @@ class LossWatch:
         if has_queue and picture_no < self._judged_no:
             return None
         self._is_judging = False
-        self._slower = min(self._slower + SLOWER_COUNTS, SURE_AT_MOST) if has_queue else max(0, self._slower - 1)
+        self._slower = (
+            min(self._slower + SLOWER_COUNTS, SURE_AT_MOST) if has_queue else max(0, self._slower - 1)
+        )
         self._is_sure = self._slower >= (1 if self._is_sure else SURE_AFTER)
         return has_queue
 

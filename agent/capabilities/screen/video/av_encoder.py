@@ -35,8 +35,10 @@ CreateContext: TypeAlias = Callable[[str], VideoCodecContext]
 class Converter:
     """BGRX words to an encoder's frames, read where they lie; one for each encoder."""
 
-    def __init__(self, pixel_format: str) -> None:
+    def __init__(self, pixel_format: str, terms: EncoderTerms) -> None:
         self._pixel_format = pixel_format
+        self._size = terms.coded_size
+        self._interpolation = Interpolation.AREA if terms.is_halved else Interpolation.POINT
         self._reformatter = VideoReformatter()
 
     def frame(self, words: Words, at_ms: int) -> VideoFrame:
@@ -48,10 +50,12 @@ class Converter:
         pixels = words.view(np.uint8).reshape(*words.shape, 4)
         frame = self._reformatter.reformat(
             VideoFrame.from_numpy_buffer(pixels, format="bgra"),
+            width=self._size[0],
+            height=self._size[1],
             format=self._pixel_format,
             src_colorspace=Colorspace.ITU709,
             dst_colorspace=Colorspace.ITU709,
-            interpolation=Interpolation.POINT,
+            interpolation=self._interpolation,
             threads=1,
         )
         frame.pts, frame.time_base = at_ms, Fraction(1, 1000)
@@ -69,7 +73,7 @@ class AvEncoder:
         self.codec = codec.codec
         self.levels = len(codec.levels)
         self._library = codec.library
-        self._converter = Converter(codec.pixel_format)
+        self._converter = Converter(codec.pixel_format, terms)
         self._last: VideoFrame | None = None
         try:
             self._context = _opened(codec, terms, create or _created)
@@ -127,7 +131,8 @@ def _created(library: str) -> VideoCodecContext:
 
 def _opened(codec: CodecTerms, terms: EncoderTerms, create: CreateContext) -> VideoCodecContext:
     context = create(codec.library)
-    context.width, context.height, context.pix_fmt = terms.width, terms.height, codec.pixel_format
+    context.width, context.height = terms.coded_size
+    context.pix_fmt = codec.pixel_format
     context.time_base = Fraction(1, 1000)
     context.framerate = Fraction(FRAMES_PER_S, 1)
     context.thread_count = 1

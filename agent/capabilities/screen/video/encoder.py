@@ -26,12 +26,23 @@ class EncodedFrame:
 
 @dataclass(frozen=True, slots=True)
 class EncoderTerms:
-    """Of one size, both sides even; `level` is one of the encoder's, see `CodecTerms`."""
+    """Of one size, both sides even; `level` is one of the encoder's, see `CodecTerms`.
+
+    `is_halved`: frames have half of both sides, and the viewer stretches them. JPEG finds its own size.
+    """
 
     width: int
     height: int
     rate_bytes_per_s: float
     level: int = 0
+    is_halved: bool = False
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """Width and height of what is encoded, both even."""
+        if not self.is_halved:
+            return self.width, self.height
+        return max(2, self.width // 4 * 2), max(2, self.height // 4 * 2)
 
 
 class RegionEncoder(Protocol):
@@ -87,7 +98,8 @@ class EncoderChoice:
         raise BackendUnavailable("; ".join(tried) or "the viewer decodes no codec of ours")
 
     def _is_passed_over(self, one: CodecTerms, terms: EncoderTerms) -> bool:
-        pixels = terms.width * terms.height
+        width, height = terms.coded_size
+        pixels = width * height
         if one.is_hardware and (pixels < HARDWARE_MIN_PIXELS or one.library in self.reasons):
             return True
         return pixels > one.area_limit_pixels or one.room_share(pixels) + self.taken_share > 1
@@ -101,7 +113,8 @@ class _Opened:
     ) -> None:
         self.codec, self.levels = real.codec, real.levels
         self._real, self._terms, self._choice = real, terms, choice
-        self._share = terms.room_share(size.width * size.height)
+        width, height = size.coded_size
+        self._share = terms.room_share(width * height)
         choice.taken_share += self._share
 
     def encode(self, words: Words, at_ms: int, *, is_key: bool) -> EncodedFrame | None:

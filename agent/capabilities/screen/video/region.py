@@ -19,6 +19,8 @@ RATE_SHARE = 0.8
 RATE_LIMIT_BYTES_PER_S = 5_000_000 / 8
 RATE_MIN_BYTES_PER_S = 200_000 / 8
 FRAMES_PER_S = 30
+HALVED_BELOW_BITS_PER_PIXEL = 0.02
+"""With less than that, frames of half of both sides look better (decision 0006)."""
 RATE_STEP = 2.0
 REOPEN_INTERVAL_S = 2.0
 
@@ -169,7 +171,9 @@ class Region:
 
     def _open(self, terms: RegionTerms, now_s: float) -> None:
         self._rate, self._level = terms.rate_for(self.area), self.effort.level
-        wanted = EncoderTerms(self.area.width, self.area.height, self._rate, self._level)
+        area, bits_per_s = self.area, 8 * self._rate
+        is_halved = bits_per_s < HALVED_BELOW_BITS_PER_PIXEL * FRAMES_PER_S * area.width * area.height
+        wanted = EncoderTerms(area.width, area.height, self._rate, self._level, is_halved=is_halved)
         self._encoder = terms.open_encoder(terms.codecs, wanted)
         self.effort.use(self._encoder.levels)
         # the first frame follows at once, also if nothing changes any more

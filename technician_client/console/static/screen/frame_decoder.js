@@ -76,13 +76,14 @@ export class FrameDecoder {
 
   async #frame(stream, frame) {
     const { displayWidth: width, displayHeight: height, timestamp: sequence } = frame;
+    const isWhole = width === stream.width && height === stream.height;
     if (this.#streams.get(stream.key) !== stream) {
       frame.close();
-    } else if (width !== stream.width || height !== stream.height) {
+    } else if (!isWhole && !(width === half(stream.width) && height === half(stream.height))) {
       frame.close();
       this.#failed(stream);
     } else {
-      const pixels = await this.#pixels(frame, width * height * 4);
+      const pixels = isWhole ? await this.#pixels(frame, width * height * 4) : null;
       const content = pixels ? { pixels } : { frame };
       if (pixels) frame.close();
       this.#answer(stream, { sequence, width, height, ...content }, pixels ? pixels.buffer : frame);
@@ -126,6 +127,11 @@ export class FrameDecoder {
     this.#streams.delete(key);
     if (decoder && decoder.state !== "closed") decoder.close();
   }
+}
+
+// for a slow link both sides are halved, and even
+function half(side) {
+  return Math.max(2, 2 * Math.floor(side / 4));
 }
 
 // From the first frame header (ITU-T T.81, B.2.2), before anything is decoded; null if there is none.

@@ -84,7 +84,7 @@ export class VideoRegions {
   }
 }
 
-// a JPEG may be smaller than its place
+// a frame may be smaller than its place
 export function draw(context, { pixels, bitmap, frame }, { x, y, width, height }) {
   if (pixels) context.putImageData(new ImageData(pixels, width, height), x, y);
   else context.drawImage(bitmap ?? frame, x, y, width, height);
