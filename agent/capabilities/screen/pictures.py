@@ -147,18 +147,19 @@ class PictureMaker:
         budget_bytes: int = UNLIMITED_BYTES,
         preview_over_bytes: float = math.inf,
         whole_bytes: float = 0.0,
+        rate_bytes_per_s: float = math.inf,
     ) -> list[PictureMessage]:
         """The next picture: perhaps copies and video, then its parts; nothing if the viewer has these pixels.
 
         `area` is what `wanted` said; `pixels` are of that area, BGRX, and are not kept. Tiles that are over
         the budget stay pending, unless all are likely to cost no more than `whole_bytes`; if they would take
-        more than `preview_over_bytes`, a preview goes ahead.
+        more than `preview_over_bytes`, a preview goes ahead. Video is made for `rate_bytes_per_s`.
         """
         words = np.ascontiguousarray(pixels).view(np.uint32).reshape(area.height, area.width)
         # sources may hand out memory that begins at any byte
         current = np.require(words, requirements="A")
         number = self.last_no + 1
-        begun = Begun(number, captured_at_ms / 1000, budget_bytes, preview_over_bytes)
+        begun = Begun(number, captured_at_ms / 1000, rate_bytes_per_s, preview_over_bytes)
         frames, current = self.video.frames(begun, self._previous, current, area)
         looked = self._marked
         copies, found = self._found(current, area)

@@ -70,7 +70,8 @@ class Allowance:
 
     The first picture that is over `budget_bytes` is cut, and goes on in the next. One that is likely to cost
     no more than `whole_bytes` is sent whole, since what is cut cannot be copied any more when it moves. If
-    more than `preview_over_bytes` are to be sent exactly, something lossy goes first.
+    more than `preview_over_bytes` are to be sent exactly, something lossy goes first. Video gets a share of
+    `rate_bytes_per_s`, what the link delivers (inf: not known).
     """
 
     decision: Decision
@@ -78,6 +79,7 @@ class Allowance:
     again_at_s: float
     preview_over_bytes: float = math.inf
     whole_bytes: float = 0.0
+    rate_bytes_per_s: float = math.inf
 
 
 class Phase(Enum):
@@ -204,7 +206,7 @@ class RateControl:
         if not self._is_rate_known:
             return Allowance(Decision.EXACT_NOW, budget, now_s)
         rate = self.link.rate_bytes_per_s
-        return Allowance(Decision.EXACT_NOW, budget, now_s, PREVIEW_OVER_S * rate, WHOLE_S * rate)
+        return Allowance(Decision.EXACT_NOW, budget, now_s, PREVIEW_OVER_S * rate, WHOLE_S * rate, rate)
 
     def _wait(self, now_s: float, until_s: float) -> Allowance:
         self._note_limited(now_s)

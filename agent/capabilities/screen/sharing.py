@@ -232,6 +232,7 @@ class ScreenShare:
             allowed.budget_bytes,
             allowed.preview_over_bytes,
             whole_bytes=allowed.whole_bytes,
+            rate_bytes_per_s=allowed.rate_bytes_per_s,
         )
         self._note_waiting(now_s)
         if made:

@@ -36,25 +36,22 @@ BAD_TILES_SHARE = 0.3
 """A region with fewer bad tiles than that is no video any more."""
 ACTIVE_TILES_SHARE = 0.3
 RETRY_S = 10.0
-BUDGET_S = 0.03
 AGAIN_S = 0.5
 PATIENCE_S = 0.1
 """A link that only seemed slow, because little was sent on it, is known to be faster by then."""
 RATE_CEILING_BYTES_PER_S = 1e6
-BUDGET_FADE = 0.95
-"""Of the largest budget, with each picture: the budget of one is small because another has just gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The picture that is being made; its budget is what the link delivers in BUDGET_S.
+    """The picture that is being made, and what the link delivers.
 
     What would take more than `preview_over_bytes` exactly is previewed.
     """
 
     picture_no: int
     now_s: float
-    budget_bytes: float = float("inf")
+    rate_bytes_per_s: float = float("inf")
     preview_over_bytes: float = float("inf")
 
 
@@ -195,8 +192,7 @@ class VideoLayer:
         `previous` is the whole display, `current` only `area` of it; it is written to where that is allowed.
         """
         self._now_s = begun.now_s
-        given = min(begun.budget_bytes / BUDGET_S, RATE_CEILING_BYTES_PER_S)
-        self._rate_bytes_per_s = max(given, self._rate_bytes_per_s * BUDGET_FADE)
+        self._rate_bytes_per_s = min(begun.rate_bytes_per_s, RATE_CEILING_BYTES_PER_S)
         made = [self._frame(region, begun, current, area) for region in self._regions]
         moving = [region.area for region in self._regions if region.phase is Phase.MOVING]
         if moving and not current.flags.writeable:
