@@ -7,6 +7,8 @@ from agent.capabilities.screen.video.av_encoder import AvEncoder
 from agent.capabilities.screen.video.codecs import H264, JPEG, KNOWN_CODECS, VP8, VP9, CodecTerms
 from agent.capabilities.screen.video.encoder import HARDWARE_MIN_PIXELS, EncoderChoice, EncoderTerms
 from agent.capabilities.screen.video.jpeg import RUNGS, JpegEncoder
+from agent.capabilities.screen.video.region import Region, RegionTerms
+from agent.platform.interfaces import Area
 from protocol.errors import BackendUnavailable
 from tests.support.encoders import FakeHardware, open_encoder
 from tests.support.moving_pictures import text_lines, video_frame
@@ -205,3 +207,41 @@ def test_a_jpeg_of_what_did_not_change_is_not_made_again():
     assert encoder.encode(words(0), 66, is_key=True)
     encoder.close()
     encoder.close()
+
+
+@pytest.mark.parametrize("codec", [H264, VP8, VP9])
+@pytest.mark.parametrize(
+    ("size", "half"), [((640, 352), (320, 176)), ((326, 182), (162, 90)), ((2, 16), (2, 8))]
+)
+def test_frames_of_half_the_size_are_stretched_to_what_they_show(codec, size, half):
+    encoder = open_encoder(codec, *size, 500_000, is_halved=True)
+    decoder = FrameDecoder(codec)
+    width, height = size
+    for number in range(12):
+        pixels = video_frame(width, height, number)
+        made = encoder.encode(pixels.view(np.uint32)[..., 0], number * 33, is_key=not number)
+        shown = decoder.decode(made.encoded, None if number % 2 else size)
+        if number % 2:
+            assert shown.shape == (half[1], half[0], 4)
+        else:
+            assert psnr(shown[..., 2::-1], pixels[..., :3]) > 27
+
+
+@pytest.mark.parametrize(("bytes_per_s", "is_half"), [(120_000, False), (25_000, True)])
+def test_a_region_has_half_the_size_where_the_link_leaves_too_few_bits_for_each_pixel(bytes_per_s, is_half):
+    opened = []
+
+    def opens(codecs, terms):
+        opened.append(terms)
+        return open_encoder(
+            H264, terms.width, terms.height, terms.rate_bytes_per_s, is_halved=terms.is_halved
+        )
+
+    terms = RegionTerms(opens, (H264,), bytes_per_s)
+    region = Region(1, Area(0, 0, 1280, 720), terms, 0.0)
+    words = video_frame(1280, 720, 1).view(np.uint32)[..., 0]
+    made = region.frame(words, terms, 0.0)
+    region.close()
+    assert [one.is_halved for one in opened] == [is_half]
+    coded = FrameDecoder(H264).decode(made.encoded).shape[:2]
+    assert coded == ((360, 640) if is_half else (720, 1280))
