@@ -33,7 +33,7 @@ class FakeWindows:
             def __init__(self, args: list[str]) -> None:
                 assert args == [self._svc_name_]
 
-            def ReportServiceStatus(self, status: int, waitHint: int = 5000) -> None:  # noqa: N803 - pywin32's own name
+            def ReportServiceStatus(self, status: int, _wait_ms: int = 5000) -> None:
                 windows.reported.append(status)
 
             def SvcRun(self) -> None:

@@ -53,16 +53,9 @@ class Stage:
         if wanted is None:
             return
         pixels = self.pixels[wanted.y : wanted.bottom, wanted.x : wanted.right].copy()
-        rate = self.budget_bytes / PORTION_S
-        made = self.maker.make(
-            pixels,
-            wanted,
-            int(self.now_s * 1000),
-            self.budget_bytes,
-            self.preview_over_bytes,
-            whole_bytes=rate * WHOLE_S,
-            rate_bytes_per_s=rate,
-        )
+        limits = (self.budget_bytes, self.preview_over_bytes)
+        whole_bytes = self.budget_bytes * WHOLE_S / PORTION_S
+        made = self.maker.make(pixels, wanted, int(self.now_s * 1000), *limits, whole_bytes=whole_bytes)
         for message in made:
             size = len(getattr(message, "compressed", b""))
             self.exact_bytes += size
